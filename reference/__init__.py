@@ -1,0 +1,22 @@
+"""The oracle: a textbook RNN in NumPy, rigorous bounds on rounding, and the verdict on another implementation."""
+
+from reference.case import Case, Evaluation, Params
+from reference.cells import RNN
+from reference.certify import Mismatch, Verdict, certify
+from reference.rounding import PRECISIONS, Bounded, Precision
+from reference.sequence import TimeRNN, evaluate
+
+__all__ = [
+    "PRECISIONS",
+    "RNN",
+    "Bounded",
+    "Case",
+    "Evaluation",
+    "Mismatch",
+    "Params",
+    "Precision",
+    "TimeRNN",
+    "Verdict",
+    "certify",
+    "evaluate",
+]

@@ -1,0 +1,99 @@
+"""Frozen records of arrays: validated at the door, saved to ``.npz`` and read back without losing a bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+DTYPES = ("float64", "float32")
+
+
+class Archive:
+    """Give a frozen dataclass of arrays and plain values an ``.npz`` form that loses no bit."""
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields by name, those of a nested dataclass in place of it."""
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            found |= value.fields() if isinstance(value, Archive) else {field.name: value}
+        return found
+
+    def map(self, change: Callable[[Any], Any]) -> Self:
+        """Return the record with ``change`` applied to every array that is there."""
+        changed = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if value is not None and not isinstance(value, str | bool):
+                changed[field.name] = value.map(change) if isinstance(value, Archive) else change(value)
+        return dataclasses.replace(self, **changed)  # type: ignore[type-var]
+
+    def astype(self, dtype: str) -> Self:
+        """Return the record with every array rounded to ``dtype``."""
+        return self.map(lambda array: array.astype(dtype))
+
+    def save(self, path: str | Path) -> None:
+        """Write every field that is not None to ``path`` as an uncompressed ``.npz``."""
+        with Path(path).open("wb") as file:
+            np.savez(file, **{name: value for name, value in self.fields().items() if value is not None})
+
+
+def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an ``.npz``; never unpickles.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a whole ``.npz`` of plain arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{where}: expected an .npz file, got no file at {path}") from None
+    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{where}: expected a whole .npz of plain arrays, got {path} ({error})") from error
+
+
+def spell(sizes: dict[str, int]) -> str:
+    """Return sizes as messages show them: "T=5, N=4"."""
+    return ", ".join(f"{name}={size}" for name, size in sizes.items())
+
+
+def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:
+    """Replace each array of a record by a read-only C-contiguous one; all must have this dtype."""
+    for field in dataclasses.fields(record):  # type: ignore[arg-type]
+        value = getattr(record, field.name)
+        if value is None or isinstance(value, str | bool | Archive):
+            continue
+        array = np.asarray(value)
+        if str(array.dtype) not in DTYPES or array.dtype != dtype:
+            wanted = dtype if str(dtype) in DTYPES else " or ".join(DTYPES)
+            raise TypeError(f"{where}: expected {field.name} of dtype {wanted}, got {array.dtype} {array.shape}")
+        if array.flags.writeable or not array.flags.c_contiguous:
+            array = np.array(array, order="C")
+            array.flags.writeable = False
+        object.__setattr__(record, field.name, array)
+
+
+def expect_shapes(where: str, record: Archive, sizes: str, **shapes: tuple[int, ...]) -> None:
+    """Raise ValueError unless each named array of a record that is there has its shape."""
+    for name, shape in shapes.items():
+        array = getattr(record, name)
+        if array is not None and array.shape != shape:
+            raise ValueError(f"{where}: expected {name} of shape {shape}, got {array.shape} ({sizes})")
+
+
+def expect_finite(where: str, arrays: dict[str, Any]) -> None:
+    """Raise ValueError, naming the first offending element, unless every array is finite."""
+    for name, array in arrays.items():
+        if isinstance(array, np.ndarray) and not np.isfinite(array).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(f"{where}: expected finite {name}, got {array[index]} at {list(index)} {array.shape}")

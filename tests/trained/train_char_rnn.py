@@ -1,0 +1,108 @@
+"""Train the small character-level vanilla RNN whose weights the tests use as realistic weights.
+
+The text beside this script, text.txt, is the prose of chapters I to VI of "Alice's Adventures in Wonderland" by
+Lewis Carroll, first published in 1865.  The author died in 1898, so the work is in the public domain everywhere, and
+it may be copied and redistributed freely.  The words were taken from alice29.txt of the Canterbury compression corpus;
+its title lines, chapter headings and rows of asterisks were removed, letters were lower-cased, the opening quotation
+marks were made plain apostrophes, and each paragraph was put on one line.
+
+The saved network is h[t] = tanh(h[t-1] @ Wh + x[t] @ Wx + b) with logits[t] = h[t] @ Wy + by, where x[t] is the
+one-hot vector of character t in the order of the saved array "characters", and logits[t] predicts character t + 1.
+Training needs PyTorch; loading the saved file needs only NumPy.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, one_hot
+
+TEXT = Path(__file__).with_name("text.txt")
+OUTPUT = Path(__file__).parents[2] / "adapters" / "conformance" / "char_rnn.npz"
+HIDDEN, STREAMS, STEPS, RATE, CLIP, SEED = 64, 16, 50, 4e-3, 1.0, 20240229
+
+
+class CharRNN(nn.Module):
+    """A tanh RNN over one-hot characters with a linear read-out."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.rnn = nn.RNN(size, HIDDEN, nonlinearity="tanh", bias=True)
+        self.readout = nn.Linear(HIDDEN, size)
+
+    def loss(self, codes: torch.Tensor, state: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean loss in nats of predicting codes[1:] from codes[:-1], and the last state."""
+        hidden, state = self.rnn(one_hot(codes[:-1], self.size).float(), state)
+        return cross_entropy(self.readout(hidden).flatten(0, 1), codes[1:].flatten()), state
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the weights in row-vector convention, with the two biases of PyTorch added into one."""
+        saved = {name: value.numpy() for name, value in self.state_dict().items()}
+        arrays = {
+            "Wx": saved["rnn.weight_ih_l0"].T,
+            "Wh": saved["rnn.weight_hh_l0"].T,
+            "b": saved["rnn.bias_ih_l0"] + saved["rnn.bias_hh_l0"],
+            "Wy": saved["readout.weight"].T,
+            "by": saved["readout.bias"],
+        }
+        return {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+
+
+def encode(text: str) -> tuple[str, np.ndarray]:
+    """Return the sorted characters of the text and the text as indices into them."""
+    characters = "".join(sorted(set(text)))
+    return characters, np.array([characters.index(c) for c in text])
+
+
+def train(codes: torch.Tensor, held_out: torch.Tensor, size: int, epochs: int) -> CharRNN:
+    """Train by truncated backpropagation through time over parallel streams that carry their state."""
+    torch.manual_seed(SEED)
+    model = CharRNN(size)
+    optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    length = len(codes) // STREAMS
+    streams = codes[: length * STREAMS].view(STREAMS, length).T
+    for epoch in range(1, epochs + 1):
+        state = None
+        for start in range(0, length - 1, STEPS):
+            loss, state = model.loss(streams[start : start + STEPS + 1], state)
+            state = state.detach()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+        schedule.step()
+        if epoch % 5 == 0 or epoch in (1, epochs):
+            with torch.no_grad():
+                seen, unseen = (model.loss(part[:, None], None)[0].item() for part in (codes, held_out))
+            print(f"epoch {epoch:3d}  train {seen:.4f}  held-out {unseen:.4f} nats per character", flush=True)
+    return model
+
+
+def main() -> None:
+    """Train on the first nine tenths of the text, report on the last tenth, and save the weights."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("output", nargs="?", type=Path, default=OUTPUT, help="the .npz file to write")
+    parser.add_argument("--epochs", type=int, default=60, help="passes over the training text")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    characters, codes = encode(TEXT.read_text(encoding="ascii"))
+    frequency = np.bincount(codes) / len(codes)
+    entropy = -(frequency * np.log(frequency)).sum()
+    print(f"{len(codes)} characters, {len(characters)} distinct, unigram entropy {entropy:.4f} nats per character")
+    split = len(codes) * 9 // 10
+    began = time.perf_counter()
+    model = train(torch.from_numpy(codes[:split]), torch.from_numpy(codes[split:]), len(characters), arguments.epochs)
+    print(f"trained in {time.perf_counter() - began:.0f} s")
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(arguments.output, characters=np.array(list(characters)), **model.arrays())
+    print(f"wrote {arguments.output.name}, {arguments.output.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
