@@ -85,10 +85,9 @@ class Bounded(NDArrayOperatorsMixin):
 
     @classmethod
     def observed(cls, value: Any, precision: Precision) -> Self:
-        """Return numbers that an implementation returned: rounded once on their way out of a wider accumulator."""
+        """Return numbers that an implementation returned: it may have held more digits of them inside."""
         seen = cls.exact(value, precision)
-        if precision.u_acc < precision.u:
-            seen.error = seen.error + precision.u * np.abs(seen.value)
+        seen.error = seen.error + precision.u * np.abs(seen.value)
         return seen
 
     @classmethod

@@ -30,10 +30,12 @@ class TimeRNN:
     Source: Werbos, Backpropagation through time, Proc. IEEE 78 (1990), section II; equations in the README.
     """
 
+    Cell: type[RNN] = RNN
+
     def __init__(
         self, Wx: Array, Wh: Array, b: Array | None = None, stateful: bool = False, nonlinearity: str = "tanh"
     ) -> None:
-        self.cell = RNN(Wx, Wh, b, nonlinearity)
+        self.cell = self.Cell(Wx, Wh, b, nonlinearity)
         self.params, self.grads = self.cell.params, self.cell.grads
         self.stateful = stateful
         self.h: Array | None = None

@@ -1,0 +1,60 @@
+"""One trial of a subject: run it on a case, hold it to the contract, and certify what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from reference.archive import spell
+from reference.case import Case, Evaluation
+from reference.certify import Mismatch, Verdict, certify
+from reference.rounding import Precision
+
+# Whatever computes a case: an adapter, a function in a test, a fault of the catalogue.
+Subject = Callable[[Case], Evaluation]
+
+
+def trial(subject: Subject, case: Case, precision: Precision, *, repeat: bool = False) -> Verdict:
+    """Run a subject on one case or stack and judge what it returns.
+
+    Args:
+        subject: returns an ``Evaluation`` for the case.
+        case: one case or a stack.
+        precision: the model of the subject's arithmetic.
+        repeat: run it a second time, and expect the same bits.
+
+    Returns:
+        The verdict of ``certify``.
+
+    Raises:
+        Mismatch: the subject broke the contract: it changed its input, returned memory of its input, or gave
+            different bits for the same case.
+        TypeError: the subject returned something else than an Evaluation, or one of another dtype.
+        ValueError: it returned an array of the wrong shape.
+    """
+    before = case.map(np.copy).fields()
+    evaluation = subject(case)
+    if not isinstance(evaluation, Evaluation):
+        raise TypeError(f"trial: expected an Evaluation, got {type(evaluation).__name__} ({spell(case.sizes)})")
+    first = evaluation.map(np.array).fields()
+    _expect_same_bits("the case's {} unchanged", before, case.fields(), case)
+    _expect_apart(case, evaluation)
+    if repeat:
+        _expect_same_bits("the same bits of {} from two equal calls", first, subject(case).fields(), case)
+    return certify(case, evaluation, precision)
+
+
+def _expect_same_bits(what: str, first: dict[str, Any], second: dict[str, Any], case: Case) -> None:
+    for name, array in first.items():
+        if isinstance(array, np.ndarray) and array.tobytes() != np.asarray(second[name]).tobytes():
+            raise Mismatch(f"contract: expected {what.format(name)}, got others ({spell(case.sizes)})")
+
+
+def _expect_apart(case: Case, evaluation: Evaluation) -> None:
+    inputs = {name: array for name, array in case.fields().items() if isinstance(array, np.ndarray)}
+    for field, result in evaluation.fields().items():
+        for name, array in inputs.items():
+            if isinstance(result, np.ndarray) and np.may_share_memory(result, array):
+                raise Mismatch(f"contract: expected {field} in memory of its own, got that of {name}")
