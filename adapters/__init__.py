@@ -1,0 +1,138 @@
+"""The subjects: one file a framework, each imported only when asked for by name.
+
+A file ``adapters/<framework>.py`` holds everything that is particular to a framework (layout, transposes, its two
+biases, its idiom for gradients) and offers ``ADAPTERS``, a tuple of ``Adapter``, and ``environment()``, the versions
+and precision flags that a reader of results must know. The extra of the same name in pyproject.toml installs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from reference import PRECISIONS, Case, Evaluation, Precision
+
+
+class Refused(NotImplementedError):
+    """An adapter says by name what its framework cannot do; never a silent skip."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One way in which a framework computes a recurrent cell or layer.
+
+    Calling it evaluates a case or a stack, whichever of the two ``run`` takes.
+    """
+
+    name: str  # "torch.RNN"
+    run: Callable[[Case], Evaluation]  # of one case, or of a stack where takes_stacks
+    describe: str  # one line: what of the framework is called
+    tanh: Callable[[Any], Any]  # the framework's tanh of a NumPy array, so that its accuracy can be measured
+    tanh_ulps: Mapping[str, float]  # dtype: largest error of that tanh, in ulp; the keys are the dtypes on offer
+    nonlinearities: tuple[str, ...] = ("tanh", "relu")
+    max_T: int | None = None  # longest sequence on offer; None: any
+    takes_stacks: bool = False
+
+    @property
+    def framework(self) -> str:
+        """Name of the framework, of its file, and of its extra."""
+        return self.name.partition(".")[0]
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Names of the dtypes on offer."""
+        return tuple(self.tanh_ulps)
+
+    def precision(self, dtype: str) -> Precision:
+        """Return the model of this adapter's arithmetic.
+
+        Raises:
+            Refused: the dtype is not on offer.
+        """
+        if dtype not in self.tanh_ulps:
+            raise Refused(f"{self.name}: expected dtype in {list(self.tanh_ulps)}, got {dtype!r}")
+        return PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype])
+
+    def __call__(self, case: Case) -> Evaluation:
+        """Evaluate one case or a stack.
+
+        Args:
+            case: any case; xs (T, N, D) or (K, T, N, D).
+
+        Returns:
+            The evaluation in the case's dtype, stacked like the case.
+
+        Raises:
+            Refused: the case asks for what is not on offer.
+        """
+        self.precision(case.dtype)
+        if case.nonlinearity not in self.nonlinearities:
+            raise Refused(f"{self.name}: expected one of {list(self.nonlinearities)}, got {case.nonlinearity!r}")
+        if self.max_T is not None and case.sizes["T"] > self.max_T:
+            raise Refused(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
+        if self.takes_stacks == (case.K is not None):
+            return self.run(case)
+        if self.takes_stacks:
+            return self.run(case.map(lambda array: array[None]))[0]
+        return Evaluation.stack([self.run(case[k]) for k in range(case.K or 0)])
+
+
+def frameworks() -> list[str]:
+    """Return the names of all frameworks with a file here, installed or not."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+
+
+def is_installed(framework: str) -> bool:
+    """Tell, without importing it, whether a framework is there."""
+    return importlib.util.find_spec(framework) is not None
+
+
+def install_line(framework: str) -> str:
+    """Return the command that installs a framework, from the extra of its name."""
+    wanted = framework
+    for line in importlib.metadata.requires("rnn-oracle") or []:
+        requirement = Requirement(line)
+        if requirement.marker and requirement.marker.evaluate({"extra": framework}):
+            wanted = f"{requirement.name}{requirement.specifier}"
+    return f'python -m pip install "{wanted}"'
+
+
+def load_framework(framework: str) -> ModuleType:
+    """Import the file of a framework.
+
+    Raises:
+        ValueError: there is no such file.
+        ModuleNotFoundError: the framework is not installed; the message has the line that installs it.
+    """
+    if framework not in frameworks():
+        raise ValueError(f"adapters: expected a framework among {frameworks()}, got {framework!r}")
+    try:
+        return importlib.import_module(f"adapters.{framework}")
+    except ModuleNotFoundError as error:
+        if error.name != framework:
+            raise
+        line = install_line(framework)
+        raise ModuleNotFoundError(f"adapters: {framework} is not installed; install it with: {line}") from error
+
+
+def load(name: str) -> tuple[Adapter, ...]:
+    """Return the adapters of a name: all of "torch", or the one called "torch.RNN".
+
+    Raises:
+        ValueError: there is no such framework or adapter.
+        ModuleNotFoundError: the framework is not installed.
+    """
+    framework, _, variant = name.partition(".")
+    offered: tuple[Adapter, ...] = load_framework(framework).ADAPTERS
+    found = tuple(adapter for adapter in offered if not variant or adapter.name == name)
+    if not found:
+        raise ValueError(f"adapters: expected one of {[adapter.name for adapter in offered]}, got {name!r}")
+    return found

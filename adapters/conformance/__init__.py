@@ -1,0 +1,1 @@
+"""The trial of adapters: it knows cases and adapters, and no framework."""

@@ -1,0 +1,154 @@
+"""The command line, ``rnn-oracle``: list the adapters, and check them against the oracle."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import adapters
+from adapters import Adapter
+from adapters.conformance.checks import CHECKS, Result, count, run
+from adapters.conformance.report import Report, Row, machine
+from adapters.conformance.weights import read_params
+from reference import Params
+from reference.archive import DTYPES
+
+# Columns of the widest table.
+WIDTH = 120
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: the words after ``rnn-oracle``; those of the process by default.
+
+    Returns:
+        The exit status: 0 all judged and passed, 1 a mismatch or nothing judged, 2 usage or a backend that was asked
+        for and is not there, 130 interrupted.
+    """
+    options = parser().parse_args(arguments)
+    console = wide_console()
+    try:
+        status: int = options.command(options, console)
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        sys.stderr.write(f"rnn-oracle: {error}\n")
+        return 2
+    return status
+
+
+def wide_console() -> Console:
+    """Return a console on standard output; into a file or pipe it is as wide as the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="rnn-oracle", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="list the adapters and what each can do")
+    listing.set_defaults(command=list_adapters)
+    check = commands.add_parser("check", help="judge adapters against the oracle")
+    check.set_defaults(command=check_adapters)
+    check.add_argument("names", nargs="*", metavar="NAME", help="torch, or torch.RNN; default: all that are installed")
+    check.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}; default: all")
+    check.add_argument(
+        "--examples", type=positive, default=16, metavar="N", help="stacks of cases a check; default: 16"
+    )
+    check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
+    check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
+    check.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    return top
+
+
+def positive(text: str) -> int:
+    """Return a positive whole number.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def list_adapters(options: argparse.Namespace, console: Console) -> int:
+    """Print every adapter of every framework, installed or not."""
+    table = Table("adapter", "what it calls", "version", "dtypes", "nonlinearities", "T")
+    missing = []
+    for name in adapters.frameworks():
+        try:
+            module = adapters.load_framework(name)
+        except ModuleNotFoundError as error:
+            missing.append(str(error))
+            continue
+        for adapter in module.ADAPTERS:
+            limit = "any" if adapter.max_T is None else f"up to {adapter.max_T}"
+            offers = (", ".join(adapter.dtypes), ", ".join(adapter.nonlinearities))
+            table.add_row(adapter.name, adapter.describe, module.environment()[name], *offers, limit)
+    console.print(table)
+    for line in missing:
+        console.print(line, highlight=False, soft_wrap=True)
+    return 0
+
+
+def check_adapters(options: argparse.Namespace, console: Console) -> int:
+    """Judge the adapters asked for and print the table."""
+    chosen = choose(options.names)
+    params = read_params(options.params) if options.params else None
+    names = sorted({adapter.framework for adapter in chosen})
+    report = Report({"oracle": machine()} | {name: adapters.load_framework(name).environment() for name in names})
+    status = None
+    try:
+        judge(report, chosen, options, params, console)
+    except KeyboardInterrupt:
+        status = 130
+    report.show(console)
+    if options.json:
+        report.save(options.json)
+    if status:
+        console.print("interrupted: the table holds what was judged before", style="yellow")
+    return status or report.exit_status
+
+
+def choose(names: Sequence[str]) -> list[Adapter]:
+    """Return the adapters of the names, each once; without names those of every framework that is installed.
+
+    Raises:
+        ValueError: a name is unknown, or there is no name and no framework.
+        ModuleNotFoundError: a framework that is named is not installed.
+    """
+    named = list(names) or [name for name in adapters.frameworks() if adapters.is_installed(name)]
+    if not named:
+        lines = [f"  {adapters.install_line(name)}" for name in adapters.frameworks()]
+        raise ValueError(
+            "\n".join(["check: expected at least one framework, got none installed; install one:", *lines])
+        )
+    return list({adapter.name: adapter for name in named for adapter in adapters.load(name)}.values())
+
+
+def judge(
+    report: Report, chosen: Sequence[Adapter], options: argparse.Namespace, params: Params | None, console: Console
+) -> None:
+    """Run every check on every adapter and dtype, adding to the report as it goes."""
+    checks = [check for check in CHECKS if params is None or check.params is None]
+    plan = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
+    total = len(plan) * sum(count(check, options.examples) for check in checks)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("", total=total)
+        for adapter, dtype in plan:
+            version = report.environment[adapter.framework][adapter.framework]
+            row = Row(adapter.name, adapter.framework, version, dtype)
+            report.rows.append(row)
+            for check in checks:
+                progress.update(bar, description=f"{adapter.name} {dtype} {check.name}")
+                row.checks.append(Result(check.name))
+                asked = {"examples": options.examples, "seed": options.seed, "params": params}
+                run(check, adapter, dtype, row.checks[-1], **asked, advance=lambda: progress.advance(bar))
