@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -101,6 +102,8 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
     """Judge the adapters asked for and print the table."""
     chosen = choose(options.names)
+    if options.json and not Path(options.json).absolute().parent.is_dir():
+        raise FileNotFoundError(f"--json: expected a file in a folder that is there, got {options.json}")
     params = read_params(options.params) if options.params else None
     names = sorted({adapter.framework for adapter in chosen})
     report = Report({"oracle": machine()} | {name: adapters.load_framework(name).environment() for name in names})

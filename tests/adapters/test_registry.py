@@ -1,0 +1,90 @@
+"""The registry: names, what is not installed, and what must not be hidden."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import adapters
+from adapters import Adapter
+
+HIDE = """
+import sys
+sys.modules[{name!r}] = None
+import importlib.machinery
+find = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = lambda name, *rest: None if name == {name!r} else find(name, *rest)
+del sys.modules[{name!r}]
+{code}
+"""
+
+
+def run_without(name: str, code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process in which a package cannot be imported."""
+    script = HIDE.format(name=name, code=code)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+def test_the_frameworks_are_the_files() -> None:
+    files = {path.stem for path in Path(adapters.__file__).parent.glob("*.py")} - {"__init__"}
+    assert adapters.frameworks() == sorted(files)
+
+
+def test_every_name_begins_with_its_framework(adapter: Adapter) -> None:
+    assert adapter.framework in adapters.frameworks()
+    assert adapters.load(adapter.name) == (adapter,)
+    assert adapter in adapters.load(adapter.framework)
+
+
+def test_the_environment_names_the_version(adapter: Adapter) -> None:
+    environment = adapters.load_framework(adapter.framework).environment()
+    assert environment[adapter.framework]
+    assert any("precision" in name for name in environment)
+
+
+def test_an_unknown_framework_is_named() -> None:
+    with pytest.raises(ValueError, match=r"adapters: expected a framework among \['jax', 'torch'\], got 'caffe'"):
+        adapters.load("caffe")
+
+
+def test_an_unknown_variant_is_named(adapter: Adapter) -> None:
+    with pytest.raises(ValueError, match=rf"adapters: expected one of \[.*'{adapter.name}'.*\], got '{adapter.name}X'"):
+        adapters.load(adapter.name + "X")
+
+
+@pytest.mark.parametrize("framework", adapters.frameworks())
+def test_a_framework_that_is_absent_comes_with_its_install_line(framework: str) -> None:
+    ran = run_without(framework, f"import adapters; adapters.load({framework!r})")
+    last = ran.stderr.strip().splitlines()[-1]
+    expected = f'{framework} is not installed; install it with: python -m pip install "{framework}>='
+    assert expected in last
+
+
+@pytest.mark.parametrize("framework", adapters.frameworks())
+def test_a_framework_that_was_asked_for_and_is_absent_ends_with_status_2(framework: str) -> None:
+    code = f"from adapters.conformance.cli import main; sys.exit(main(['check', {framework!r}]))"
+    ran = run_without(framework, code)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"rnn-oracle: adapters: {framework} is not installed; install it with: python -m pip")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_broken_dependency_of_a_framework_is_not_taken_for_its_absence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("import a_package_that_is_not_there\n")
+    monkeypatch.setattr(adapters, "__path__", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "adapters.numpy", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="No module named 'a_package_that_is_not_there'"):
+        adapters.load("numpy")
+
+
+def test_importing_the_package_imports_no_framework() -> None:
+    code = (
+        "import sys, adapters, adapters.conformance.cli; print([m for m in adapters.frameworks() if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

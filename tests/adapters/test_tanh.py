@@ -1,0 +1,67 @@
+"""Each adapter declares how accurate its framework's tanh is, and a sweep against Arb holds it to that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from adapters import Adapter
+
+RNG = np.random.default_rng(0)
+SATURATION = {"float32": 9.1, "float64": 19.1}  # beyond, tanh rounds to 1
+
+
+def sweep(dtype: str) -> dict[str, NDArray[Any]]:
+    """Return arguments of tanh by region: uniform, logarithmic, where it saturates, and subnormal results."""
+    info = np.finfo(dtype)
+    regions = {
+        "uniform": RNG.uniform(-3, 3, 6000),
+        "logarithmic": RNG.choice([-1, 1], 6000) * 10 ** RNG.uniform(np.log10(float(info.tiny)) + 1, 2, 6000),
+        "saturation": SATURATION[dtype] + RNG.uniform(-2, 2, 2000),
+        "subnormal": float(info.tiny) * RNG.uniform(0, 1, 500),
+    }
+    return {name: values.astype(dtype) for name, values in regions.items()}
+
+
+def error_in_ulps(got: NDArray[Any], arguments: NDArray[Any]) -> NDArray[np.float64]:
+    """Return |got - tanh(argument)| in units in the last place of the exact value, those of tiny below it."""
+    info = np.finfo(got.dtype)
+    flint.ctx.prec = 120
+    errors = []
+    for value, argument in zip(got, arguments, strict=True):
+        exact = flint.arb(float(argument)).tanh()
+        exponent = np.frexp(max(abs(float(exact)), float(info.tiny)))[1]
+        errors.append(float(abs(flint.arb(float(value)) - exact)) / float(np.ldexp(float(info.eps), exponent - 1)))
+    return np.array(errors)
+
+
+def test_tanh_is_as_accurate_as_declared_and_no_more_than_four_times_better(adapter: Adapter, dtype: str) -> None:
+    regions = sweep(dtype)
+    worst = {name: error_in_ulps(adapter.tanh(x), x).max() for name, x in regions.items() if name != "subnormal"}
+    measured, declared = max(worst.values()), adapter.tanh_ulps[dtype]
+    assert measured <= declared <= 4 * measured, f"measured {worst}, declared {declared}"
+
+
+def test_a_subnormal_result_is_kept_or_flushed_to_zero(adapter: Adapter, dtype: str) -> None:
+    arguments = sweep(dtype)["subnormal"]
+    got = adapter.tanh(arguments)
+    assert np.all((got == 0) | (np.abs(got - arguments) <= np.finfo(dtype).smallest_subnormal))
+
+
+def test_the_sweep_tells_a_tanh_wrong_by_two_ulps() -> None:
+    arguments = sweep("float32")["uniform"]
+    right = np.tanh(arguments.astype(np.float64)).astype(np.float32)
+    wrong = np.nextafter(np.nextafter(right, np.float32(2)), np.float32(2))
+    assert error_in_ulps(right, arguments).max() <= 0.51
+    assert error_in_ulps(wrong, arguments).max() > 1.5
+
+
+@pytest.mark.parametrize("ulps", [0.0, 1.0])
+def test_ulps_are_counted_from_the_exact_value(ulps: float) -> None:
+    half = np.float64(np.tanh(0.5))
+    moved = half + ulps * np.spacing(half)
+    assert abs(error_in_ulps(np.array([moved]), np.array([0.5]))[0] - ulps) <= 0.51

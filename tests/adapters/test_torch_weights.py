@@ -1,0 +1,92 @@
+"""A state dict as PyTorch writes it becomes the parameters that PyTorch computes with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import save_file  # noqa: E402
+
+from adapters.conformance.weights import read_params  # noqa: E402
+from reference import TimeRNN  # noqa: E402
+
+
+@pytest.mark.parametrize("ending", [".pt", ".pth", ".safetensors"])
+@pytest.mark.parametrize("kind", ["RNN", "RNNCell"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_weights_that_torch_saved_give_the_states_that_torch_computes(
+    tmp_path: Path, ending: str, kind: str, bias: bool
+) -> None:
+    module = getattr(torch.nn, kind)(3, 4, bias=bias, dtype=torch.float64)
+    path = tmp_path / f"model{ending}"
+    write = save_file if ending == ".safetensors" else torch.save
+    write(module.state_dict(), path)
+    params = read_params(path)
+    x = np.random.default_rng(0).standard_normal((1, 2, 3))
+    layer = TimeRNN(params.Wx, params.Wh, params.b)
+    got = module(torch.tensor(x))[0] if kind == "RNN" else module(torch.tensor(x[0]))[None]
+    bound = 4 * 9 * 2.0**-53
+    assert np.abs(layer.forward(x) - got.detach().numpy()).max() < bound
+
+
+def test_the_only_layer_of_a_larger_model_is_found(tmp_path: Path) -> None:
+    model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(3, 4), "out": torch.nn.Linear(4, 2)})
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    assert read_params(tmp_path / "model.pt").Wx.shape == (3, 4)
+
+
+@pytest.mark.parametrize("options", [{"num_layers": 2}, {"bidirectional": True}])
+def test_more_than_one_layer_or_direction_is_refused(tmp_path: Path, options: dict[str, object]) -> None:
+    torch.save(torch.nn.RNN(3, 4, **options).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"--params: expected one weight_ih in .*, got \['weight_ih_l0', 'weight_ih_l"):
+        read_params(tmp_path / "model.pt")
+
+
+def test_a_gated_layer_is_refused_by_its_shape(tmp_path: Path) -> None:
+    torch.save(torch.nn.LSTM(3, 4).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"Params: expected Wh of shape \(16, 16\), got \(4, 16\) \(D=3, H=16\)"):
+        read_params(tmp_path / "model.pt")
+
+
+class Payload:
+    """An object whose unpickling would run code."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("unpickled",)
+
+
+def test_code_in_a_file_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight_ih": Payload()}, "model.pt")
+    with pytest.raises(ValueError, match=r"--params: expected a whole .pt file of tensors, got model.pt"):
+        read_params("model.pt")
+    assert not Path("unpickled").exists()
+
+
+def test_a_truncated_file_and_a_file_of_other_things_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(torch.nn.RNN(3, 4).state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"--params: expected a whole .pt file of tensors, got .*model.pt"):
+        read_params(path)
+    torch.save([1, 2], path)
+    with pytest.raises(ValueError, match=r"--params: expected a state dict in .*model.pt, got a list of other things"):
+        read_params(path)
+
+
+def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
+    torch.save(torch.nn.RNN(3, 4, dtype=torch.float16).state_dict(), tmp_path / "model.pt")
+    assert read_params(tmp_path / "model.pt").Wx.dtype == np.float32
+
+
+def test_a_nan_in_the_weights_is_named(tmp_path: Path) -> None:
+    state = torch.nn.RNN(3, 4).state_dict()
+    state["weight_hh_l0"][2, 1] = float("nan")
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"expected finite Wh, got nan at \[1, 2\] \(4, 4\)"):
+        read_params(tmp_path / "model.pt")

@@ -1,0 +1,72 @@
+"""A framework of its own for the tests of the command line: NumPy, with adapters that are right and wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import adapters
+from adapters.conformance.cli import main
+
+ADAPTER_FILE = """
+import os, signal
+import dataclasses
+import numpy as np
+from adapters import Adapter
+from reference import Case, Evaluation
+from reference.sequence import evaluate_arrays
+
+def right(case):
+    return evaluate_arrays(case.xs, case.h0, *case.params.for_cell(), upstream=case.upstream, f=case.nonlinearity)
+
+def wrong(case):
+    return dataclasses.replace(right(case), dWh=np.array(right(case).dWh.mT))
+
+def crash(case):
+    raise RuntimeError("the kernel died")
+
+def interrupted(case):
+    os.kill(os.getpid(), signal.SIGINT)
+    return right(case)
+
+def refusing(case):
+    raise NotImplementedError
+
+def environment():
+    return {"numpy": np.__version__, "precision": "as NumPy has it"}
+
+ULPS = {"float64": 2.5, "float32": 2.5}
+ADAPTERS = tuple(
+    Adapter(f"numpy.{f.__name__}", f, f"a subject that is {f.__name__}", np.tanh, ULPS, takes_stacks=True)
+    for f in (right, wrong, crash, interrupted)
+) + (Adapter("numpy.short", right, "no step at all", np.tanh, ULPS, max_T=0),)
+"""
+
+
+@pytest.fixture
+def framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``numpy`` the only framework there is."""
+    folder = tmp_path / "adapters"
+    folder.mkdir()
+    (folder / "numpy.py").write_text(ADAPTER_FILE)
+    monkeypatch.setattr(adapters, "__path__", [str(folder)])
+    monkeypatch.delitem(sys.modules, "adapters.numpy", raising=False)
+    yield
+    sys.modules.pop("adapters.numpy", None)
+
+
+@pytest.fixture
+def rnn_oracle(framework: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line; give its exit status, standard output and standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        try:
+            status = main(arguments)
+        except SystemExit as exit_:
+            status = int(str(exit_.code))
+        return status, *capsys.readouterr()
+
+    return run

@@ -1,0 +1,206 @@
+"""``rnn-oracle check``: what it prints, what it returns, and what it does with bad input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from adapters.conformance.checks import TRAINED, Result
+from adapters.conformance.report import Report, Row
+
+Run = Callable[..., tuple[int, str, str]]
+QUICK = ("--examples", "2", "--dtype", "float32")
+
+
+def test_a_right_subject_passes_and_its_cases_are_counted(rnn_oracle: Run, tmp_path: Path) -> None:
+    status, out, _ = rnn_oracle("check", "numpy.right", *QUICK, "--json", str(tmp_path / "r.json"))
+    assert status == 0
+    assert "oracle  python" in out
+    assert "numpy  numpy 2." in out
+    checks = json.loads((tmp_path / "r.json").read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
+    assert [check["name"] for check in checks] == ["step", "sequence", "long", "trained"]
+    assert [check["status"] for check in checks] == ["pass"] * 4
+    assert [check["cases"] for check in checks] == [2 * 56, 2 * 80, 2, 16]
+    assert f"{2 * 56 + 2 * 80 + 2 + 16}" in out.split("float32")[1]
+    for check in checks:
+        assert set(check["worst"]) == {"h", "dx", "dh0", "dWx", "dWh", "db"}
+        assert all(0 <= ratio <= 1 for ratio in check["worst"].values())
+        assert 0 < check["resolution"] < 1e-2
+        assert check["failure"] is None
+
+
+def test_a_wrong_subject_fails_with_the_place_and_the_bound(rnn_oracle: Run) -> None:
+    status, out, _ = rnn_oracle("check", "numpy.wrong", *QUICK)
+    assert status == 1
+    assert "FAIL in sequence" in out
+    account = out.split("FAIL in sequence\n")[1]
+    assert account.startswith("numpy.wrong float32 dWh[")
+    assert "x its bound" in account
+    assert "elements exceed theirs (T=" in account
+
+
+def test_a_crash_costs_its_own_row_and_no_other(rnn_oracle: Run) -> None:
+    status, out, _ = rnn_oracle("check", "numpy.crash", "numpy.right", *QUICK)
+    assert status == 1
+    assert "numpy.crash float32: raised RuntimeError: the kernel died" in out
+    rows = [line for line in out.splitlines() if line.startswith("│ numpy.")]
+    assert [row.split("│")[-2].strip() for row in rows] == ["fail", "pass"]
+
+
+def test_an_interrupt_prints_what_was_judged_and_ends_with_130(rnn_oracle: Run) -> None:
+    status, out, _ = rnn_oracle("check", "numpy.right", "numpy.interrupted", *QUICK)
+    assert status == 130
+    rows = [line for line in out.splitlines() if line.startswith("│ numpy.")]
+    assert [row.split("│")[-2].strip() for row in rows] == ["pass", "interrupted"]
+    assert "interrupted: the table holds what was judged before" in out
+
+
+def test_what_is_refused_is_listed_and_is_no_pass(rnn_oracle: Run) -> None:
+    status, out, _ = rnn_oracle("check", "numpy.short", *QUICK)
+    assert status == 1
+    assert "refused  float32 step: numpy.short: expected T <= 0, got T=1" in out
+    assert [line.split("│")[-2].strip() for line in out.splitlines() if line.startswith("│")] == ["refused"]
+
+
+def test_without_a_name_every_installed_framework_is_judged(rnn_oracle: Run) -> None:
+    _, out, _ = rnn_oracle("check", "--examples", "1", "--dtype", "float64")
+    assert "numpy.right" in out
+    assert "numpy.wrong" in out
+
+
+def test_the_same_seed_asks_every_adapter_the_same(rnn_oracle: Run, tmp_path: Path) -> None:
+    worst = []
+    for seed in ("1", "1", "2"):
+        rnn_oracle("check", "numpy.right", *QUICK, "--seed", seed, "--json", str(tmp_path / "r.json"))
+        checks = json.loads((tmp_path / "r.json").read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
+        worst.append([check["worst"] for check in checks])
+    assert worst[0] == worst[1] != worst[2]
+
+
+def test_nothing_judged_is_no_pass() -> None:
+    assert Report({}).exit_status == 1
+    row = Row("a.b", "a", "1", "float32", [Result("step")])
+    assert row.status == "empty"
+    assert Report({}, [row]).exit_status == 1
+
+
+def test_an_inconclusive_case_is_no_pass() -> None:
+    row = Row("a.b", "a", "1", "float32", [Result("step", cases=9), Result("long", cases=9, inconclusive=1)])
+    assert row.status == "inconclusive"
+    assert Report({}, [row]).exit_status == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "caffe"], "adapters: expected a framework among ['numpy'], got 'caffe'"),
+        (["check", "numpy.other"], "adapters: expected one of ['numpy.right', 'numpy.wrong', 'numpy.crash'"),
+        (["check", "--dtype", "float8"], "argument --dtype: invalid choice: 'float8'"),
+        (["check", "--examples", "0"], "argument --examples: expected a whole number of at least 1, got '0'"),
+        (["check", "--examples", "x"], "argument --examples: expected a whole number of at least 1, got 'x'"),
+        (["check", "--params", "/no/such.npz"], "--params: expected a file, got /no/such.npz"),
+        (
+            ["check", "--json", "/no/such/folder/r.json"],
+            "--json: expected a file in a folder that is there, got /no/such",
+        ),
+        (["tell"], "argument COMMAND: invalid choice: 'tell'"),
+    ],
+)
+def test_bad_usage_is_told_in_one_sentence_and_status_2(rnn_oracle: Run, arguments: list[str], message: str) -> None:
+    status, _, err = rnn_oracle(*arguments)
+    assert status == 2
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def trained() -> dict[str, np.ndarray]:
+    with np.load(TRAINED) as archive:
+        return {name: archive[name] for name in ("Wx", "Wh", "b")}
+
+
+def state_dict() -> dict[str, np.ndarray]:
+    weights = trained()
+    names = {"weight_ih_l0": weights["Wx"].T, "weight_hh_l0": weights["Wh"].T, "bias_ih_l0": weights["b"]}
+    return {name: np.ascontiguousarray(array) for name, array in names.items()} | {"bias_hh_l0": 0 * weights["b"]}
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_the_users_own_weights_are_judged(rnn_oracle: Run, tmp_path: Path, ending: str) -> None:
+    path, found = tmp_path / f"model{ending}", tmp_path / "r.json"
+    np.savez(path, **trained()) if ending == ".npz" else save_file(state_dict(), path)
+    status, _, err = rnn_oracle("check", "numpy.right", *QUICK, "--params", str(path), "--json", str(found))
+    assert (status, err) == (0, "")
+    checks = json.loads(found.read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
+    assert [check["name"] for check in checks] == ["step", "sequence", "long"]
+
+
+@pytest.mark.parametrize("ending", [".npz", ".safetensors"])
+def test_a_truncated_file_is_refused(rnn_oracle: Run, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"model{ending}"
+    np.savez(path, **trained()) if ending == ".npz" else save_file(state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    status, _, err = rnn_oracle("check", "numpy.right", "--params", str(path))
+    assert status == 2
+    assert err.startswith("rnn-oracle: ")
+    assert f"expected a whole {ending}" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Wh": None}, "Params.load: expected arrays Wx, Wh and b in"),
+        ({"Wh": np.zeros((3, 3), np.float32)}, "Params: expected Wh of shape (64, 64), got (3, 3) (D=39, H=64)"),
+        ({"b": np.zeros(3, np.float32)}, "Params: expected b of shape (64,), got (3,) (D=39, H=64)"),
+        ({"Wx": np.zeros((39, 64), np.int64)}, "Params: expected Wx of dtype float64 or float32, got int64 (39, 64)"),
+        ({"b": np.full(64, np.nan, np.float32)}, "expected finite b, got nan at [0] (64,)"),
+    ],
+    ids=["missing", "shape of Wh", "shape of b", "integers", "nan"],
+)
+def test_a_lying_file_is_refused(rnn_oracle: Run, tmp_path: Path, change: dict[str, object], message: str) -> None:
+    arrays = {name: array for name, array in (trained() | change).items() if array is not None}
+    np.savez(tmp_path / "model.npz", **arrays)
+    status, _, err = rnn_oracle("check", "numpy.right", "--params", str(tmp_path / "model.npz"))
+    assert status == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_unknown_ending_is_refused(rnn_oracle: Run, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.touch()
+    status, _, err = rnn_oracle("check", "numpy.right", "--params", str(path))
+    assert status == 2
+    assert err == f"rnn-oracle: --params: expected a file ending in .npz, .safetensors or .pt, got {path}\n"
+
+
+def test_without_any_framework_the_install_lines_are_told(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.is_installed", lambda framework: False)
+    status, _, err = rnn_oracle("check")
+    assert status == 2
+    assert "check: expected at least one framework, got none installed" in err
+
+
+def test_list_shows_what_each_can_do(rnn_oracle: Run) -> None:
+    status, out, _ = rnn_oracle("list")
+    assert status == 0
+    assert "numpy.right" in out
+    assert "up to 0" in out
+    assert "float64, float32" in out
+
+
+def test_list_shows_what_is_not_installed(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = 'adapters: numpy is not installed; install it with: python -m pip install "numpy"'
+
+    def absent(framework: str) -> None:
+        raise ModuleNotFoundError(message)
+
+    monkeypatch.setattr("adapters.load_framework", absent)
+    status, out, _ = rnn_oracle("list")
+    assert status == 0
+    assert message in out
