@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
+    check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")
     return top
 
 
@@ -102,8 +103,10 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
     """Judge the adapters asked for and print the table."""
     chosen = choose(options.names)
-    if options.json and not Path(options.json).absolute().parent.is_dir():
-        raise FileNotFoundError(f"--json: expected a file in a folder that is there, got {options.json}")
+    for option in ("json", "markdown"):
+        path = getattr(options, option)
+        if path and not Path(path).absolute().parent.is_dir():
+            raise FileNotFoundError(f"--{option}: expected a file in a folder that is there, got {path}")
     params = read_params(options.params) if options.params else None
     names = sorted({adapter.framework for adapter in chosen})
     report = Report({"oracle": machine()} | {name: adapters.load_framework(name).environment() for name in names})
@@ -115,6 +118,8 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     report.show(console)
     if options.json:
         report.save(options.json)
+    if options.markdown:
+        Path(options.markdown).write_text(report.markdown(), encoding="utf-8")
     if status:
         console.print("interrupted: the table holds what was judged before", style="yellow")
     return status or report.exit_status

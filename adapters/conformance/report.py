@@ -18,6 +18,7 @@ from reference.certify import QUANTITIES
 
 # From the worst to the best: a row is as good as its worst check.
 STATUSES = ("fail", "error", "empty", "interrupted", "inconclusive", "pass", "refused")
+HEADER = ("adapter", "precision", "cases", *QUANTITIES.values(), "resolution", "verdict")
 COLOURS = {"pass": "green", "refused": "yellow", "interrupted": "yellow", "inconclusive": "yellow"}
 
 
@@ -53,6 +54,12 @@ class Row:
         """Median over all cases of bound / scale of value, of the coarsest quantity."""
         found = [resolution for check in self.checks for resolution in check.resolutions]
         return float(np.median(found)) if found else None
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row as text, a cell for every name in ``HEADER``."""
+        ratios = [f"{self.worst[name]:.2f}" if name in self.worst else "-" for name in QUANTITIES.values()]
+        resolution = "-" if self.resolution is None else f"{self.resolution:.0e}"
+        return self.adapter, self.dtype, f"{self.cases:,}", *ratios, resolution, self.status
 
 
 @dataclass
@@ -100,17 +107,18 @@ class Report:
     def table(self) -> Table:
         """Return the table: a row for every adapter and dtype."""
         table = Table(title="largest |error| / bound", title_style="dim", title_justify="center")
-        table.add_column("adapter", no_wrap=True)
-        table.add_column("precision")
-        for name in ("cases", *QUANTITIES.values(), "resolution"):
-            table.add_column(name, justify="right")
-        table.add_column("verdict")
+        for number, name in enumerate(HEADER):
+            middle = 1 < number < len(HEADER) - 1
+            table.add_column(name, justify="right" if middle else "left", no_wrap=True)
         for row in self.rows:
-            ratios = [f"{row.worst[name]:.2f}" if name in row.worst else "-" for name in QUANTITIES.values()]
-            resolution = "-" if row.resolution is None else f"{row.resolution:.0e}"
-            verdict = f"[{COLOURS.get(row.status, 'red')}]{row.status}[/]"
-            table.add_row(row.adapter, row.dtype, f"{row.cases:,}", *ratios, resolution, verdict)
+            *cells, status = row.cells()
+            table.add_row(*cells, f"[{COLOURS.get(status, 'red')}]{status}[/]")
         return table
+
+    def markdown(self) -> str:
+        """Return the same table in Markdown."""
+        rows = [HEADER, tuple("---" for _ in HEADER), *(row.cells() for row in self.rows)]
+        return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
 def machine() -> dict[str, str]:

@@ -52,6 +52,15 @@ def test_a_crash_costs_its_own_row_and_no_other(rnn_oracle: Run) -> None:
     assert [row.split("│")[-2].strip() for row in rows] == ["fail", "pass"]
 
 
+def test_the_table_comes_in_markdown_too(rnn_oracle: Run, tmp_path: Path) -> None:
+    rnn_oracle("check", "numpy.right", *QUICK, "--markdown", str(tmp_path / "table.md"))
+    header, rule, row = (tmp_path / "table.md").read_text().splitlines()
+    assert header == "| adapter | precision | cases | h | dx | dh0 | dWx | dWh | db | resolution | verdict |"
+    assert rule.count("---") == row.count("|") - 1 == 11
+    assert row.startswith("| numpy.right | float32 | 290 | 0.")
+    assert row.endswith("| pass |")
+
+
 def test_an_interrupt_prints_what_was_judged_and_ends_with_130(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("check", "numpy.right", "numpy.interrupted", *QUICK)
     assert status == 130
