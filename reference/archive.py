@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 DTYPES = ("float64", "float32")
+# What NumPy and zipfile raise for damaged files; RuntimeError for features that such a file claims to need.
+UNREADABLE = (ValueError, EOFError, OSError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class Archive:
@@ -52,13 +55,19 @@ def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:
         ValueError: the file is not a whole ``.npz`` of plain arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as file:  # NumPy leaves a broken file open if it has opened it itself
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
+        # NumPy returns a member that is no .npy as it is, in bytes.
+        strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+        if strange:
+            raise ValueError(f"{strange[0]} is not an array")
+        return arrays
     except FileNotFoundError:
         raise FileNotFoundError(f"{where}: expected an .npz file, got no file at {path}") from None
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{where}: expected a whole .npz of plain arrays, got {path} ({error})") from error
 
 
@@ -77,7 +86,7 @@ def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:
         if str(array.dtype) not in DTYPES or array.dtype != dtype:
             wanted = dtype if str(dtype) in DTYPES else " or ".join(DTYPES)
             raise TypeError(f"{where}: expected {field.name} of dtype {wanted}, got {array.dtype} {array.shape}")
-        if array.flags.writeable or not array.flags.c_contiguous:
+        if not array.flags.c_contiguous or _is_writeable(array):
             array = np.array(array, order="C")
             array.flags.writeable = False
         object.__setattr__(record, field.name, array)
@@ -97,3 +106,8 @@ def expect_finite(where: str, arrays: dict[str, Any]) -> None:
         if isinstance(array, np.ndarray) and not np.isfinite(array).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
             raise ValueError(f"{where}: expected finite {name}, got {array[index]} at {list(index)} {array.shape}")
+
+
+def _is_writeable(array: Any) -> bool:
+    """Tell whether anyone can write to an array, through what it is a view of if not through itself."""
+    return isinstance(array, np.ndarray) and (array.flags.writeable or _is_writeable(array.base))

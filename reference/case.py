@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,11 @@ from reference.cells import NONLINEARITIES
 Floats = NDArray[np.floating[Any]]
 
 UPSTREAMS = ("every", "last", "one")
+VALUES = ("plain", "integers", "wide", "nan")
+# Plain values lie between -SPREAD and SPREAD, so that no tanh of few terms is so saturated that float32 cannot tell.
+SPREAD = 1.5
+# "wide" values lie between 1 and about one thousand-millionth of it.
+ORDERS = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +94,22 @@ class Case(Archive):
         *_, T, N, _ = self.xs.shape
         shapes = {"xs": (*stack, T, N, D), "h0": (*stack, N, H), "upstream": (*stack, T, N, H)}
         expect_shapes("Case", self, spell(self.sizes), **shapes)
+        if self.is_probed:
+            self._expect_probe()
         if self.finite:
             expect_finite("Case", self.fields())
+
+    def _expect_probe(self) -> None:
+        """Raise ValueError unless the last H columns of xs are zero and the last H rows of Wx an identity."""
+        D, H = self.sizes["D"], self.sizes["H"]
+        if D < H or self.xs[..., D - H :].any() or (self.params.Wx[..., D - H :, :] != np.eye(H)).any():
+            raise ValueError(f"Case: expected a probe, as probed() adds it, got other numbers ({spell(self.sizes)})")
 
     @property
     def sizes(self) -> dict[str, int]:
         """T, N, D and H by name; D counts the probe's columns."""
         *_, T, N, D = self.xs.shape
-        return {"T": T, "N": N, "D": D, "H": self.h0.shape[-1]}
+        return {"T": T, "N": N, "D": D, "H": self.params.Wx.shape[-1]}
 
     @property
     def K(self) -> int | None:
@@ -156,7 +170,7 @@ class Case(Archive):
             params = Params(found.pop("Wx"), found.pop("Wh"), found.pop("b", None))
             plain = {name: found[name].item() for name in ("nonlinearity", "is_probed", "finite")}
             return cls(**(found | plain), params=params)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Case.load: expected the fields of a case in {path}, got {error}") from error
 
     @classmethod
@@ -174,9 +188,10 @@ class Case(Archive):
         stack: int | None = None,
         norm: float = 1.0,
         upstream: str = "every",
+        values: str = "plain",
         params: Params | None = None,
     ) -> Self:
-        """Draw a case whose values are distinct, non-zero and far from saturation.
+        """Draw a case whose values are, unless ``values`` says otherwise, distinct, non-zero and far from saturation.
 
         Args:
             T: steps; not negative, as all sizes.
@@ -190,39 +205,81 @@ class Case(Archive):
             stack: K, to draw a stack of K cases; None for a single case.
             norm: largest singular value of every Wh; above 2 the states are chaotic.
             upstream: "every" step, the "last" only, or "one" element of one step.
+            values: "plain", evenly spread about 0; small "integers", with Wh a signed permutation whatever the norm,
+                so that sums are exact and often 0; "wide", inputs and upstream over nine decimal orders of magnitude;
+                or "nan", one row of NaN in the inputs or the upstream of every case.
             params: use these single-cell parameters; D, H, bias and norm are then theirs, not the arguments.
 
         Raises:
             ValueError: an argument out of its range.
         """
-        negative = {name: size for name, size in {"T": T, "N": N, "D": D, "H": H}.items() if size < 0}
-        if negative or upstream not in UPSTREAMS or dtype not in DTYPES:
-            got = f"T={T}, N={N}, D={D}, H={H}, upstream={upstream!r}, dtype={dtype!r}"
-            raise ValueError(f"Case.random: expected sizes >= 0, upstream in {UPSTREAMS}, dtype in {DTYPES}, got {got}")
-        draw = np.random.default_rng(seed).standard_normal
+        if (
+            min(T, N, D, H, stack or 0) < 0
+            or not norm >= 0
+            or (params is not None and params.Wx.ndim != 2)
+            or upstream not in UPSTREAMS
+            or dtype not in DTYPES
+            or values not in VALUES
+        ):
+            sizes = f"T={T}, N={N}, D={D}, H={H}, stack={stack}, norm={norm}"
+            got = f"{sizes}, upstream={upstream!r}, dtype={dtype!r}, values={values!r}"
+            allowed = f"upstream in {UPSTREAMS}, dtype in {DTYPES}, values in {VALUES}"
+            raise ValueError(f"Case.random: expected sizes and norm >= 0, params of one cell, {allowed}, got {got}")
+        random = np.random.default_rng(seed)
+        draw: Any = partial(random.uniform, -SPREAD, SPREAD)
         leading = () if stack is None else (stack,)
         if params is None:
             params = random_params(draw, (*leading, D, H), bias, norm)
+            params = integer_params(params) if values == "integers" else params
         else:
             D, H = params.Wx.shape
             params = params.map(lambda array: np.broadcast_to(array, (*leading, *array.shape)).astype("float64"))
-        grads = draw((*leading, T, N, H))
+        grads = draw(size=(*leading, T, N, H))
         if upstream != "every":
             grads[..., :-1, :, :] = 0
         if upstream == "one":
             grads[..., 1:, :] = 0
             grads[..., 1:] = 0
-        xs, h0 = draw((*leading, T, N, D)), np.tanh(draw((*leading, N, H)))
-        return cls(xs, h0, params, grads, nonlinearity).astype(dtype)
+        xs, h0 = draw(size=(*leading, T, N, D)), np.tanh(draw(size=(*leading, N, H)))
+        xs, h0, grads = revalued(values, random, xs, h0, grads)
+        return cls(xs, h0, params, grads, nonlinearity, finite=values != "nan").astype(dtype)
+
+
+def revalued(values: str, random: np.random.Generator, xs: Any, h0: Any, upstream: Any) -> tuple[Any, Any, Any]:
+    """Return plain xs, h0 and upstream made what ``values`` says, as ``Case.random`` describes."""
+    if values == "integers":
+        return small_integers(xs), small_integers(h0), small_integers(upstream)
+    if values == "wide":
+        xs, upstream = (array * 2.0 ** random.uniform(-ORDERS, 0, array.shape) for array in (xs, upstream))
+    if values == "nan":
+        # Whole rows, since the identity of the probe spreads NaN over the row: 0 * NaN is NaN.
+        poisoned = xs if random.random() < 0.5 else upstream
+        *stack, T, N, _ = poisoned.shape
+        if poisoned.size:
+            t, n = random.integers(T, size=stack), random.integers(N, size=stack)
+            poisoned[(*np.indices(stack), t, n)] = np.nan
+    return xs, h0, upstream
+
+
+def small_integers(array: Any) -> Any:
+    """Return plain values as integers from -2 to 2."""
+    return np.rint(1.5 * array).clip(-2, 2)
+
+
+def integer_params(params: Params) -> Params:
+    """Return plain parameters as small integers: Wh as a signed permutation, under which states grow slowly."""
+    order = np.argsort(params.Wh.sum(axis=-2), axis=-1)
+    permutation = np.eye(order.shape[-1])[order] * np.where(params.Wh < 0, -1, 1)
+    return dataclasses.replace(params.map(small_integers), Wh=permutation)
 
 
 def random_params(draw: Any, shape: tuple[int, ...], bias: bool, norm: float) -> Params:
-    """Draw Gaussian weights: columns of Wx of unit length on average, Wh of spectral norm ``norm``."""
+    """Draw plain weights: columns of Wx shrunk with their length, Wh of spectral norm ``norm``."""
     *leading, D, H = shape
-    Wh = draw((*leading, H, H))
+    Wh = draw(size=(*leading, H, H))
     if Wh.size:
         Wh *= norm / np.linalg.norm(Wh, ord=2, axis=(-2, -1), keepdims=True)
-    return Params(draw(shape) / max(D, 1) ** 0.5, Wh, draw((*leading, H)) / 2 if bias else None)
+    return Params(draw(size=shape) / max(D, 1) ** 0.5, Wh, draw(size=(*leading, H)) / 2 if bias else None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,8 +117,10 @@ class RNN:
         """
         expect_floating("RNN.forward", x=x, h_prev=h_prev)
         sizes = f"D={self.D}, H={self.H}"
-        if x.ndim != self.params[0].ndim or x.shape[-1] != self.D:
-            raise ValueError(f"RNN.forward: expected x of shape (N, {self.D}), got {x.shape} ({sizes})")
+        stack = self.params[0].shape[:-2]
+        if x.ndim != len(stack) + 2 or (*x.shape[:-2], x.shape[-1]) != (*stack, self.D):
+            shape = ", ".join(map(str, (*stack, "N", self.D)))
+            raise ValueError(f"RNN.forward: expected x of shape ({shape}), got {x.shape} ({sizes})")
         expect_shape("RNN.forward", "h_prev", h_prev, (*x.shape[:-1], self.H), f"N={x.shape[-2]}, {sizes}")
         h_next = self.advance(self.drive(x), h_prev)
         self.cache = x, h_prev, h_next

@@ -23,7 +23,14 @@ QUANTITIES = {"hs": "h", "dxs": "dx", "dh0": "dh0", "dWx": "dWx", "dWh": "dWh", 
 
 
 class Mismatch(AssertionError):
-    """An implementation is outside its bounds, or the bounds say too little to tell."""
+    """An implementation is outside its bounds, broke the contract, or the bounds say too little to tell.
+
+    ``verdict`` is the judgement that it rests on; None where the contract was broken.
+    """
+
+    def __init__(self, message: str, verdict: Verdict | None = None) -> None:
+        super().__init__(message)
+        self.verdict = verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +38,20 @@ class Judged:
     """One quantity of one case or of a stack: what came, what was wanted, and the bound on the difference."""
 
     got: NDArray[Any]
-    want: NDArray[np.float64]
-    bound: NDArray[np.float64]
-    precision: Precision
+    wanted: Bounded
+    may_be_nan: NDArray[np.bool_] | bool  # where NaN is as good as the wanted number
+    finite: bool  # whether all inputs were
     stacked: bool
+
+    @property
+    def want(self) -> NDArray[np.float64]:
+        """What the oracle computes in float64 from the neighbouring values that came."""
+        return self.wanted.value
+
+    @property
+    def bound(self) -> NDArray[np.float64]:
+        """Bound on the distance from it."""
+        return self.wanted.error
 
     @cached_property
     def ratio(self) -> NDArray[np.float64]:
@@ -42,16 +59,26 @@ class Judged:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             error = np.abs(self.got.astype(np.float64) - self.want)
             ratio = np.where(error == 0, 0.0, error / self.bound)
-        same = (self.got == self.want) | (np.isnan(self.got) & np.isnan(self.want)) | self._overflows
+        same = (self.got == self.want) | (np.isnan(self.got) & (np.isnan(self.want) | self.may_be_nan))
         ratio = np.where(np.isfinite(self.got) & np.isfinite(self.want), ratio, np.where(same, 0.0, np.inf))
+        ratio = np.where(self._may_overflow, 0.0, ratio)
         return np.where(np.isnan(ratio), np.inf, ratio)
 
     @property
-    def _overflows(self) -> NDArray[np.bool_]:
-        """Where an infinity is what the format makes of a number that is, or may be, too large for it."""
-        beyond = np.abs(self.want) + self.bound > self.precision.largest
-        same_sign = np.sign(self.got) == np.sign(self.want)
-        return np.asarray(beyond & np.isinf(self.got) & same_sign)
+    def _may_overflow(self) -> NDArray[np.bool_]:
+        """Where finite inputs lead beyond the format, and what came is what some order of summation makes of it.
+
+        The positive terms of a sum amount to (scale + want) / 2, the negative ones to (scale - want) / 2: infinity of
+        a sign is legitimate where the terms of that sign may exceed the largest number, NaN where both do.
+        """
+        largest = self.wanted.precision.largest
+        with np.errstate(invalid="ignore", over="ignore"):
+            plus = ~((self.wanted.scale + self.want) / 2 + self.bound <= largest)
+            minus = ~((self.wanted.scale - self.want) / 2 + self.bound <= largest)
+            unknown = ~np.isfinite(self.want + self.bound)
+        infinite = np.where(np.isnan(self.got), plus & minus, np.where(self.got > 0, plus, minus))
+        came = np.where(np.isfinite(self.got), unknown & (plus | minus), infinite)
+        return np.asarray(came & self.finite)
 
     @cached_property
     def ratios(self) -> NDArray[np.float64]:
@@ -60,11 +87,15 @@ class Judged:
 
     @cached_property
     def resolutions(self) -> NDArray[np.float64]:
-        """Median over the elements of bound / scale, for every case; the scale of an element is its row's largest."""
-        floor = self.precision.tiny / self.precision.u
+        """Median over the elements of bound / scale, for every case.
+
+        NaN and infinity in the inputs' wake are compared exactly; an overflow says nothing.
+        """
+        floor = self.wanted.precision.tiny / self.wanted.precision.u
         with np.errstate(invalid="ignore", over="ignore"):
-            scale = np.maximum(np.abs(self.want).max(axis=-1, keepdims=True, initial=0.0), floor)
-            coarse = self._by_case(np.where(np.isnan(self.bound / scale), np.inf, self.bound / scale))
+            coarse = self.bound / np.maximum(self.wanted.scale, floor)
+        coarse = np.where(np.isfinite(self.want) & ~np.isnan(coarse), coarse, np.inf if self.finite else 0.0)
+        coarse = self._by_case(coarse)
         return np.median(coarse, axis=1) if coarse.shape[1] else np.zeros(len(coarse))
 
     def _by_case(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -99,9 +130,10 @@ class Worst:
 class Verdict:
     """What ``certify`` found, per quantity (h, dx, dh0, dWx, dWh, db; only those that were offered)."""
 
+    case: Case
+    evaluation: Evaluation
     precision: Precision
     judged: dict[str, Judged]
-    sizes: dict[str, int]
 
     @cached_property
     def worst(self) -> dict[str, Worst]:
@@ -126,6 +158,10 @@ class Verdict:
         """Median of bound / scale per quantity: how fine a difference it can tell."""
         return {name: float(np.median(quantity.resolutions)) for name, quantity in self.judged.items()}
 
+    def of(self, k: int) -> Verdict:
+        """Return the verdict on case ``k`` of a stack alone."""
+        return certify(self.case[k], self.evaluation[k], self.precision)
+
     def require(self, subject: str = "") -> None:
         """Return only if every case passed.
 
@@ -136,18 +172,20 @@ class Verdict:
             Mismatch: with the readable account.
         """
         if self.status != "pass":
-            raise Mismatch(f"{subject} {self}".strip())
+            raise Mismatch(f"{subject} {self}".strip(), self)
 
     def __str__(self) -> str:
+        sizes = spell(self.case.sizes)
         failing = [self._describe(name, worst) for name, worst in self.worst.items() if worst.ratio > 1]
         if failing:
             return "\n".join(failing)
         if self.status == "inconclusive":
-            name, coarse = max(self.resolution.items(), key=lambda item: item[1])
+            coarsest = {name: float(quantity.resolutions.max()) for name, quantity in self.judged.items()}
+            name, coarse = max(coarsest.items(), key=lambda item: item[1])
             where = f"{self.precision.name} {name}: inconclusive, the bound is {coarse:.2g} x the value's scale"
-            return f"{where} ({spell(self.sizes)})"
+            return f"{where} ({sizes})"
         name, worst = max(self.worst.items(), key=lambda item: item[1].ratio)
-        return f"{self.precision.name}: pass, largest |error| / bound {worst.ratio:.2g} in {name} ({spell(self.sizes)})"
+        return f"{self.precision.name}: pass, largest |error| / bound {worst.ratio:.2g} in {name} ({sizes})"
 
     def _describe(self, name: str, worst: Worst) -> str:
         digits = 17 if self.precision.u < 1e-10 else 9
@@ -156,7 +194,7 @@ class Verdict:
         return (
             f"{self.precision.name} {name}{list(worst.index)}: got {got}, want {want}\n"
             f"|error| {error:.3g} is {worst.ratio:.3g} x its bound {worst.bound:.3g}; "
-            f"{worst.exceeding} of {worst.size} elements exceed theirs ({spell(self.sizes)})"
+            f"{worst.exceeding} of {worst.size} elements exceed theirs ({spell(self.case.sizes)})"
         )
 
 
@@ -179,25 +217,28 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
 
     Returns:
         The verdict: "fail" if an element is outside its bound or not finite where the oracle is; else
-        "inconclusive" if for some quantity the median bound is wider than a tenth of the value's scale; else "pass".
+        "inconclusive" if for some quantity the median bound is wider than a tenth of the value's scale, as it is
+        where finite inputs lead beyond the largest number of the format; else "pass".
 
     Raises:
         TypeError: the case or the evaluation is of another dtype than ``precision`` names.
-        ValueError: an array of the evaluation is missing or of the wrong shape.
+        ValueError: an array of the evaluation is missing or of the wrong shape, or the stack is empty.
 
     Source: derived in the README, section "A thousand steps, checked at the accuracy of one".
     """
     if case.dtype != precision.name:
         raise TypeError(f"certify: expected a case of dtype {precision.name}, got {case.dtype} ({spell(case.sizes)})")
+    if case.K == 0:
+        raise ValueError(f"certify: expected at least one case, got a stack of 0 ({spell(case.sizes)})")
     got = _expect_fields(case, evaluation)
-    want = _step_by_step(case, evaluation, precision)
-    judged = {
-        name: Judged(got[field], bounded.value, bounded.error, precision, case.K is not None)
-        for field, name in QUANTITIES.items()
-        if field in got
-        for bounded in [want[field].sealed()]
-    }
-    return Verdict(precision, judged, case.sizes)
+    with np.errstate(all="ignore"):
+        want = _step_by_step(case, evaluation, precision)
+    judged = {}
+    for field, name in QUANTITIES.items():
+        if field in got:
+            beside_nan = field == "dxs" and _beside_nan(case, want[field])
+            judged[name] = Judged(got[field], want[field].sealed(), beside_nan, case.finite, case.K is not None)
+    return Verdict(case, evaluation, precision, judged)
 
 
 def _expect_fields(case: Case, evaluation: Evaluation) -> dict[str, NDArray[Any]]:
@@ -245,3 +286,10 @@ def _step_by_step(case: Case, evaluation: Evaluation, precision: Precision) -> d
     want["dWx"], want["dWh"], *db = cell.to_params(rows(A), x, h_prev)
     want |= zip(["db"], (gradient.reshape(case.h0.shape[:-2] + case.h0.shape[-1:]) for gradient in db), strict=False)
     return want
+
+
+def _beside_nan(case: Case, dxs: Bounded) -> NDArray[np.bool_]:
+    """Return where dx may be NaN beside one: in the probe's columns of a row of A, since 0 * NaN is NaN."""
+    A = np.arange(case.sizes["D"]) >= case.unprobed().sizes["D"]
+    broken = ~np.isfinite(dxs.value) & A
+    return np.asarray(broken.any(axis=-1, keepdims=True) & A)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -17,8 +18,9 @@ NUMPY_TANH_ULPS = 2.5
 # A bound is computed in float64 by fewer than 2**30 operations an element on numbers that are not negative, each
 # within 2**-53 relative, so that it is right to 2**-23; inflated by this it is an upper bound.
 INFLATE = 1 + 2.0**-20
-# Roundings that a pointwise product may hide: the forms 1 - h*h, (1-h)*(1+h), g - g*h*h and 1/cosh**2 of one
-# derivative take at most 7 relative to the result, one of which the sum before it already counts.
+# Roundings, and numbers flushed to zero, that a pointwise product may hide: the forms 1 - h*h, (1-h)*(1+h),
+# g - g*h*h, (g + g*h)*(1-h) and 1/cosh**2 of one derivative take at most 7 roundings relative to the result, one of
+# which the sum before it already counts, and may lose 5 intermediate results below the smallest normal number.
 POINTWISE = 6
 # Roundings to storage that a value may suffer on its way through a sum kept in a wider accumulator.
 STORED = 4
@@ -53,9 +55,10 @@ class Bounded(NDArrayOperatorsMixin):
     """A float64 array with a bound on its distance from what any correct implementation computes.
 
     ``value`` is what the oracle computes in float64; ``error`` bounds its distance from the number that an
-    implementation in ``precision`` holds in its place, whatever the order of its sums. A sum is kept *pending*
-    (``terms`` additions and products so far, ``mass`` the sum of the absolute values of all terms) and its
-    rounding is charged once, when it is sealed: at most terms * u * mass in any order.
+    implementation in ``precision`` holds in its place, whatever the order of its sums; ``scale`` is what the terms of
+    the last sum amount to without their signs, against which ``error`` is small or large. A sum is kept *pending*
+    (``terms`` additions and products so far, ``mass`` the sum of the absolute values of all terms, errors included)
+    and its rounding is charged once, when it is sealed: at most terms * u * mass in any order.
 
     It takes part in ``+ - * @``, ``>``, ``np.tanh``, ``np.maximum(a, 0)``, ``.mT``, ``.sum(axis)``, indexing,
     ``reshape``, ``np.stack``, ``np.concatenate`` and ``np.zeros_like``; plain arrays and numbers in it are exact.
@@ -64,16 +67,18 @@ class Bounded(NDArrayOperatorsMixin):
         value: any shape; converted to float64.
         precision: the model of the arithmetic.
         error: bound on the absolute error; broadcasts against value; not negative.
+        scale: magnitude that the error is to be seen against; that of the value by default.
 
     Source: Jeannerod and Rump, Improved error bounds for inner products in floating-point arithmetic, SIAM J.
-        Matrix Anal. Appl. 34 (2013), theorem 3.1; Higham, Accuracy and Stability of Numerical Algorithms, 2nd
+        Matrix Anal. Appl. 34 (2013); Higham, Accuracy and Stability of Numerical Algorithms, 2nd
         ed. (2002), chapters 3 and 4. Derivation in the README, section "The bound".
     """
 
-    def __init__(self, value: Any, precision: Precision, error: Any = 0.0) -> None:
+    def __init__(self, value: Any, precision: Precision, error: Any = 0.0, scale: Any = None) -> None:
         self.value: Values = np.asarray(value, np.float64)
         self.precision = precision
         self.error: Values = np.broadcast_to(np.asarray(error, np.float64), self.value.shape)
+        self.scale: Values = np.abs(self.value) if scale is None else np.broadcast_to(scale, self.value.shape)
         self.mass: Values | None = None
         self.terms = 0
 
@@ -117,7 +122,7 @@ class Bounded(NDArrayOperatorsMixin):
         rounding = self.terms * (model.u_acc + U64) * self.mass + 2 * self.terms * model.tiny
         if model.u_acc < model.u:
             rounding = rounding + STORED * model.u * self.mass
-        return Bounded(self.value, model, INFLATE * (self.error + rounding))
+        return Bounded(self.value, model, INFLATE * (self.error + rounding), self.mass)
 
     # The parts of an ndarray that the formula touches.
 
@@ -136,25 +141,27 @@ class Bounded(NDArrayOperatorsMixin):
         """Dtype of the values, always float64."""
         return self.value.dtype
 
+    def _each(self, change: Callable[[Values], Any]) -> Bounded:
+        """Return the sealed array with a change of shape applied to all its parts."""
+        self = self.sealed()
+        return Bounded(change(self.value), self.precision, change(self.error), change(self.scale))
+
     @property
     def mT(self) -> Bounded:
         """The array with its last two axes exchanged."""
-        self = self.sealed()
-        return Bounded(self.value.mT, self.precision, self.error.mT)
+        return self._each(lambda part: part.mT)
 
     def reshape(self, shape: tuple[int, ...]) -> Bounded:
         """Return the array in another shape of the same size."""
-        self = self.sealed()
-        return Bounded(self.value.reshape(shape), self.precision, self.error.reshape(shape))
+        return self._each(lambda part: part.reshape(shape))
 
     def __getitem__(self, index: Any) -> Bounded:
-        self = self.sealed()
-        return Bounded(self.value[index], self.precision, self.error[index])
+        return self._each(lambda part: part[index])
 
     def __setitem__(self, index: Any, other: Bounded) -> None:
         other = other.sealed()
-        self.error = np.array(self.error)
-        self.value[index], self.error[index] = other.value, other.error
+        self.error, self.scale = np.array(self.error), np.array(self.scale)
+        self.value[index], self.error[index], self.scale[index] = other.value, other.error, other.scale
 
     def sum(self, axis: int) -> Bounded:
         """Return the sum over one axis, pending: n terms, n - 1 additions."""
@@ -180,8 +187,9 @@ class Bounded(NDArrayOperatorsMixin):
         parts = [
             part.sealed() if isinstance(part, Bounded) else Bounded.exact(part, self.precision) for part in args[0]
         ]
-        value, error = (function([getattr(p, name) for p in parts], **kwargs) for name in ("value", "error"))
-        return Bounded(value, self.precision, error)
+        names = ("value", "error", "scale")
+        value, error, scale = (function([getattr(part, name) for part in parts], **kwargs) for name in names)
+        return Bounded(value, self.precision, error, scale)
 
 
 def _add(p: Bounded, q: Bounded) -> Bounded:
@@ -208,8 +216,8 @@ def _multiply(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
     model, value = p.precision, p.value * q.value
     error = p.magnitude * q.error + p.error * np.abs(q.value)
-    rounding = POINTWISE * (model.u + U64) * (np.abs(value) + error) + model.tiny
-    return Bounded(value, model, INFLATE * (error + rounding))
+    rounding = POINTWISE * ((model.u + U64) * (np.abs(value) + error) + model.tiny)
+    return Bounded(value, model, INFLATE * (error + rounding), p.scale * q.scale)
 
 
 def _tanh(p: Bounded) -> Bounded:
@@ -219,7 +227,7 @@ def _tanh(p: Bounded) -> Bounded:
     nearest = np.clip(np.abs(p.value) - p.error, 0, 350)
     spread = np.minimum(p.error / np.cosh(nearest) ** 2, 2.0)
     error = spread + tanh_error(np.abs(value) + spread, p.precision) + tanh_error(np.abs(value), NUMPY)
-    return Bounded(value, p.precision, INFLATE * error)
+    return Bounded(value, p.precision, INFLATE * error, np.minimum(p.scale, 1.0))
 
 
 def tanh_error(magnitude: Values, precision: Precision) -> Values:
@@ -237,13 +245,13 @@ def _maximum(p: Bounded, zero: Bounded) -> Bounded:
         raise ValueError(f"Bounded: expected np.maximum(a, 0), got a second operand of {zero.value}")
     # Where even the upper end is below zero, every implementation returns exactly zero.
     error = np.minimum(p.error, np.maximum(p.value + p.error, 0.0))
-    return Bounded(np.maximum(p.value, 0.0), p.precision, error)
+    return Bounded(np.maximum(p.value, 0.0), p.precision, error, p.scale)
 
 
 def _greater(p: Bounded, q: Bounded) -> Bounded:
     difference = _subtract(p.sealed(), q.sealed())
     unsure = (np.abs(difference.value) <= difference.error) & (difference.error > 0)
-    return Bounded(difference.value > 0, p.precision, unsure)
+    return Bounded(difference.value > 0, p.precision, unsure, 1.0)
 
 
 RULES: dict[Any, Any] = {

@@ -27,7 +27,7 @@ class TimeRNN:
     Raises:
         ValueError, TypeError: as in ``RNN``.
 
-    Source: Werbos, Backpropagation through time, Proc. IEEE 78 (1990), section II; equations in the README.
+    Source: Werbos, Backpropagation through time, Proc. IEEE 78 (1990), section III; equations in the README.
     """
 
     Cell: type[RNN] = RNN
@@ -66,9 +66,11 @@ class TimeRNN:
         """
         expect_floating("TimeRNN.forward", xs=xs)
         cell, sizes = self.cell, f"D={self.cell.D}, H={self.cell.H}"
-        if xs.ndim != cell.params[0].ndim + 1 or xs.shape[-1] != cell.D:
-            raise ValueError(f"TimeRNN.forward: expected xs of shape (T, N, {cell.D}), got {xs.shape} ({sizes})")
-        *stack, T, N, _ = xs.shape
+        stack = cell.params[0].shape[:-2]
+        if xs.ndim != len(stack) + 3 or (*xs.shape[:-3], xs.shape[-1]) != (*stack, cell.D):
+            shape = ", ".join(map(str, (*stack, "T", "N", cell.D)))
+            raise ValueError(f"TimeRNN.forward: expected xs of shape ({shape}), got {xs.shape} ({sizes})")
+        T, N = xs.shape[-3:-1]
         if self.h is None or not self.stateful:
             self.h = np.zeros((*stack, N, cell.H), dtype=cell.params[1].dtype)
         expect_shape("TimeRNN.forward", "the state", self.h, (*stack, N, cell.H), f"T={T}, N={N}, {sizes}")
@@ -158,7 +160,15 @@ def evaluate(case: Case) -> Evaluation:
 
 
 def evaluate_arrays(
-    xs: Array, h0: Array, Wx: Array, Wh: Array, b: Array | None, *, upstream: Array, f: str
+    xs: Array,
+    h0: Array,
+    Wx: Array,
+    Wh: Array,
+    b: Array | None,
+    *,
+    upstream: Array,
+    f: str,
+    Layer: type[TimeRNN] = TimeRNN,
 ) -> Evaluation:
     """Compute the same as ``evaluate`` in whatever arithmetic the arrays carry.
 
@@ -170,11 +180,12 @@ def evaluate_arrays(
         b: bias; shape (H,), of a stack (K, 1, H); or None.
         upstream: gradient with respect to every state; shape (T, N, H).
         f: the nonlinearity's name.
+        Layer: the layer to evaluate; another than ``TimeRNN`` only to see what a mistake in it does.
 
     Returns:
         The evaluation, in the arithmetic of the arguments.
     """
-    layer = TimeRNN(Wx, Wh, b, stateful=True, nonlinearity=f)
+    layer = Layer(Wx, Wh, b, stateful=True, nonlinearity=f)
     layer.set_state(h0)
     hs = layer.forward(xs)
     dxs = layer.backward(upstream)

@@ -23,14 +23,14 @@ def trial(subject: Subject, case: Case, precision: Precision, *, repeat: bool = 
         subject: returns an ``Evaluation`` for the case.
         case: one case or a stack.
         precision: the model of the subject's arithmetic.
-        repeat: run it a second time, and expect the same bits.
+        repeat: run it a second time, and expect the same bits in memory of their own.
 
     Returns:
         The verdict of ``certify``.
 
     Raises:
-        Mismatch: the subject broke the contract: it changed its input, returned memory of its input, or gave
-            different bits for the same case.
+        Mismatch: the subject broke the contract: it changed its input, returned memory of its input or of the call
+            before, or gave different bits for the same case.
         TypeError: the subject returned something else than an Evaluation, or one of another dtype.
         ValueError: it returned an array of the wrong shape.
     """
@@ -40,9 +40,11 @@ def trial(subject: Subject, case: Case, precision: Precision, *, repeat: bool = 
         raise TypeError(f"trial: expected an Evaluation, got {type(evaluation).__name__} ({spell(case.sizes)})")
     first = evaluation.map(np.array).fields()
     _expect_same_bits("the case's {} unchanged", before, case.fields(), case)
-    _expect_apart(case, evaluation)
+    _expect_apart("the case", case.fields(), evaluation)
     if repeat:
-        _expect_same_bits("the same bits of {} from two equal calls", first, subject(case).fields(), case)
+        again = subject(case)
+        _expect_same_bits("the same bits of {} from two equal calls", first, again.fields(), case)
+        _expect_apart("the call before", evaluation.fields(), again)
     return certify(case, evaluation, precision)
 
 
@@ -52,9 +54,9 @@ def _expect_same_bits(what: str, first: dict[str, Any], second: dict[str, Any], 
             raise Mismatch(f"contract: expected {what.format(name)}, got others ({spell(case.sizes)})")
 
 
-def _expect_apart(case: Case, evaluation: Evaluation) -> None:
-    inputs = {name: array for name, array in case.fields().items() if isinstance(array, np.ndarray)}
+def _expect_apart(whose: str, others: dict[str, Any], evaluation: Evaluation) -> None:
+    arrays = {name: array for name, array in others.items() if isinstance(array, np.ndarray)}
     for field, result in evaluation.fields().items():
-        for name, array in inputs.items():
+        for name, array in arrays.items():
             if isinstance(result, np.ndarray) and np.may_share_memory(result, array):
-                raise Mismatch(f"contract: expected {field} in memory of its own, got that of {name}")
+                raise Mismatch(f"contract: expected {field} in memory of its own, got that of {name} of {whose}")

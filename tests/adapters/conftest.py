@@ -1,4 +1,4 @@
-"""The adapters as parameters: a test that takes ``adapter`` runs for each, one that takes ``dtype`` too for each dtype."""
+"""The adapters as parameters: a test with ``adapter`` runs for each, one with ``dtype`` too for each of its dtypes."""
 
 from __future__ import annotations
 

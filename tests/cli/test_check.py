@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,12 +128,12 @@ def test_bad_usage_is_told_in_one_sentence_and_status_2(rnn_oracle: Run, argumen
     assert "Traceback" not in err
 
 
-def trained() -> dict[str, np.ndarray]:
+def trained() -> dict[str, Any]:
     with np.load(TRAINED) as archive:
         return {name: archive[name] for name in ("Wx", "Wh", "b")}
 
 
-def state_dict() -> dict[str, np.ndarray]:
+def state_dict() -> dict[str, Any]:
     weights = trained()
     names = {"weight_ih_l0": weights["Wx"].T, "weight_hh_l0": weights["Wh"].T, "bias_ih_l0": weights["b"]}
     return {name: np.ascontiguousarray(array) for name, array in names.items()} | {"bias_hh_l0": 0 * weights["b"]}
@@ -171,7 +172,7 @@ def test_a_truncated_file_is_refused(rnn_oracle: Run, tmp_path: Path, ending: st
     ],
     ids=["missing", "shape of Wh", "shape of b", "integers", "nan"],
 )
-def test_a_lying_file_is_refused(rnn_oracle: Run, tmp_path: Path, change: dict[str, object], message: str) -> None:
+def test_a_lying_file_is_refused(rnn_oracle: Run, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     arrays = {name: array for name, array in (trained() | change).items() if array is not None}
     np.savez(tmp_path / "model.npz", **arrays)
     status, _, err = rnn_oracle("check", "numpy.right", "--params", str(tmp_path / "model.npz"))

@@ -1,0 +1,160 @@
+"""Numerical faults: fewer digits than the dtype promises, in all products or in a single element."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.case import Case, Evaluation
+from reference.cells import Array
+from reference.faults.activation import Approximate
+from reference.faults.fault import Family, compute, with_tanh
+from reference.trial import Subject
+
+family = Family("numerical")
+
+ONLY_FLOAT64, ONLY_FLOAT32 = ("float64",), ("float32",)
+
+
+def chop(array: Array, bits: int) -> Array:
+    """Round to a significand of ``bits`` bits, the leading one included; ties to even, any exponent."""
+    significand, exponent = np.frexp(array)
+    return np.ldexp(np.rint(significand * 2.0**bits), exponent - bits)
+
+
+class Lossy(np.ndarray[Any, Any]):
+    """Arrays whose products round their operands."""
+
+    @staticmethod
+    def rounded(array: NDArray[Any]) -> NDArray[Any]:
+        """Return an operand as the multiplier sees it."""
+        return array
+
+    def __matmul__(self, other: Any) -> Any:
+        p, q = (self.rounded(np.asarray(operand)) for operand in (self, other))
+        return (p @ q).astype(self.dtype).view(type(self))
+
+
+@family.arithmetic("products in TF32")
+class TF32(Lossy):
+    """Leaves TF32 on, as GPUs have it for speed: operands of 11 bits, sums in float32."""
+
+    rounded = staticmethod(lambda array: chop(array, 11))
+
+
+@family.arithmetic("products in bfloat16")
+class BFloat16(Lossy):
+    """Multiplies in bfloat16, as CPUs do when told that a medium precision will do: operands of 8 bits."""
+
+    rounded = staticmethod(lambda array: chop(array, 8))
+
+
+@family.arithmetic("products in float16")
+class Float16(Lossy):
+    """Casts the operands of every product to float16 and the result back."""
+
+    rounded = staticmethod(lambda array: array.astype(np.float16).astype(array.dtype))
+
+
+@family.arithmetic("products in float32", precisions=ONLY_FLOAT64)
+class Float32(Lossy):
+    """Multiplies in float32 inside a layer of float64."""
+
+    rounded = staticmethod(lambda array: array.astype(np.float32))
+
+
+@family.subject("float32 inside float64", precisions=ONLY_FLOAT64)
+def inside() -> Subject:
+    """Casts everything to float32 on the way in and back to float64 on the way out."""
+    return lambda case: compute(case.astype("float32")).astype(case.dtype)
+
+
+class Accumulated(Lossy):
+    """Arrays whose products are added up one after the other in too few bits."""
+
+    bits = 53
+
+    def __matmul__(self, other: Any) -> Any:
+        p, q = np.asarray(self), np.asarray(other)
+        total = np.zeros_like(p[..., :, :0] @ q[..., :0, :])
+        for k in range(p.shape[-1]):
+            total = chop(total + p[..., :, k : k + 1] * q[..., k : k + 1, :], self.bits)
+        return total.view(type(self))
+
+
+@family.arithmetic("sums in float16", precisions=ONLY_FLOAT32)
+class SumsInHalf(Accumulated):
+    """Adds the terms of products up in 11 bits, the storage type of a half-precision kernel."""
+
+    bits = 11
+
+
+@family.arithmetic("sums in float32", precisions=ONLY_FLOAT64)
+class SumsInSingle(Accumulated):
+    """Adds the terms of products up in float32 though the factors are float64."""
+
+    bits = 24
+
+
+@family.cell("tanh in float32", precisions=ONLY_FLOAT64, applies=with_tanh)
+class TanhInSingle(Approximate):
+    """Calls the float32 variant of tanh from float64 code."""
+
+    def other(self, a: Array) -> Array:
+        """Return tanh(a) to 24 bits."""
+        return chop(super().other(a), 24)
+
+
+def displaced(case: Case, evaluation: Evaluation, relative: float) -> Evaluation:
+    """Return the evaluation with one element of one quantity of each case wrong by ``relative``."""
+    random = np.random.default_rng(zlib.crc32(case.upstream.tobytes()))
+    fields = {name: np.array(array) for name, array in evaluation.fields().items() if array is not None}
+    names, K = list(fields), case.K or 1
+    for k in range(K):
+        array = fields[names[random.integers(len(names))]].reshape(K, -1)
+        array[k, random.integers(array.shape[1])] *= 1 + relative
+    return dataclasses.replace(evaluation, **fields)
+
+
+def off_by(relative: float, **options: Any) -> None:
+    """Add the fault of one element that is wrong by ``relative`` to the family."""
+
+    def one_off() -> Subject:
+        return lambda case: displaced(case, compute(case), relative)
+
+    one_off.__doc__ = f"Gets one element wrong by {relative:g} of it, as a race or a tail that is not masked does."
+    family.subject(f"one element off by {relative:g}", **options)(one_off)
+
+
+off_by(1e-5)
+off_by(1e-6)
+off_by(1e-12, precisions=ONLY_FLOAT64)
+
+
+def change_gradients(evaluation: Evaluation, change: Callable[[Array], Array]) -> Evaluation:
+    """Return the evaluation with every gradient changed."""
+    changed = evaluation.map(change)
+    return dataclasses.replace(changed, hs=evaluation.hs)
+
+
+@family.result("gradient clipped")
+def clipped(case: Case, evaluation: Evaluation) -> Evaluation:
+    """Clips every gradient to [-1, 1] inside the layer."""
+    return change_gradients(evaluation, lambda array: np.clip(array, -1, 1))
+
+
+@family.result("gradient flushed below 1e-5")
+def flushed(case: Case, evaluation: Evaluation) -> Evaluation:
+    """Sets gradients below 1e-5 to zero, as a sparse update or a careless epsilon does."""
+    return change_gradients(evaluation, lambda array: np.where(np.abs(array) < 1e-5, array * 0, array))
+
+
+@family.result("epsilon added to the gradient")
+def epsilon(case: Case, evaluation: Evaluation) -> Evaluation:
+    """Adds 1e-7 to gradients against a division by zero that never comes."""
+    return change_gradients(evaluation, lambda array: array + np.asarray(1e-7, array.dtype))

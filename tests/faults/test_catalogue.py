@@ -1,0 +1,116 @@
+"""The catalogue: what a fault is made of, and that nothing but the fault is wrong in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from reference import Case, Evaluation
+from reference.archive import DTYPES
+from reference.faults import FAMILIES, FAULTS, Fault, compute
+from reference.faults.fault import always
+from reference.faults.numerical import chop
+from reference.teeth import drawn
+
+EACH = pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
+IN_EACH = pytest.mark.parametrize(
+    ("fault", "dtype"),
+    [pytest.param(fault, dtype, id=f"{fault.name}-{dtype}") for fault in FAULTS.values() for dtype in fault.precisions],
+)
+
+
+def assert_same_bits(got: Evaluation, want: Evaluation) -> None:
+    """Raise unless both evaluations hold the same arrays to the last bit."""
+    for name, array in want.fields().items():
+        same = got.fields()[name] is None if array is None else got.fields()[name].tobytes() == array.tobytes()
+        if not same:
+            raise AssertionError(f"{name}: got {got.fields()[name]}, want {array}")
+
+
+def test_there_are_many() -> None:
+    assert len(FAULTS) >= 45
+
+
+def test_names_are_unique() -> None:
+    assert len(FAULTS) == sum(len(family.faults) for family in FAMILIES)
+
+
+def test_families_are_those_that_people_ask_for() -> None:
+    families = ["layout", "bias", "activation", "state", "derivative", "bptt", "weights", "numerical", "contract"]
+    assert [family.name for family in FAMILIES] == families
+
+
+@EACH
+def test_description_is_one_sentence(fault: Fault) -> None:
+    assert fault.description[0].isupper()
+    assert fault.description.endswith(".")
+    assert ". " not in fault.description
+
+
+@EACH
+def test_precisions_are_known(fault: Fault) -> None:
+    assert set(fault.precisions) <= set(DTYPES)
+    assert fault.precisions
+
+
+@IN_EACH
+def test_nothing_is_wrong_where_it_does_not_apply(fault: Fault, dtype: str) -> None:
+    cases = [case for case in drawn(dtype, 0, 50) if not fault.applies(case)]
+    assert cases or fault.applies in (always,) or fault.name == "axes of length 1 squeezed"
+    for case in cases:
+        assert_same_bits(fault.subject()(case), compute(case))
+
+
+@IN_EACH
+def test_something_is_wrong_where_it_applies(fault: Fault, dtype: str) -> None:
+    def differs(case: Case) -> bool:
+        subject, own = fault.subject(), case.map(np.array)
+        subject(own)
+        return as_bytes(subject(own)) != as_bytes(compute(case)) or as_bytes(own) != as_bytes(case)
+
+    cases = [case for case in drawn(dtype, 0, 50) if fault.applies(case)]
+    assert any(differs(case) for case in cases) or fault.name == "buffer of the result used again"
+
+
+def as_bytes(record: Case | Evaluation) -> list[tuple[tuple[int, ...], bytes]]:
+    """Return the shapes and the bytes of a record's arrays."""
+    return [(array.shape, array.tobytes()) for array in record.fields().values() if isinstance(array, np.ndarray)]
+
+
+@IN_EACH
+def test_a_stack_is_taken_like_its_cases(fault: Fault, dtype: str) -> None:
+    stack = Case.random(3, 2, 2, 3, seed=4, dtype=dtype, stack=4).probed()
+    shapes = fault.subject()(stack).map(lambda array: np.empty(array.shape[1:]))
+    single = fault.subject()(stack[0])
+    assert {n: np.shape(a) for n, a in shapes.fields().items()} == {n: np.shape(a) for n, a in single.fields().items()}
+
+
+@EACH
+def test_each_use_is_fresh(fault: Fault) -> None:
+    case = Case.random(3, 2, 2, 3, seed=4).probed()
+    used = fault.subject()
+    first = used(case.map(np.array)).map(np.array)
+    used(case.map(np.array))
+    assert_same_bits(fault.subject()(case.map(np.array)), first)
+
+
+def test_a_stale_state_shows_in_the_second_call() -> None:
+    case, subject = Case.random(seed=1), FAULTS["state kept from the last call"].subject()
+    assert_same_bits(subject(case), compute(case))
+    with pytest.raises(AssertionError, match=r"^hs: got "):
+        assert_same_bits(subject(case), compute(case))
+
+
+@pytest.mark.parametrize(
+    ("bits", "cast"),
+    [(11, lambda a: a.astype(np.float16).astype(a.dtype)), (24, lambda a: a.astype(np.float32).astype(a.dtype))],
+    ids=["float16", "float32"],
+)
+def test_chop_rounds_as_the_format_does(bits: int, cast: Callable[..., np.ndarray]) -> None:
+    values = np.random.default_rng(0).uniform(-8, 8, 10_000)
+    # Ties as well: odd multiples of half a unit in the last place.
+    values = np.concatenate([values, (2 * np.arange(1, 1000) + 1) * 2.0**-bits + 1])
+    assert chop(values, bits).tobytes() == cast(values).tobytes()
+    assert chop(values, bits - 1).tobytes() != cast(values).tobytes()

@@ -1,0 +1,182 @@
+"""What several tests of the oracle share: a second implementation, and a comparison that takes its bounds along.
+
+The implementation is written without the oracle's formulas: every inner product is a list of products, shuffled
+and added up one by one as asked, in the dtype of the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from reference import PRECISIONS, Bounded, Case, Evaluation, Precision, TimeRNN
+from reference.sequence import evaluate_arrays
+
+Array = NDArray[Any]
+
+STEP = 2.0**-100  # of the complex step: its square vanishes beside 1, and nothing cancels
+FIELDS = {"xs": "dxs", "h0": "dh0", "Wx": "dWx", "Wh": "dWh", "b": "db"}
+
+
+@dataclass
+class PlainRNN:
+    """An RNN in plain NumPy that adds up, differentiates and flushes to zero as it is told; call it with a case."""
+
+    summation: str = "left"  # or "right", "tree", "blas"
+    fused: bool = True  # one product for [h, x], or two that are added
+    biases: int = 1  # b, or b / 2 twice
+    derivative: str = "1 - h*h"  # or "(1-h)*(1+h)", "g - g*h*h", "(g + g*h)*(1-h)", "1/cosh(a)**2"
+    rough: float = 0  # units of rounding by which a state, not its slope, misses the tanh
+    flush: bool = False  # numbers below the smallest normal one become zero, on the way in and after every operation
+    seed: int = 0
+    rng: np.random.Generator = field(init=False)
+
+    def __call__(self, case: Case) -> Evaluation:
+        """Return everything a case asks for."""
+        self.rng = np.random.default_rng(self.seed)
+        with np.errstate(all="ignore"):
+            return self._evaluate(case.map(self._store))
+
+    def _evaluate(self, case: Case) -> Evaluation:
+        xs, upstream, (Wx, Wh, _) = case.xs, case.upstream, case.params.for_cell()
+        T = case.sizes["T"]
+        hs, drives, before = [], [], [case.h0]
+        for t in range(T):
+            drives.append(self._drive(case, xs[..., t, :, :], before[-1]))
+            before.append(self._store(self._tanh(drives[-1]) if case.nonlinearity == "tanh" else drives[-1].clip(0)))
+            hs.append(before[-1])
+        A: list[Array] = []
+        for t in reversed(range(T)):
+            g = self._store(upstream[..., t, :, :] + self._product(A[-1], Wh.mT)) if A else upstream[..., t, :, :]
+            A.append(self._slope(g, hs[t], drives[t], case.nonlinearity))
+        A.reverse()
+        x, h_prev, a = (np.concatenate(steps, axis=-2) for steps in ([*np.moveaxis(xs, -3, 0)], before[:-1], A))
+        db = None if case.params.b is None else self._total(a.mT)
+        dxs = self._product(a, Wx.mT).reshape(xs.shape)
+        dh0 = self._product(A[0], Wh.mT)
+        return Evaluation(np.stack(hs, -3), dxs, dh0, self._product(x.mT, a), self._product(h_prev.mT, a), db)
+
+    def _drive(self, case: Case, x: Array, h_prev: Array) -> Array:
+        Wx, Wh, b = case.params.for_cell()
+        bias = [] if b is None else [self._store(b / self.biases) + 0 * h_prev] * self.biases
+        if not self.fused:
+            return self._total(np.stack([self._product(h_prev, Wh), self._product(x, Wx), *bias], axis=-1))
+        parts = [self._terms(h_prev, Wh), self._terms(x, Wx), *(part[..., None] for part in bias)]
+        return self._total(np.concatenate(parts, axis=-1))
+
+    def _tanh(self, a: Array) -> Array:
+        if not self.rough:
+            return np.tanh(a)
+        miss = self.rough * np.finfo(a.dtype).eps / 2 * self.rng.choice([-1, 1], a.shape)
+        return np.asarray(np.tanh(a) * (1 + miss), a.dtype).clip(-1, 1)
+
+    def _slope(self, g: Array, h: Array, a: Array, nonlinearity: str) -> Array:
+        s = self._store
+        if nonlinearity == "relu":
+            return np.where(a > 0, g, 0 * g)
+        if self.derivative == "g - g*h*h":
+            return s(g - s(s(g * h) * h))
+        if self.derivative == "(g + g*h)*(1-h)":
+            return s(s(g + s(g * h)) * s(1 - h))
+        # Taken in float64 and rounded: a good cosh on every machine.
+        cosh = np.cosh(a.astype(np.float64)).astype(a.dtype)
+        one = a.dtype.type(1)
+        slopes = {"1 - h*h": one - s(h * h), "(1-h)*(1+h)": (one - h) * (one + h), "1/cosh(a)**2": one / s(cosh * cosh)}
+        return s(g * s(slopes[self.derivative]))
+
+    def _terms(self, p: Array, q: Array) -> Array:
+        return self._store(p[..., :, None, :] * q.mT[..., None, :, :])
+
+    def _product(self, p: Array, q: Array) -> Array:
+        return self._store(p @ q) if self.summation == "blas" else self._total(self._terms(p, q))
+
+    def _total(self, terms: Array) -> Array:
+        """Add up the last axis, in a random order."""
+        if not terms.shape[-1]:
+            return np.zeros(terms.shape[:-1], terms.dtype)
+        parts = self.rng.permutation(np.moveaxis(terms, -1, 0))
+        if self.summation == "tree":
+            while len(parts) > 1:
+                odd = parts[len(parts) - len(parts) % 2 :]
+                parts = np.concatenate([self._store(parts[:-1:2] + parts[1::2]), odd])
+            return np.asarray(parts[0])
+        if self.summation == "right":
+            parts = parts[::-1]
+        return reduce(lambda total, part: self._store(total + part), parts)
+
+    def _store(self, array: Array) -> Array:
+        if not self.flush:
+            return array
+        return np.where(np.abs(array) < np.finfo(array.dtype).smallest_normal, 0 * array, array).astype(array.dtype)
+
+
+def bounded_evaluation(case: Case, precision: Precision) -> Evaluation:
+    """Run the oracle's own lines on ``Bounded`` arrays, through all steps."""
+    arrays = (case.xs, case.h0, *case.params.for_cell(), case.upstream)
+    *inputs, upstream = (None if array is None else Bounded.exact(array, precision) for array in arrays)
+    return evaluate_arrays(*inputs, upstream=upstream, f=case.nonlinearity)
+
+
+def complex_step_evaluation(case: Case) -> Evaluation:
+    """Return the forward, and every gradient of sum(upstream * h) from forwards alone.
+
+    dLoss/dw = imag(Loss(w + i * step)) / step       one copy of the case for each element w, all in one stack
+    """
+    weights = {name: case.fields()[name] for name in FIELDS if case.fields()[name] is not None}
+    gradients = {}
+    for name, array in weights.items():
+        moved = {key: np.repeat(value[None].astype(complex), array.size, axis=0) for key, value in weights.items()}
+        moved[name] += 1j * STEP * np.eye(array.size).reshape(array.size, *array.shape)
+        loss = (_states(moved, case.nonlinearity) * case.upstream).sum(axis=(-3, -2, -1))
+        gradients[FIELDS[name]] = (loss.imag / STEP).reshape(array.shape)
+    hs = _states({name: array[None] for name, array in weights.items()}, case.nonlinearity)[0]
+    return Evaluation(hs, **gradients)
+
+
+def _states(fields: dict[str, Array], nonlinearity: str) -> Any:
+    b = fields["b"][:, None, :] if "b" in fields else None
+    layer = TimeRNN(fields["Wx"], fields["Wh"], b, stateful=True, nonlinearity=nonlinearity)
+    layer.set_state(fields["h0"])
+    return layer.forward(fields["xs"])
+
+
+def assert_within(got: Evaluation, bounds: Evaluation) -> None:
+    """Raise unless every element of every quantity is within the bound that ``bounds`` holds for it."""
+    assert {name for name, array in got.fields().items() if array is not None} == {
+        name for name, array in bounds.fields().items() if array is not None
+    }
+    for name, array in got.fields().items():
+        if array is None:
+            continue
+        bound = bounds.fields()[name].sealed()
+        assert array.shape == bound.shape, f"{name}: {array.shape}, should be {bound.shape}"
+        # A ratio of NaN is no pass, but for NaN on both sides.
+        ratio = np.abs(array.astype(np.float64) - bound.value) / np.maximum(bound.error, 5e-324)
+        ratio = np.where(np.isnan(array) & np.isnan(bound.value), 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+        assert ratio.max(initial=0) <= 1, f"{name}: |error| is {ratio.max():.3g} x its bound at {ratio.argmax()}"
+
+
+@pytest.fixture(scope="session")
+def plain_rnn() -> type[PlainRNN]:
+    return PlainRNN
+
+
+@pytest.fixture(scope="session")
+def complex_step() -> Callable[[Case], Evaluation]:
+    return complex_step_evaluation
+
+
+@pytest.fixture(scope="session")
+def within() -> Callable[[Evaluation, Evaluation], None]:
+    return assert_within
+
+
+@pytest.fixture(scope="session")
+def bounds_of() -> Callable[[Case], Evaluation]:
+    return lambda case: bounded_evaluation(case, PRECISIONS[case.dtype])

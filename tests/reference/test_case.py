@@ -1,0 +1,420 @@
+"""Case, Params and Evaluation: validated at the door, frozen, saved without losing a bit."""
+
+import io
+import re
+import zipfile
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from reference import Case, Evaluation, Params, evaluate
+from reference.strategies import cases
+
+Z = np.zeros
+DTYPES = ["float64", "float32"]
+
+
+def arrays_of(record: Any) -> dict[str, Any]:
+    return {name: value for name, value in record.fields().items() if isinstance(value, np.ndarray)}
+
+
+def assert_same_bits(got: Any, want: Any) -> None:
+    """Raise unless both records hold the same plain values and the same bits, NaN payloads included."""
+    assert got.fields().keys() == want.fields().keys()
+    for name, value in want.fields().items():
+        found = got.fields()[name]
+        if isinstance(value, np.ndarray):
+            assert (found.dtype, found.shape) == (value.dtype, value.shape), name
+            assert found.tobytes() == value.tobytes(), name
+        else:
+            assert (type(found), found) == (type(value), value), name
+
+
+# At the door.
+
+PARAMS = Params(Z((3, 6)), Z((6, 6)), Z(6))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((Z(6), Z((6, 6))), ValueError, "Params: expected Wx of shape (D, H) or (K, D, H), got (6,)"),
+        ((Z((3, 6)), Z((6, 5))), ValueError, "Params: expected Wh of shape (6, 6), got (6, 5) (D=3, H=6)"),
+        ((Z((3, 6)), Z((6, 6)), Z((1, 6))), ValueError, "Params: expected b of shape (6,), got (1, 6) (D=3, H=6)"),
+        ((Z((2, 3, 6)), Z((6, 6))), ValueError, "Params: expected Wh of shape (2, 6, 6), got (6, 6) (D=3, H=6)"),
+        ((Z((3, 6), int), Z((6, 6))), TypeError, "Params: expected Wx of dtype float64 or float32, got int64 (3, 6)"),
+        ((Z((3, 6)), Z((6, 6), "f4")), TypeError, "Params: expected Wh of dtype float64, got float32 (6, 6)"),
+        ((Z((3, 6), ">f8"), Z((6, 6))), TypeError, "Params: expected Wx of dtype float64 or float32, got >f8 (3, 6)"),
+    ],
+)
+def test_parameters_that_do_not_fit_are_refused(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        Params(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"xs": Z((5, 4, 2))}, ValueError, "Case: expected xs of shape (5, 4, 3), got (5, 4, 2) (T=5, N=4, D=2, H=6)"),
+        ({"xs": Z((4, 3))}, ValueError, "Case: expected xs of shape (T, N, D), got (4, 3); Wx (3, 6)"),
+        ({"h0": Z((1, 6))}, ValueError, "Case: expected h0 of shape (4, 6), got (1, 6) (T=5, N=4, D=3, H=6)"),
+        ({"h0": Z(())}, ValueError, "Case: expected h0 of shape (4, 6), got () (T=5, N=4, D=3, H=6)"),
+        ({"h0": Z(6)}, ValueError, "Case: expected h0 of shape (4, 6), got (6,) (T=5, N=4, D=3, H=6)"),
+        (
+            {"upstream": Z((4, 6))},
+            ValueError,
+            "Case: expected upstream of shape (5, 4, 6), got (4, 6) (T=5, N=4, D=3, H=6)",
+        ),
+        ({"xs": Z((5, 4, 3), int)}, TypeError, "Case: expected xs of dtype float64, got int64 (5, 4, 3)"),
+        ({"h0": Z((4, 6), "f4")}, TypeError, "Case: expected h0 of dtype float64, got float32 (4, 6)"),
+        ({"nonlinearity": "gelu"}, ValueError, "Case: expected nonlinearity in ['relu', 'tanh'], got 'gelu'"),
+        ({"h0": np.full((4, 6), np.nan)}, ValueError, "Case: expected finite h0, got nan at [0, 0] (4, 6)"),
+        (
+            {"params": Params(Z((3, 6)), Z((6, 6)), np.array([0, 0, np.inf, 0, 0, 0]))},
+            ValueError,
+            "Case: expected finite b, got inf at [2] (6,)",
+        ),
+    ],
+)
+def test_a_case_that_does_not_fit_is_refused(changes: Any, error: type[Exception], message: str) -> None:
+    case = Case(Z((5, 4, 3)), Z((4, 6)), PARAMS, Z((5, 4, 6)))
+    with pytest.raises(error, match=re.escape(message)):
+        replace(case, **changes)
+
+
+def test_what_is_not_finite_is_admitted_by_name() -> None:
+    case = replace(Case.random(), h0=np.full((4, 6), np.nan), finite=False)
+    assert np.isnan(case.h0).all()
+
+
+@pytest.mark.parametrize("stack", [None, 2])
+def test_arrays_are_read_only_and_apart_from_those_given(stack: int | None) -> None:
+    given = {name: np.array(array) for name, array in arrays_of(Case.random(stack=stack)).items()}
+    params = Params(given["Wx"], given["Wh"], given["b"])
+    case = Case(given["xs"], given["h0"], params, given["upstream"])
+    for array in given.values():
+        array[...] = 7.0
+    assert not any((array == 7.0).any() for array in arrays_of(case).values())
+    for array in arrays_of(case).values():
+        assert array.flags.c_contiguous
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0.0
+    with pytest.raises(FrozenInstanceError):
+        case.h0 = given["h0"]  # type: ignore[misc]
+
+
+# Random cases.
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("stack", [None, 3])
+def test_the_same_arguments_give_the_same_bits(dtype: str, stack: int | None) -> None:
+    one, two, other = (Case.random(seed=seed, dtype=dtype, stack=stack) for seed in (5, 5, 6))
+    assert_same_bits(one, two)
+    assert not (one.xs == other.xs).any()
+    assert {str(array.dtype) for array in arrays_of(one).values()} == {dtype} == {one.dtype}
+    assert (one.K, one.sizes) == (stack, {"T": 5, "N": 4, "D": 3, "H": 6})
+
+
+@pytest.mark.parametrize("stack", [None, 3])
+def test_values_are_distinct_finite_and_not_zero(stack: int | None) -> None:
+    for name, array in arrays_of(Case.random(stack=stack)).items():
+        assert len(np.unique(array)) == array.size, name
+        assert np.isfinite(array).all(), name
+        assert array.all(), name
+
+
+@given(norm=st.sampled_from([0.0, 0.5, 1.0, 3.0]), H=st.integers(1, 20), stack=st.sampled_from([None, 4]))
+def test_norm_is_the_largest_singular_value(norm: float, H: int, stack: int | None) -> None:
+    found = np.linalg.norm(Case.random(H=H, norm=norm, stack=stack).params.Wh, ord=2, axis=(-2, -1))
+    assert (np.abs(found - norm) <= 50 * H * 2.0**-53 * norm).all()
+
+
+@pytest.mark.parametrize(
+    ("upstream", "where"), [("every", (slice(None),)), ("last", (-1,)), ("one", (0, slice(None), 0))]
+)
+@pytest.mark.parametrize("T", [0, 1, 5])
+def test_upstream_is_where_it_was_asked_for(upstream: str, where: Any, T: int) -> None:
+    found = np.array(Case.random(T=T, upstream=upstream).upstream)
+    if T:
+        where = (-1, 0, 0) if upstream == "one" else where
+        assert np.all(found[where])
+        found[where] = 0
+    assert not found.any()
+
+
+def test_given_parameters_are_taken_in_every_case() -> None:
+    params = Case.random(D=2, H=3, dtype="float32", bias=False).params
+    stack = Case.random(D=9, H=9, params=params, stack=4, dtype="float32")
+    assert stack.sizes == {"T": 5, "N": 4, "D": 2, "H": 3}
+    assert all((stack[k].params.Wx == params.Wx).all() and stack[k].params.b is None for k in range(4))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"T": -1},
+        {"N": -1},
+        {"stack": -1},
+        {"norm": -1},
+        {"upstream": "first"},
+        {"dtype": "float16"},
+        {"values": "ones"},
+        {"params": Case.random(stack=2).params},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_arguments_out_of_range_are_refused(arguments: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"^Case\.random: expected sizes and norm >= 0, params of one cell, upstream in .*, got T="
+    ):
+        Case.random(**arguments)
+
+
+def test_small_integers_are_whole_and_wide_values_are_wide() -> None:
+    whole = Case.random(values="integers", stack=5)
+    assert all((array == np.rint(array)).all() for array in arrays_of(whole).values())
+    assert (np.abs(whole.params.Wh).sum(axis=-1) == 1).all()
+    wide = np.abs(Case.random(T=50, values="wide").xs)
+    assert wide.max() / wide.min() > 1e6
+
+
+@pytest.mark.parametrize("stack", [None, 5])
+def test_a_case_about_nan_has_one_row_of_it(stack: int | None) -> None:
+    case = Case.random(values="nan", stack=stack)
+    spoilt = [np.isnan(array).reshape(stack or 1, -1, array.shape[-1]) for array in (case.xs, case.upstream)]
+    assert all((part.any(axis=-1) == part.all(axis=-1)).all() for part in spoilt)
+    assert (sum(part.all(axis=-1).sum(axis=-1) for part in spoilt) == 1).all()
+    assert not case.finite
+
+
+# Stacks and the probe.
+
+
+@given(stack=cases(stack=3), k=st.integers(0, 2))
+def test_a_case_of_a_stack_is_a_case(stack: Case, k: int) -> None:
+    case = stack[k]
+    assert (case.K, case.sizes, case.is_probed) == (None, stack.sizes, stack.is_probed)
+    for name, array in arrays_of(case).items():
+        assert array.tobytes() == arrays_of(stack)[name][k].tobytes()
+
+
+def test_a_single_case_has_no_cases() -> None:
+    with pytest.raises(TypeError, match=r"^Case: expected a stack to take a case from, got a single case$"):
+        Case.random()[0]
+
+
+def test_evaluations_stack_and_come_apart() -> None:
+    singles = [evaluate(Case.random(seed=seed, bias=False)) for seed in range(3)]
+    stack = Evaluation.stack(singles)
+    assert stack.db is None
+    for k in range(3):
+        assert_same_bits(stack[k], singles[k])
+
+
+@pytest.mark.parametrize("evaluations", [[], [Evaluation(Z(1)), Evaluation(Z(1), dh0=Z(1))]], ids=len)
+def test_evaluations_that_differ_do_not_stack(evaluations: list[Evaluation]) -> None:
+    message = f"Evaluation.stack: expected evaluations of one kind, got {len(evaluations)} that differ"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Evaluation.stack(evaluations)
+
+
+@given(stack=cases(stack=2).filter(lambda case: case.finite))
+def test_the_probe_shows_what_it_is_for_and_changes_nothing_else(stack: Case, bounds_of: Any, within: Any) -> None:
+    bare = stack.unprobed()
+    plain, probed = evaluate(bare), evaluate(bare.probed())
+    D, H = (bare.sizes[name] for name in "DH")
+    A = probed.dxs[..., D:]
+    # The last step's, by hand; one rounding of 1 - h*h and of its product, as everywhere.
+    np.testing.assert_array_equal(A[:, -1], bare.upstream[:, -1] * slope(plain.hs[:, -1], bare.nonlinearity))
+    within(replace(probed, dxs=probed.dxs[..., :D], dWx=probed.dWx[..., :D, :]), bounds_of(bare))
+    assert not probed.dWx[..., D:, :].any()
+    assert A.shape[-1] == H
+
+
+def slope(h: Any, nonlinearity: str) -> Any:
+    return 1 - h * h if nonlinearity == "tanh" else (h > 0).astype(h.dtype)
+
+
+@given(stack=cases())
+def test_probe_comes_off_without_a_trace(stack: Case) -> None:
+    bare = stack.unprobed()
+    assert_same_bits(bare.probed().unprobed(), bare)
+    assert bare.unprobed() is bare
+
+
+def test_a_second_probe_is_refused() -> None:
+    message = "Case.probed: expected a case without a probe, got one with it (T=5, N=4, D=9, H=6)"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Case.random().probed().probed()
+
+
+# Files.
+
+
+@st.composite
+def odd_cases(draw: st.DrawFn) -> Case:
+    """Draw cases of any bits at all: NaN with payloads, signed zeros, subnormals, empty axes."""
+    dtype, bits = draw(st.sampled_from([("float64", np.uint64), ("float32", np.uint32)]))
+    K, T, N, D, H = (draw(st.integers(0, 2)) for _ in range(5))
+    lead = (K,) if draw(st.booleans()) else ()
+
+    def floats(*shape: int) -> Any:
+        return draw(arrays(bits, (*lead, *shape))).view(dtype)
+
+    params = Params(floats(D, H), floats(H, H), floats(H) if draw(st.booleans()) else None)
+    return Case(floats(T, N, D), floats(N, H), params, floats(T, N, H), finite=False)
+
+
+@given(case=odd_cases())
+def test_a_case_is_read_back_bit_for_bit(case: Case, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "case.npz"
+    case.save(path)
+    assert_same_bits(Case.load(path), case)
+    assert_same_bits(Params.load(path), case.params)
+
+
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+@pytest.mark.parametrize("probed", [False, True])
+def test_what_is_not_an_array_is_read_back(tmp_path: Path, nonlinearity: str, probed: bool) -> None:
+    case = Case.random(nonlinearity=nonlinearity)
+    case = case.probed() if probed else case
+    case.save(tmp_path / "case.npz")
+    assert_same_bits(Case.load(str(tmp_path / "case.npz")), case)
+
+
+@given(payload=arrays(np.uint64, (2, 3, 4)), missing=st.booleans())
+def test_an_evaluation_is_read_back_bit_for_bit(
+    payload: Any, missing: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "evaluation.npz"
+    evaluation = Evaluation(payload.view(float), db=None if missing else payload[0, 0].view(float))
+    evaluation.save(path)
+    assert_same_bits(Evaluation.load(path), evaluation)
+
+
+def npz(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+TINY = Case.random(T=1, N=1, D=1, H=1)
+WHOLE = TINY.fields()
+NOT_WHOLE = "expected a whole .npz of plain arrays, got "
+LOADERS: dict[str, Any] = {"Case": Case, "Params": Params, "Evaluation": Evaluation}
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+@pytest.mark.parametrize(
+    "content",
+    {
+        "empty": b"",
+        "text": b"hello",
+        "a single array": npy(Z(3)),
+        "a pickle": npz(hs=np.array([{}], object), Wx=np.array([{}], object)),
+        "half a file": npz(**WHOLE)[:700],
+        "not an array": zipped({"hs": b"hello", "Wx": b"hello", "Wh": b"hello"}),
+        "a lying header": zipped({"hs.npy": npy(Z(30))[:-8], "Wx.npy": npy(Z(30))[:-8]}),
+    }.items(),
+    ids=lambda item: str(item[0]),
+)
+def test_a_file_that_is_not_whole_is_refused(kind: str, content: tuple[str, bytes], tmp_path: Path) -> None:
+    path = tmp_path / "broken.npz"
+    path.write_bytes(content[1])
+    with pytest.raises(ValueError, match=re.escape(f"{kind}.load: {NOT_WHOLE}{path} (")):
+        LOADERS[kind].load(path)
+
+
+@given(at=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255), cut=st.booleans())
+def test_a_damaged_file_is_read_unharmed_or_refused(
+    at: float, byte: int, cut: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    content = bytearray(npz(**WHOLE))
+    place = int(at * len(content))
+    content[place] = byte
+    path.write_bytes(bytes(content[:place] if cut else content))
+    try:
+        found = Case.load(path)
+    except ValueError as error:
+        assert str(error).startswith("Case.load: expected "), str(error)  # noqa: PT017
+    else:
+        assert_same_bits(found, TINY)
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_a_file_that_is_not_there_is_refused(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "absent.npz"
+    message = f"{kind}.load: expected an .npz file, got no file at {path}"
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        LOADERS[kind].load(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "message"),
+    [
+        ("Case", {"xs": Z(1)}, "Case.load: expected the fields of a case in {path}, got 'Wx'"),
+        ("Case", {**WHOLE, "more": Z(1)}, "Case.load: expected the fields of a case in {path}, got "),
+        ("Case", {**WHOLE, "xs": Z((1, 1, 1), int)}, "Case.load: expected the fields of a case in {path}, got "),
+        ("Case", {**WHOLE, "xs": Z((1, 1, 2))}, "Case: expected xs of shape (1, 1, 1), got (1, 1, 2)"),
+        ("Case", {**WHOLE, "nonlinearity": Z(2)}, "Case.load: expected the fields of a case in {path}, got "),
+        ("Case", {**WHOLE, "is_probed": Z(0)}, "Case.load: expected the fields of a case in {path}, got "),
+        ("Params", {"Wx": Z((1, 1))}, "Params.load: expected arrays Wx, Wh and b in {path}, got ['Wx']"),
+        ("Params", {"Wx": Z((1, 1)), "Wh": Z((2, 1))}, "Params: expected Wh of shape (1, 1), got (2, 1) (D=1, H=1)"),
+        ("Evaluation", {"h": Z(1)}, "Evaluation.load: expected the fields of an evaluation in {path}, got "),
+        ("Evaluation", {"dWx": Z(1)}, "Evaluation.load: expected the fields of an evaluation in {path}, got "),
+    ],
+)
+def test_a_file_of_something_else_is_refused(kind: str, fields: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.npz"
+    path.write_bytes(npz(**{name: value for name, value in fields.items() if value is not None}))
+    with pytest.raises(ValueError, match=re.escape(message.format(path=path))):
+        LOADERS[kind].load(path)
+
+
+def test_parameters_of_integers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "params.npz").write_bytes(npz(Wx=Z((1, 1), int), Wh=Z((1, 1), int)))
+    with pytest.raises(TypeError, match=re.escape("Params: expected Wx of dtype float64 or float32, got int64 (1, 1)")):
+        Params.load(tmp_path / "params.npz")
+
+
+def test_parameters_are_found_beside_other_arrays(tmp_path: Path) -> None:
+    (tmp_path / "model.npz").write_bytes(npz(Wx=Z((3, 6)), Wh=Z((6, 6)), vocabulary=np.array(["a", "b"])))
+    assert Params.load(tmp_path / "model.npz").b is None
+
+
+@pytest.mark.parametrize("D", [3, 9])
+def test_a_probe_that_is_none_is_refused(D: int) -> None:
+    with pytest.raises(ValueError, match=r"^Case: expected a probe, as probed\(\) adds it, got other numbers \(T=5"):
+        replace(Case.random(D=D), is_probed=True)
+
+
+def test_a_case_does_not_change_with_the_array_it_was_made_of() -> None:
+    case = Case.random()
+    mine = np.array(case.xs)
+    view = mine[:]
+    view.flags.writeable = False
+    made = replace(case, xs=view)
+    mine[0, 0, 0] = 7
+    assert made.xs[0, 0, 0] == case.xs[0, 0, 0]

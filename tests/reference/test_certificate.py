@@ -1,0 +1,328 @@
+"""certify: a thousand steps held to the accuracy of one, and the verdict put into words."""
+
+import re
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference import PRECISIONS, Case, Evaluation, Mismatch, Params, Verdict, certify, evaluate
+from reference.rounding import U64
+
+FLOAT32 = PRECISIONS["float32"]
+QUANTITIES = {"h": "hs", "dx": "dxs", "dh0": "dh0", "dWx": "dWx", "dWh": "dWh", "db": "db"}
+
+
+@cache
+def long_case(T: int = 1000, norm: float = 1.0) -> Case:
+    return Case.random(T, 4, 3, 5, seed=1, dtype="float32", norm=norm).probed()
+
+
+@pytest.fixture(scope="module")
+def thousand_steps(plain_rnn: Any) -> Verdict:
+    return certify(long_case(), plain_rnn()(long_case()), FLOAT32)
+
+
+def judge(case: Case, evaluation: Evaluation) -> Verdict:
+    return certify(case, evaluation, FLOAT32)
+
+
+def changed(evaluation: Evaluation, field: str, index: Any, value: Any) -> Evaluation:
+    array = np.array(evaluation.fields()[field])
+    array[index] = value
+    return replace(evaluation, **{field: array})
+
+
+# A thousand steps.
+
+
+def test_a_thousand_correct_steps_pass(thousand_steps: Verdict) -> None:
+    thousand_steps.require()
+    assert all(0 < worst.ratio < 1 for worst in thousand_steps.worst.values())
+
+
+@pytest.mark.parametrize("quantity", ["h", "dx", "dh0"])
+def test_a_thousand_steps_are_resolved_like_one(thousand_steps: Verdict, quantity: str) -> None:
+    assert thousand_steps.resolution[quantity] < 2e-5
+
+
+@pytest.mark.parametrize("quantity", ["dWx", "dWh", "db"])
+def test_bounds_of_weight_gradients_are_those_of_one_sum(
+    thousand_steps: Verdict, quantity: str, plain_rnn: Any
+) -> None:
+    """T*N products and sums, and what was rounded before: u of A, u of h; eight leave room for second orders."""
+    case, hs = long_case().unprobed(), thousand_steps.evaluation.hs
+    A = np.abs(thousand_steps.evaluation.dxs[..., 3:].astype(float)).reshape(4000, 5)
+    before = np.concatenate([case.h0[None], hs[:-1]])
+    left = {"dWx": case.xs.reshape(4000, 3), "dWh": before.reshape(4000, 5), "db": np.ones((4000, 1))}[quantity]
+    mass = np.squeeze(np.abs(left.astype(float)).T @ A)
+    bound = thousand_steps.judged[quantity].bound
+    assert (bound[: len(mass)] <= (4000 + 8) * (FLOAT32.u + U64) * mass).all()
+    assert (bound[: len(mass)] >= 3999 * FLOAT32.u * mass).all()
+
+
+def test_probed_rows_of_the_weight_gradient_are_zero_exactly(thousand_steps: Verdict) -> None:
+    judged = thousand_steps.judged["dWx"]
+    assert not judged.got[3:].any()
+    assert judged.bound[3:].max() < 1e-30
+
+
+def test_chaotic_weights_pass(plain_rnn: Any) -> None:
+    case = long_case(T=200, norm=3.0)
+    judge(case, plain_rnn("tree")(case)).require()
+
+
+@given(
+    field=st.sampled_from(["hs", "dxs", "dWx", "dWh", "db", "dh0"]),
+    share=st.floats(0, 1, exclude_max=True),
+    sign=st.sampled_from([-1, 1]),
+)
+def test_one_element_twice_its_bound_away_is_named(field: str, share: float, sign: int, plain_rnn: Any) -> None:
+    case = long_case(T=50, norm=0.25)
+    right = plain_rnn()(case)
+    quantity = {field: name for name, field in QUANTITIES.items()}[field]
+    judged = judge(case, right).judged[quantity]
+    shape = (*judged.want.shape[:-1], 3) if field == "dxs" else judged.want.shape  # the probe's columns: see below
+    shape = (3, 5) if field == "dWx" else shape
+    index = tuple(int(i) for i in np.unravel_index(int(share * np.prod(shape)), shape))
+    wrong = changed(right, field, index, judged.want[index] + sign * 2 * judged.bound[index])
+    verdict = judge(case, wrong)
+    assert verdict.status == "fail"
+    assert verdict.worst[quantity].index == index
+    with pytest.raises(Mismatch, match=re.escape(f"float32 {quantity}{list(index)}: got ")):
+        verdict.require()
+
+
+@given(t=st.integers(0, 49), n=st.integers(0, 3), j=st.integers(3, 7), sign=st.sampled_from([-1, 1]))
+def test_one_gradient_of_a_pre_activation_twice_its_bound_away_is_told(
+    t: int, n: int, j: int, sign: int, plain_rnn: Any
+) -> None:
+    case = long_case(T=50)
+    right = plain_rnn()(case)
+    judged = judge(case, right).judged["dx"]
+    off = judged.want[t, n, j] + sign * 2 * judged.bound[t, n, j]
+    verdict = judge(case, changed(right, "dxs", (t, n, j), off))
+    assert verdict.status == "fail"
+    assert verdict.judged["dx"].ratio[t, n, j] > 1
+
+
+# What is not finite.
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("quantity", "field"), QUANTITIES.items())
+def test_what_is_not_finite_fails_and_is_named(quantity: str, field: str, value: float, plain_rnn: Any) -> None:
+    case = Case.random(dtype="float32")
+    right = plain_rnn()(case)
+    index = (0,) * (right.fields()[field].ndim - 1) + (2,)
+    verdict = judge(case, changed(right, field, index, value))
+    assert verdict.status == "fail"
+    assert verdict.worst[quantity].ratio == np.inf
+    assert verdict.worst[quantity].index == index
+    with pytest.raises(Mismatch, match=re.escape(f"float32 {quantity}{list(index)}: got {value:g}, want ")):
+        verdict.require()
+
+
+def poisoned(T: int) -> Case:
+    case = Case.random(T, N=8, dtype="float32")
+    xs = np.array(case.xs)
+    xs[0, 1, 2] = np.nan
+    return replace(case, xs=xs, finite=False)
+
+
+@pytest.mark.parametrize("T", [1, 3])
+def test_nan_where_the_oracle_has_it_is_no_failure(T: int, plain_rnn: Any) -> None:
+    case = poisoned(T)
+    assert judge(case, plain_rnn()(case)).status != "fail"
+
+
+@pytest.mark.parametrize("T", [1, 3])
+def test_nan_in_a_probed_case_is_no_failure(T: int, plain_rnn: Any) -> None:
+    case = poisoned(T).probed()
+    assert judge(case, plain_rnn()(case)).status != "fail"
+
+
+@pytest.mark.parametrize("T", [1, 3])
+@pytest.mark.parametrize(("quantity", "field"), QUANTITIES.items())
+def test_nan_laundered_into_zero_fails(T: int, quantity: str, field: str, plain_rnn: Any) -> None:
+    case = poisoned(T)
+    right = plain_rnn()(case)
+    laundered = replace(right, **{field: np.nan_to_num(right.fields()[field])})
+    if field != "dh0" or T == 1:
+        assert np.isnan(right.fields()[field]).any()
+    verdict = judge(case, laundered)
+    assert verdict.status == "fail"
+    assert verdict.worst[quantity].ratio == np.inf
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_overflow_is_judged_as_overflow(sign: int) -> None:
+    """2e38 + 2e38 is too large for float32: infinity is right, the largest number and the other infinity are not."""
+    ones = np.ones((1, 1), np.float32)
+    big = np.float32(sign * 2e38)
+    case = Case(np.zeros((1, 1, 0), np.float32), ones, Params(ones[:0], ones), ones[None] * big, "relu")
+    hs = np.full((2, 1, 1), 1.0, np.float32)
+    case = replace(case, xs=np.zeros((2, 1, 0), np.float32), upstream=np.concatenate([case.upstream] * 2))
+    dxs = np.zeros((2, 1, 0), np.float32)
+    for dh0, status in ((sign * np.inf, "pass"), (-sign * np.inf, "fail"), (sign * 3.4e38, "fail"), (np.nan, "fail")):
+        given = Evaluation(hs, dxs, np.full((1, 1), dh0, np.float32))
+        assert judge(case, given).status == status, dh0
+
+
+@pytest.mark.parametrize("got", [3e38, np.inf])
+def test_a_sum_that_overflows_in_some_order_only_may_do_so(got: float) -> None:
+    """3e38 + 3e38 - 3e38 is finite or infinite as it is summed; minus infinity it never is."""
+    ones, big = np.ones((3, 1), np.float32), np.array([[[3e38, 3e38, -3e38]]], np.float32)
+    case = Case(big, np.zeros((1, 1), np.float32), Params(ones, ones[:1]), ones[None, :1], "relu")
+    given = Evaluation(np.full((1, 1, 1), got, np.float32))
+    assert judge(case, given).status == "pass"
+    assert judge(case, Evaluation(-given.hs)).status == "fail"
+
+
+def test_beyond_an_overflow_nothing_is_certified() -> None:
+    case = Case.random(T=200, N=2, D=2, H=4, dtype="float32", nonlinearity="relu", norm=3.0, stack=8).probed()
+    with np.errstate(all="ignore"):
+        given = evaluate(case).astype("float32")
+    verdict = judge(case, given)
+    assert not np.isfinite(given.dWh).all()
+    assert "fail" not in verdict.statuses
+    assert "inconclusive" in verdict.statuses
+
+
+def test_an_empty_stack_is_refused() -> None:
+    case = Case.random(stack=0, dtype="float32")
+    with pytest.raises(ValueError, match=r"^certify: expected at least one case, got a stack of 0 \(T=5, N=4"):
+        judge(case, evaluate(case).astype("float32"))
+
+
+# Inconclusive, and stacks.
+
+
+def test_many_steps_without_a_probe_are_inconclusive(plain_rnn: Any) -> None:
+    case = Case.random(T=40, dtype="float32", norm=3.0)
+    verdict = judge(case, plain_rnn()(case))
+    assert verdict.status == "inconclusive"
+    message = r"^mine float32 d\w+: inconclusive, the bound is \S+ x the value's scale \(T=40, N=4, D=3, H=6\)$"
+    with pytest.raises(Mismatch, match=message):
+        verdict.require("mine")
+
+
+def test_an_inconclusive_case_of_a_stack_is_counted(plain_rnn: Any) -> None:
+    stack = Case.random(T=6, dtype="float32", norm=1.0, stack=3)
+    scale = np.array([1, 1, 80], np.float32).reshape(3, 1, 1)
+    stack = replace(stack, params=replace(stack.params, Wh=stack.params.Wh * scale))
+    verdict = judge(stack, plain_rnn()(stack))
+    assert verdict.statuses == ["pass", "pass", "inconclusive"]
+    assert verdict.status == "inconclusive"
+    coarse = re.search(r"the bound is (\S+) x the value's scale", str(verdict))
+    assert coarse is not None
+    assert float(coarse[1]) > 0.1
+
+
+def test_a_stack_is_judged_case_by_case(plain_rnn: Any) -> None:
+    stack = Case.random(T=3, dtype="float32", stack=4).probed()
+    right = plain_rnn()(stack)
+    wrong = changed(right, "dWh", (2, 0, 1), right.dWh[2, 0, 1] + np.float32(0.01))
+    verdict = judge(stack, wrong)
+    assert verdict.statuses == ["pass", "pass", "fail", "pass"]
+    assert verdict.worst["dWh"].index == (2, 0, 1)
+    assert [verdict.of(k).status for k in range(4)] == verdict.statuses
+    alone, together = judge(stack[2], wrong[2]).worst["dWh"], verdict.worst["dWh"]
+    assert (alone.index, alone.got, alone.exceeding) == ((0, 1), together.got, together.exceeding)
+    # The oracle's own products may round otherwise in a stack: both are within its bound.
+    assert abs(alone.want - together.want) <= together.bound
+
+
+def test_the_verdict_of_a_failure_is_kept(plain_rnn: Any) -> None:
+    case = Case.random(T=1, dtype="float32")
+    right = plain_rnn()(case)
+    with pytest.raises(Mismatch) as caught:
+        judge(case, changed(right, "hs", (0, 0, 0), 2.0)).require()
+    assert caught.value.verdict is not None
+    assert caught.value.verdict.worst["h"].got == 2.0
+
+
+def test_gradients_that_are_not_offered_are_not_judged(plain_rnn: Any) -> None:
+    case = Case.random(T=3, dtype="float32").probed()
+    right = plain_rnn()(case)
+    verdict = judge(case, Evaluation(right.hs))
+    assert list(verdict.judged) == ["h"]
+    verdict.require()
+    assert list(judge(case, replace(right, dxs=None)).judged) == ["h", "dh0", "dWx", "dWh", "db"]
+
+
+@pytest.mark.parametrize("sizes", [{"T": 0}, {"N": 0}, {"D": 0}], ids=str)
+@pytest.mark.parametrize("probed", [False, True])
+def test_empty_axes_are_judged(sizes: dict[str, Any], probed: bool) -> None:
+    case = Case.random(**({"T": 3} | sizes))
+    case = case.probed() if probed else case
+    certify(case, evaluate(case), PRECISIONS["float64"]).require()
+
+
+# Words.
+
+
+def test_mismatch_gives_the_whole_account() -> None:
+    """By hand: dWh[0, 2] = h0[0] * A[2] = 1/2 * 3, and its bound is 12 u.
+
+    A = dh * 1 may err by 6 u * 3, h0 by u / 2: 1/2 * 18 u + 1/2 u * 3 = 10.5 u; the one product adds 1.5 u.
+    """
+    f = np.float32
+    params = Params(np.ones((1, 3), f), np.zeros((3, 3), f))
+    case = Case(np.ones((1, 1, 1), f), np.array([[0.5, 0.25, 1]], f), params, np.array([[[1, 2, 3]]], f), "relu")
+    right = evaluate(case).astype("float32")
+    assert str(judge(case, right)) == "float32: pass, largest |error| / bound 0 in h (T=1, N=1, D=1, H=3)"
+    account = (
+        "mine float32 dWh[0, 2]: got 1.75, want 1.5\n"
+        "|error| 0.25 is 3.5e+05 x its bound 7.15e-07; 1 of 9 elements exceed theirs (T=1, N=1, D=1, H=3)"
+    )
+    with pytest.raises(Mismatch, match=f"^{re.escape(account)}$"):
+        judge(case, changed(right, "dWh", (0, 2), 1.75)).require("mine")
+
+
+def test_every_quantity_that_fails_is_named(plain_rnn: Any) -> None:
+    case = Case.random(T=1, dtype="float32")
+    right = plain_rnn()(case)
+    account = str(judge(case, replace(right, dWh=right.dWh + 1, dWx=right.dWx + 1)))
+    assert [line.split("[")[0] for line in account.splitlines()[::2]] == ["float32 dWx", "float32 dWh"]
+
+
+FOUR, THREE = np.zeros((1, 4, 6)), np.zeros((1, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("found", "error", "message"),
+    [
+        ({"hs": None}, ValueError, "certify: expected hs of shape (1, 4, 6), got None (T=1, N=4, D=3, H=6)"),
+        ({"hs": FOUR[0]}, ValueError, "certify: expected hs of shape (1, 4, 6), got (4, 6) (T=1, N=4, D=3, H=6)"),
+        ({"dh0": FOUR}, ValueError, "certify: expected dh0 of shape (4, 6), got (1, 4, 6) (T=1, N=4, D=3, H=6)"),
+        ({"dxs": FOUR}, ValueError, "certify: expected dxs of shape (1, 4, 3), got (1, 4, 6) (T=1, N=4, D=3, H=6)"),
+        ({"dWx": THREE[0]}, ValueError, "certify: expected dWx of shape (3, 6), got (4, 3) (T=1, N=4, D=3, H=6)"),
+        (
+            {"hs": FOUR.astype("float32")},
+            TypeError,
+            "certify: expected hs as an array of float64, got float32 (T=1, N=4, D=3, H=6)",
+        ),
+        ({"dWh": [[0.0]]}, TypeError, "certify: expected dWh as an array of float64, got list (T=1, N=4, D=3, H=6)"),
+        (
+            {"db": np.zeros(6)},
+            ValueError,
+            "certify: expected no db for a cell without bias, got (6,) (T=1, N=4, D=3, H=6)",
+        ),
+    ],
+)
+def test_an_evaluation_that_does_not_fit_is_refused(found: Any, error: type[Exception], message: str) -> None:
+    case = Case.random(T=1, bias=False)
+    with pytest.raises(error, match=re.escape(message)):
+        certify(case, replace(evaluate(case), **found), PRECISIONS["float64"])
+
+
+def test_a_precision_of_another_dtype_is_refused() -> None:
+    case = Case.random(T=1)
+    message = "certify: expected a case of dtype float32, got float64 (T=1, N=4, D=3, H=6)"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        certify(case, evaluate(case), FLOAT32)

@@ -1,0 +1,179 @@
+"""Certified enclosures: Arb's balls, carried through the oracle's own lines, are the truth it is held to."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference import PRECISIONS, RNN, Bounded, Case, Evaluation, evaluate
+from reference.rounding import NUMPY_TANH_ULPS
+from reference.sequence import evaluate_arrays
+from reference.strategies import cases, shapes
+
+flint = pytest.importorskip("flint")
+
+SMALL = shapes(lengths=(3, 1, 2, 4), batches=(2, 1, 3))
+
+
+def finite_cases(**options: Any) -> st.SearchStrategy[Case]:
+    return cases(**options).filter(lambda case: case.finite)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_hundred_bits() -> Iterator[None]:
+    before, flint.ctx.prec = flint.ctx.prec, 200
+    yield
+    flint.ctx.prec = before
+
+
+def balls(array: Any) -> Any:
+    return None if array is None else np.vectorize(flint.arb, otypes=[object])(array.astype(np.float64))
+
+
+def enclosure(case: Case) -> Evaluation:
+    """Enclose the exact result of a case, for real numbers instead of floats."""
+    xs, h0, *params, upstream = map(balls, (case.xs, case.h0, *case.params.for_cell(), case.upstream))
+    return evaluate_arrays(xs, h0, *params, upstream=upstream, f=case.nonlinearity)
+
+
+def assert_encloses(got: Any, truth: Any, bound: Any, name: str) -> None:
+    """Raise unless every number of ``got`` is certainly within its bound of the exact one."""
+    assert got.shape == truth.shape == bound.shape, f"{name}: {got.shape}, {truth.shape}, {bound.shape}"
+    for index in np.ndindex(got.shape):
+        error = abs(flint.arb(float(got[index])) - truth[index])
+        assert error <= flint.arb(float(bound[index])), (
+            f"{name}{list(index)}: {got[index]!r} is {error.str(5)} from the exact value, bound {bound[index]:.3g}"
+        )
+
+
+def assert_all_enclosed(got: Evaluation, truth: Evaluation, bounds: Evaluation, shrink: float = 1.0) -> None:
+    for name, array in got.fields().items():
+        if array is not None:
+            assert_encloses(array, truth.fields()[name], bounds.fields()[name].sealed().error * shrink, name)
+
+
+@given(stack=finite_cases(shape=SMALL, stack=2))
+def test_oracle_is_within_its_bound_of_the_exact_result(stack: Case, bounds_of: Any) -> None:
+    assert_all_enclosed(evaluate(stack), enclosure(stack), bounds_of(stack))
+
+
+@given(stack=finite_cases(shape=SMALL, stack=2))
+def test_bounded_values_are_within_their_own_errors(stack: Case, bounds_of: Any) -> None:
+    bounds = bounds_of(stack)
+    values = {name: None if array is None else array.sealed().value for name, array in bounds.fields().items()}
+    assert_all_enclosed(Evaluation(**values), enclosure(stack), bounds)
+
+
+@pytest.mark.parametrize("name", ["hs", "dxs", "dh0", "dWx", "dWh", "db"])
+def test_a_bound_shrunk_a_million_times_is_left(name: str, bounds_of: Any) -> None:
+    case = Case.random(T=3)
+    got, truth, bounds = (
+        Evaluation(evaluation.hs, **({name: evaluation.fields()[name]} if name != "hs" else {}))
+        for evaluation in (evaluate(case), enclosure(case), bounds_of(case))
+    )
+    assert_all_enclosed(got, truth, bounds)
+    with pytest.raises(AssertionError, match="from the exact value"):
+        assert_all_enclosed(got, truth, bounds, shrink=1e-6)
+
+
+class HalfSlope(RNN):
+    """A cell with a mistake: its derivative is 1 - h."""
+
+    def adjoint(self, dh: Any, h: Any) -> Any:
+        """Return the gradient at a, wrongly."""
+        return dh * (1 - h)
+
+
+def test_a_wrong_formula_is_told(bounds_of: Any) -> None:
+    case = Case.random(T=1)
+    cell = HalfSlope(*case.params.for_cell())
+    cell.forward(case.xs[0], case.h0)
+    dx, _ = cell.backward(case.upstream[0])
+    with pytest.raises(AssertionError, match="dxs"):
+        assert_all_enclosed(replace(evaluate(case), dxs=dx[None]), enclosure(case), bounds_of(case))
+
+
+# The accuracy of NumPy's own tanh, which the oracle's bound takes for granted.
+
+SWEEPS = {
+    "uniform": np.linspace(-3, 3, 6001),
+    "logarithmic": np.concatenate([sign * np.logspace(-300, 1.5, 6001) for sign in (1, -1)]),
+    "small": np.linspace(0, 0.7, 6001),
+    "saturation": np.concatenate([np.linspace(8, 23, 6001), [100.0, 710.0, 1e300]]),
+    "subnormal": np.arange(1, 2001) * 2.0**-1074 * 12345678,
+}
+
+
+def tanh_ulps(points: Any) -> float:
+    """Return the largest error of ``np.tanh`` at these points, in units in the last place of the exact result."""
+    worst = 0.0
+    for point, got in zip(points.tolist(), np.tanh(points).tolist(), strict=True):
+        truth = flint.arb(point).tanh()
+        ulp = np.spacing(min(abs(float(truth.mid())), 1 - 2.0**-53))
+        worst = max(worst, float(abs((flint.arb(got) - truth) / flint.arb(float(ulp))).upper()))
+    return worst
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_tanh_of_numpy_is_as_accurate_as_declared(sweep: str) -> None:
+    assert tanh_ulps(SWEEPS[sweep]) <= NUMPY_TANH_ULPS
+
+
+def test_declared_accuracy_of_tanh_is_not_generous() -> None:
+    assert max(map(tanh_ulps, SWEEPS.values())) >= NUMPY_TANH_ULPS / 4
+
+
+@given(
+    value=st.floats(-25, 25),
+    relative=st.sampled_from([0.0, 2.0**-52, 1e-10, 1e-3, 0.3, 3.0]),
+    share=st.floats(-1, 1),
+    ulps=st.floats(-1, 1),
+    dtype=st.sampled_from(["float64", "float32"]),
+)
+def test_tanh_rule_holds(value: float, relative: float, share: float, ulps: float, dtype: str) -> None:
+    model, error = PRECISIONS[dtype], relative * abs(value)
+    bounded = np.tanh(Bounded(np.array(value), model, error)).sealed()
+    # What an implementation may hold instead: any point of the interval, and the declared accuracy from there.
+    truth = (flint.arb(value) + flint.arb(share) * flint.arb(error)).tanh()
+    truth += flint.arb(ulps) * flint.arb(model.tanh_ulps * model.u) * abs(truth)
+    assert abs(flint.arb(float(bounded.value)) - truth) <= flint.arb(float(bounded.error))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_tanh_rule_says_more_than_nothing(dtype: str) -> None:
+    bounded = np.tanh(Bounded(np.array([0.5, 3.0, 20.0]), PRECISIONS[dtype], 1e-3))
+    assert (bounded.error < [1e-3, 1e-4, 1e-5]).all()
+
+
+@given(
+    g=st.floats(-1e3, 1e3),
+    a=st.floats(-25, 25),
+    roundings=st.lists(st.floats(-1, 1), min_size=7, max_size=7),
+    form=st.sampled_from(["1 - h*h", "(1-h)*(1+h)", "g - g*h*h", "(g + g*h)*(1-h)"]),
+)
+def test_every_form_of_the_derivative_is_within_the_bound(
+    g: float, a: float, roundings: list[float], form: str
+) -> None:
+    """Round every operation of a form as badly as the model of float32 admits, and the product with g too."""
+    model = PRECISIONS["float32"]
+    h = float(np.float32(np.tanh(a)))
+    left = iter(roundings)
+
+    def rounded(exact: Any) -> Any:
+        return exact * (1 + flint.arb(next(left)) * flint.arb(model.u))
+
+    one, H, G = flint.arb(1), flint.arb(h), flint.arb(float(np.float32(g)))
+    forms = {
+        "1 - h*h": lambda: rounded(G * rounded(one - rounded(H * H))),
+        "(1-h)*(1+h)": lambda: rounded(G * rounded(rounded(one - H) * rounded(one + H))),
+        "g - g*h*h": lambda: rounded(G - rounded(rounded(G * H) * H)),
+        "(g + g*h)*(1-h)": lambda: rounded(rounded(G + rounded(G * H)) * rounded(one - H)),
+    }
+    one_by_one = Bounded.exact(np.eye(1), model)
+    cell = RNN(one_by_one, one_by_one)
+    A = cell.adjoint(Bounded.exact(np.array(float(G)), model), Bounded.activated(np.array(h), model, "tanh"))
+    assert abs(flint.arb(float(A.value)) - forms[form]()) <= flint.arb(float(A.error))

@@ -1,0 +1,107 @@
+"""Who may import whom: read from the sources, and from what a process has loaded."""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STANDARD = sys.stdlib_module_names
+
+
+def sources(folder: str, pattern: str = "**/*.py") -> list[Path]:
+    return sorted(path.relative_to(ROOT) for path in (ROOT / folder).glob(pattern))
+
+
+def imported(text: str) -> Iterator[str]:
+    """Give the full name of every module that a source imports anywhere, functions included."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"expected absolute imports, got a relative one in line {node.lineno}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def foreign(path: Path, *allowed: str) -> set[str]:
+    """Return the imports of a source outside the standard library and the packages allowed."""
+    names = set(imported((ROOT / path).read_text("utf-8")))
+    return {
+        name for name in names if not any(f"{name}.".startswith(f"{package}.") for package in (*STANDARD, *allowed))
+    }
+
+
+def by_path(path: Path) -> str:
+    return path.as_posix()
+
+
+DRAWN = {"strategies.py", "teeth.py"}  # what draws cases needs Hypothesis
+ADAPTERS = [path for path in sources("adapters", "*.py") if path.stem != "__init__"]
+TRIAL = [*sources("adapters", "__init__.py"), *sources("adapters/conformance")]
+
+
+@pytest.mark.parametrize("path", sources("reference"), ids=by_path)
+def test_reference_imports_numpy_and_itself(path: Path) -> None:
+    assert foreign(path, "numpy", "reference", *(["hypothesis"] if path.name in DRAWN else [])) == set()
+
+
+@pytest.mark.parametrize("path", ADAPTERS, ids=by_path)
+def test_an_adapter_imports_its_own_framework_and_no_other_adapter(path: Path) -> None:
+    others = {f"adapters.{adapter.stem}" for adapter in ADAPTERS} | {"adapters.conformance"}
+    # The framework is named like the file; jax comes with jaxlib.
+    assert foreign(path, "numpy", "reference", "adapters", path.stem, f"{path.stem}lib") == set()
+    assert not [name for name in imported((ROOT / path).read_text("utf-8")) if name.startswith(tuple(others))]
+
+
+@pytest.mark.parametrize("path", TRIAL, ids=by_path)
+def test_the_trial_imports_no_framework(path: Path) -> None:
+    frameworks = {adapter.stem for adapter in ADAPTERS} - {"numpy"}
+    names = set(imported((ROOT / path).read_text("utf-8")))
+    assert not {name for name in names if name.removeprefix("adapters.").partition(".")[0] in frameworks}
+    assert not foreign(path, "reference", "adapters", "pytest", *declared())
+
+
+def declared() -> list[str]:
+    """Return the dependencies that pyproject.toml declares for everybody."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    return [re.split("[^A-Za-z0-9_-]", line)[0] for line in project["dependencies"]]
+
+
+def test_sources_are_found() -> None:
+    assert Path("reference/cells.py") in sources("reference")
+
+
+@pytest.mark.parametrize(
+    "line", ["import torch", "import torch.nn as nn", "from torch.nn import RNN", "def f(): import torch"]
+)
+def test_a_foreign_import_is_seen(line: str, tmp_path: Path) -> None:
+    (tmp_path / "module.py").write_text(f"import os.path\nfrom numpy.typing import NDArray\n{line}\n")
+    assert {name.partition(".")[0] for name in foreign(tmp_path / "module.py", "numpy")} == {"torch"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the packages that a fresh process has loaded after a statement."""
+    script = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_oracle_loads_numpy_alone() -> None:
+    found = loaded_by("import reference")
+    assert {"numpy", "reference"} <= found
+    assert not found & {"hypothesis", "torch", "jax", "flint", "rich", "safetensors", "adapters", "pytest"}
+
+
+def test_importing_the_adapters_loads_no_framework() -> None:
+    assert not loaded_by("import adapters") & {adapter.stem for adapter in ADAPTERS}
+
+
+def test_a_loaded_package_is_seen() -> None:
+    assert importlib.util.find_spec("hypothesis") is not None
+    assert "hypothesis" in loaded_by("import reference.strategies")

@@ -1,0 +1,215 @@
+"""Bounded: each rule, in real floats, and exactly in fractions."""
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from reference import PRECISIONS, Precision
+from reference import Bounded as BoundedArray
+from reference.rounding import STORED
+
+Bounded: Any = BoundedArray  # used like an array, which type checkers do not see
+Operation = Callable[[Any, Any], Any]
+
+# Each runs on Bounded arrays, on floats, and on object arrays of fractions; p and q are vectors.
+EXACT: dict[str, Operation] = {
+    "-p": lambda p, q: -p,
+    "maximum(p, 0)": lambda p, q: np.maximum(p, 0),
+    "p > 0": lambda p, q: p > 0,
+    "p > q": lambda p, q: p > q,
+}
+ROUNDED: dict[str, Operation] = {
+    "p + q": lambda p, q: p + q,
+    "p - q": lambda p, q: p - q,
+    "p * q": lambda p, q: p * q,
+    "p + q - p + 1": lambda p, q: p + q - p + 1,
+    "sum": lambda p, q: p.reshape((1, -1)).sum(axis=-1),
+    "p @ q": lambda p, q: p.reshape((1, -1)) @ q.reshape((-1, 1)),
+    "p @ q + q @ q": lambda p, q: p.reshape((1, -1)) @ q.reshape((-1, 1)) + q.reshape((1, -1)) @ q.reshape((-1, 1)),
+    "(p + q) * (p - q)": lambda p, q: (p + q) * (p - q),
+    "q - q*p*p": lambda p, q: q - q * p * p,
+}
+OPERATIONS = EXACT | ROUNDED
+DTYPES = st.sampled_from(["float64", "float32"])
+
+
+@st.composite
+def uncertain(draw: st.DrawFn, dtype: str, size: int) -> tuple[Any, Any, Any]:
+    """Draw values, bounds on their errors, and floats within these bounds."""
+    numbers = st.floats(-1e6, 1e6, width=32 if dtype == "float32" else 64)
+    value = draw(arrays(dtype, size, elements=numbers))
+    error = np.abs(value.astype(float)) * draw(st.sampled_from([0.0, 2.0**-20, 0.01, 2.0]))
+    share = draw(arrays(float, size, elements=st.floats(-1, 1)))
+    held = (value + share * error).astype(dtype)
+    exact = (fractions(array) for array in (held, value, error))
+    inside = [abs(h - v) <= e for h, v, e in zip(*exact, strict=True)]
+    return value, error, np.where(inside, held, value)
+
+
+def as_list(array: Any) -> Any:
+    return array.astype(float).ravel().tolist()
+
+
+def fractions(array: Any) -> Any:
+    return np.vectorize(Fraction, otypes=[object])(array.astype(float))
+
+
+def excess(bounded: Any, found: Any) -> Fraction:
+    """Return the largest |found - value| - error, exactly: positive where a bound is left."""
+    bounded = bounded.sealed()
+    triples = zip(found.ravel().tolist(), as_list(bounded.value), as_list(bounded.error), strict=True)
+    return max(abs(Fraction(one) - Fraction(value)) - Fraction(error) for one, value, error in triples)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@given(data=st.data(), dtype=DTYPES, size=st.integers(1, 9))
+def test_rule_holds(name: str, data: st.DataObject, dtype: str, size: int) -> None:
+    operation, model = OPERATIONS[name], PRECISIONS[dtype]
+    (v, e, p), (w, f, q) = (data.draw(uncertain(dtype, size)) for _ in range(2))
+    bounded = operation(Bounded(v, model, e), Bounded(w, model, f))
+    assert excess(bounded, operation(fractions(p), fractions(q))) <= 0
+    assert excess(bounded, operation(p, q)) <= 0
+    assert excess(bounded, operation(p[::-1], q[::-1])[::-1]) <= 0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ROUNDED)
+def test_rule_charges_no_more_than_it_must(name: str, dtype: str) -> None:
+    """A hundredth of the bound is left by some of a thousand sums and products, in float32 and against fractions."""
+    operation, model = OPERATIONS[name], PRECISIONS[dtype]
+    rng = np.random.default_rng(0)
+    left = 0
+    for _ in range(50):
+        p, q = rng.standard_normal((2, 20)).astype(dtype)
+        bounded = operation(Bounded(p, model), Bounded(q, model)).sealed()
+        truth = operation(fractions(p), fractions(q)) if dtype == "float64" else operation(p, q)
+        left += excess(Bounded(bounded.value, model, bounded.error / 100), truth) > 0
+    assert left > 0
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_what_does_not_round_costs_nothing(name: str) -> None:
+    p, q = np.array([-1.5, 0.0, 2.5]), np.array([-1.5, 1.0, 2.0])
+    bounded = EXACT[name](Bounded(p, PRECISIONS["float32"]), Bounded(q, PRECISIONS["float32"])).sealed()
+    assert bounded.value.tolist() == [float(x) for x in EXACT[name](p, q)]
+    assert not bounded.error.any()
+
+
+@given(data=st.data(), terms=st.integers(2, 30), dtype=DTYPES)
+def test_a_sum_holds_in_every_order(data: st.DataObject, terms: int, dtype: str) -> None:
+    numbers = data.draw(arrays(dtype, (terms, 3), elements=st.floats(-1e6, 1e6, width=32)))
+    order = data.draw(st.permutations(range(terms)))
+    bounded = reduce(lambda p, q: p + q, [Bounded(row, PRECISIONS[dtype]) for row in numbers])
+    assert excess(bounded, reduce(lambda p, q: p + q, numbers[order])) <= 0
+    assert excess(bounded, fractions(numbers).sum(axis=0)) <= 0
+
+
+def test_a_sum_is_charged_once() -> None:
+    u, ones = 2.0**-24, [Bounded(np.ones(1), PRECISIONS["float32"]) for _ in range(101)]
+    error = float(reduce(lambda p, q: p + q, ones).sealed().error[0])
+    assert 100 * 101 * u <= error <= 100 * 101 * u * 1.00001
+
+
+def test_an_uncertain_sign_leaves_the_slope_of_relu_open() -> None:
+    a = Bounded(np.array([0.5, -0.5, 0.5, -0.5, 0.0, 0.0]), PRECISIONS["float32"], [0.1, 0.1, 0.6, 0.6, 0.0, 0.1])
+    slope = np.maximum(a, 0) > 0
+    assert slope.value.tolist() == [1, 0, 1, 0, 0, 0]
+    assert slope.error.tolist() == [0, 0, 1, 1, 0, 1]
+
+
+def test_small_numbers_may_be_read_as_zero() -> None:
+    tiny = 2.0**-126
+    assert Bounded.exact([tiny / 2, tiny, -tiny / 4, 0.0], PRECISIONS["float32"]).error.tolist() == [
+        tiny / 2,
+        0.0,
+        tiny / 4,
+        0.0,
+    ]
+
+
+# A storage format narrower than its accumulator.
+
+BFLOAT16 = Precision("bfloat16", 2.0**-8, 2.0**-126, 3e38, 2.0**-24)
+
+
+def stored(array: Any) -> Any:
+    """Round float32 to the nearest number of eight significant bits, ties to even."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def stored_step(x: Any, h: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    """Take the drive of a step with as many roundings to storage as the model admits."""
+    return stored(stored(stored(stored(h @ Wh) + stored(x @ Wx)) + stored(b / 2)) + stored(b / 2))
+
+
+@given(seed=st.integers(0, 2**32 - 1), D=st.integers(1, 40), H=st.integers(1, 40))
+def test_a_wide_accumulator_with_narrow_storage_is_within_the_bound(seed: int, D: int, H: int) -> None:
+    draw = np.random.default_rng(seed).standard_normal
+    arrays_ = [stored(draw(shape)) for shape in ((8, D), (8, H), (D, H), (H, H), (H,))]
+    x, h, Wx, Wh, b = (Bounded.exact(array, BFLOAT16) for array in arrays_)
+    bounded = h @ Wh + x @ Wx + b
+    assert excess(bounded, stored_step(*arrays_)) <= 0
+    assert excess(bounded, fractions_of_step(*arrays_)) <= 0
+
+
+def fractions_of_step(x: Any, h: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    return fractions(h) @ fractions(Wh) + fractions(x) @ fractions(Wx) + fractions(b)
+
+
+def test_narrow_storage_is_outside_the_bound_of_the_accumulator() -> None:
+    draw = np.random.default_rng(0).standard_normal
+    arrays_ = [stored(draw(shape)) for shape in ((8, 3), (8, 4), (3, 4), (4, 4), (4,))]
+    x, h, Wx, Wh, b = (Bounded.exact(array, PRECISIONS["float32"]) for array in arrays_)
+    assert excess(h @ Wh + x @ Wx + b, stored_step(*arrays_)) > 0
+
+
+def test_storage_is_charged_where_the_accumulator_is_wider() -> None:
+    narrow, wide = (np.ones((1, 1)) @ Bounded(np.ones((1, 1)), model) for model in (BFLOAT16, PRECISIONS["float32"]))
+    assert float(narrow.sealed().error[0, 0]) > STORED * BFLOAT16.u > float(wide.sealed().error[0, 0])
+
+
+def test_accuracy_of_tanh_is_part_of_the_model() -> None:
+    model = PRECISIONS["float32"]
+    errors = [np.tanh(Bounded(np.ones(1), model.with_tanh(ulps))).error[0] for ulps in (1.0, 8.0)]
+    assert errors[1] > 7 * errors[0]
+    assert model.with_tanh(8.0).name == "float32"
+
+
+# What an array that takes part in the formula has to offer.
+
+
+def test_arrays_and_numbers_beside_a_bounded_one_are_exact() -> None:
+    p = Bounded(np.ones(3), PRECISIONS["float32"], 0.5)
+    assert (np.ones(3) + p - 1).sealed().value.tolist() == [1.0] * 3
+    assert (2 * p).error.min() >= 1.0
+
+
+def test_parts_keep_their_errors() -> None:
+    p = Bounded(np.arange(6.0).reshape(2, 3), PRECISIONS["float64"], np.arange(6.0).reshape(2, 3))
+    parts = [p.mT, p.reshape((6,)), p[1], np.stack([p, p]), np.concatenate([p, p], axis=-1)]
+    assert all((part.value == part.error).all() for part in parts)
+    assert [part.shape for part in parts] == [(3, 2), (6,), (3,), (2, 2, 3), (2, 6)]
+    zeros = np.zeros_like(p)
+    zeros[...] = p + p
+    assert (zeros.value == 2 * p.value).all()
+    assert (zeros.error >= 2 * p.error).all()
+
+
+def test_maximum_of_anything_but_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match=re.escape("Bounded: expected np.maximum(a, 0), got a second operand of 1.0")):
+        np.maximum(Bounded(np.ones(2), PRECISIONS["float64"]), 1)
+
+
+@pytest.mark.parametrize("operation", [np.exp, np.sqrt, np.flip, np.divide.reduce])
+def test_an_operation_without_a_rule_is_refused(operation: Any) -> None:
+    with pytest.raises(TypeError):
+        operation(Bounded(np.ones(2), PRECISIONS["float64"]))

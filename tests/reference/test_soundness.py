@@ -1,0 +1,134 @@
+"""The bounds are never left by correct arithmetic: another implementation, in real floats, in every order."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference import PRECISIONS, Case, Verdict, certify, evaluate
+from reference.strategies import cases, shapes
+
+WAYS = st.fixed_dictionaries(
+    {
+        "summation": st.sampled_from(["left", "right", "tree", "blas"]),
+        "fused": st.booleans(),
+        "biases": st.sampled_from([1, 2]),
+        "derivative": st.sampled_from(["1 - h*h", "(1-h)*(1+h)", "g - g*h*h", "(g + g*h)*(1-h)", "1/cosh(a)**2"]),
+        "flush": st.booleans(),
+        "seed": st.integers(0, 2**32 - 1),
+    }
+)
+SMALL = shapes(lengths=(3, 1, 2, 5), batches=(2, 1, 3, 5))
+RELU = shapes(lengths=(3, 1, 2, 5), batches=(2, 1, 3, 5), nonlinearities=("relu",))
+
+
+def whole(case: Case) -> bool:
+    """Tell whether the numbers are integers: their sums are exact, and often 0."""
+    return not (case.xs % 1).any()
+
+
+def finite_cases(**options: Any) -> st.SearchStrategy[Case]:
+    return cases(**options).filter(lambda case: case.finite)
+
+
+def assert_no_bound_left(verdict: Verdict) -> None:
+    """Raise if an element is outside its bound; how much the bounds say is not the question here."""
+    assert verdict.status != "fail", str(verdict)
+
+
+@given(stack=cases(dtype="float32", shape=SMALL, stack=16), way=WAYS)
+def test_float32_passes(stack: Case, way: Any, plain_rnn: Any) -> None:
+    certify(stack, plain_rnn(**way)(stack), PRECISIONS["float32"]).require()
+
+
+@given(stack=cases(dtype="float64", shape=SMALL, stack=16), way=WAYS)
+def test_float64_passes(stack: Case, way: Any, plain_rnn: Any) -> None:
+    certify(stack, plain_rnn(**way)(stack), PRECISIONS["float64"]).require()
+
+
+@given(stack=cases(dtype="float32", shape=RELU, stack=16).filter(whole), way=WAYS)
+def test_integers_are_exact_to_the_bit(stack: Case, way: Any, plain_rnn: Any) -> None:
+    found, truth = plain_rnn(**(way | {"biases": 1}))(stack), evaluate(stack)
+    for name, array in truth.fields().items():
+        np.testing.assert_array_equal(found.fields()[name], array, err_msg=name)
+    assert_no_bound_left(certify(stack, found, PRECISIONS["float32"]))
+
+
+@given(stack=cases(dtype="float32", shape=SMALL, stack=16, norms=(1.0, 0.5)), way=WAYS)
+def test_recursion_without_a_probe_is_sound(stack: Case, way: Any, plain_rnn: Any) -> None:
+    bare = stack.unprobed()
+    assert_no_bound_left(certify(bare, plain_rnn(**way)(bare), PRECISIONS["float32"]))
+
+
+@given(stack=cases(dtype="float32", shape=SMALL, stack=4, norms=(1.0, 0.5)), way=WAYS)
+def test_bounds_through_all_steps_are_sound(stack: Case, way: Any, plain_rnn: Any, bounds_of: Any, within: Any) -> None:
+    bare = stack.unprobed()
+    within(plain_rnn(**way)(bare), bounds_of(bare))
+
+
+@given(
+    stack=finite_cases(dtype="float32", shape=SMALL, stack=16),
+    exponents=st.tuples(*[st.sampled_from([0, -20, -75, -126, -140])] * 6),
+    way=WAYS,
+)
+def test_tiny_numbers_kept_or_flushed_are_within_the_bounds(
+    stack: Case, exponents: tuple[int, ...], way: Any, plain_rnn: Any
+) -> None:
+    bare = stack.unprobed()
+    powers = iter(np.float32(2.0) ** np.array(exponents))
+    small = bare.map(lambda array: (array.astype(np.float64) * next(powers)).astype(np.float32))
+    case = small.probed() if stack.is_probed else small
+    assert_no_bound_left(certify(case, plain_rnn(**way)(case), PRECISIONS["float32"]))
+
+
+@given(
+    stack=finite_cases(dtype="float32", shape=SMALL, stack=16), scale=st.sampled_from([4, 32, 2**10, 2**60]), way=WAYS
+)
+def test_saturated_units_are_within_the_bounds(stack: Case, scale: int, way: Any, plain_rnn: Any) -> None:
+    case = replace(stack, xs=stack.xs * np.float32(scale), nonlinearity="tanh")
+    assert_no_bound_left(certify(case, plain_rnn(**way)(case), PRECISIONS["float32"]))
+
+
+@given(seed=st.integers(0, 2**32 - 1), T=st.sampled_from([1, 5]))
+def test_a_rough_tanh_beside_a_better_slope_is_within_the_bounds_if_declared(seed: int, T: int, plain_rnn: Any) -> None:
+    case = Case.random(T, seed=seed, dtype="float32", stack=16)
+    case = case.probed() if T > 1 else case
+    found = plain_rnn(rough=100, derivative="1/cosh(a)**2", seed=seed)(case)
+    # A unit of rounding is between half a unit in the last place and a whole one; NumPy's own error comes on top.
+    certify(case, found, PRECISIONS["float32"].with_tanh(102.5)).require()
+    assert certify(case, found, PRECISIONS["float32"]).statuses == ["fail"] * 16
+
+
+@given(seed=st.integers(0, 2**32 - 1), way=WAYS)
+def test_long_inner_products_are_within_the_bounds(seed: int, way: Any, plain_rnn: Any) -> None:
+    case = Case.random(2, 3, 512, 4, seed=seed, dtype="float32", stack=4).probed()
+    certify(case, plain_rnn(**way)(case), PRECISIONS["float32"]).require()
+
+
+@given(seed=st.integers(0, 2**32 - 1), nonlinearity=st.sampled_from(["tanh", "relu"]), way=WAYS)
+def test_terms_that_cancel_are_within_the_bounds(seed: int, nonlinearity: str, way: Any, plain_rnn: Any) -> None:
+    case = Case.random(1, 3, 40, 4, seed=seed, dtype="float32", stack=8, nonlinearity=nonlinearity)
+    Wx = np.concatenate([case.params.Wx, -case.params.Wx * np.float32(1 + 1e-6)], axis=-2)
+    xs = np.concatenate([case.xs * 1000, case.xs * 1000], axis=-1)
+    case = replace(case, xs=xs, params=replace(case.params, Wx=Wx))
+    assert_no_bound_left(certify(case, plain_rnn(**way)(case), PRECISIONS["float32"]))
+
+
+@pytest.mark.parametrize("summation", ["left", "right", "tree", "blas"])
+def test_float32_is_far_outside_the_bounds_of_float64(summation: str, plain_rnn: Any) -> None:
+    """The same arithmetic, told that it was a finer one, is rejected: the tests above can fail."""
+    case = Case.random(dtype="float32", stack=8).probed()
+    coarse = plain_rnn(summation)(case).astype("float64")
+    verdict = certify(case.astype("float64"), coarse, PRECISIONS["float64"])
+    assert verdict.statuses == ["fail"] * 8
+
+
+@pytest.mark.parametrize("derivative", ["1 - h*h", "(1-h)*(1+h)", "g - g*h*h", "(g + g*h)*(1-h)", "1/cosh(a)**2"])
+def test_a_slope_wrong_by_a_thousandth_is_told(derivative: str, plain_rnn: Any) -> None:
+    case = Case.random(dtype="float32").probed()
+    louder = replace(case, upstream=case.upstream * np.float32(1.001))
+    verdict = certify(case, plain_rnn(derivative=derivative)(louder), PRECISIONS["float32"])
+    assert [name for name, worst in verdict.worst.items() if worst.ratio > 1] == ["dx"]
