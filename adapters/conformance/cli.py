@@ -13,6 +13,7 @@ from rich.table import Table
 
 import adapters
 from adapters import Adapter
+from adapters.conformance import mutation
 from adapters.conformance.checks import CHECKS, Result, count, run
 from adapters.conformance.report import Report, Row, machine
 from adapters.conformance.weights import read_params
@@ -66,6 +67,11 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
     check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")
+    faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
+    faults.set_defaults(command=judge_suite)
+    faults.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}; default: all")
+    faults.add_argument("--seeds", type=positive, default=5, metavar="N", help="runs of each fault; default: 5")
+    faults.add_argument("--json", metavar="FILE", help="write the same as JSON")
     return top
 
 
@@ -103,10 +109,8 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
     """Judge the adapters asked for and print the table."""
     chosen = choose(options.names)
-    for option in ("json", "markdown"):
-        path = getattr(options, option)
-        if path and not Path(path).absolute().parent.is_dir():
-            raise FileNotFoundError(f"--{option}: expected a file in a folder that is there, got {path}")
+    expect_folder("--json", options.json)
+    expect_folder("--markdown", options.markdown)
     params = read_params(options.params) if options.params else None
     names = sorted({adapter.framework for adapter in chosen})
     report = Report({"oracle": machine()} | {name: adapters.load_framework(name).environment() for name in names})
@@ -123,6 +127,18 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     if status:
         console.print("interrupted: the table holds what was judged before", style="yellow")
     return status or report.exit_status
+
+
+def judge_suite(options: argparse.Namespace, console: Console) -> int:
+    """Print the mutation score of the suite."""
+    expect_folder("--json", options.json)
+    return mutation.run(options.dtype or DTYPES, options.seeds, console, options.json)
+
+
+def expect_folder(option: str, path: str | None) -> None:
+    """Raise FileNotFoundError, before any work is done, if there is no folder for a file that is to be written."""
+    if path and not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f"{option}: expected a file in a folder that is there, got {path}")
 
 
 def choose(names: Sequence[str]) -> list[Adapter]:
