@@ -3,14 +3,15 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "virtualenv"
-nox.options.error_on_missing_interpreters = False
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 BACKENDS = sorted(PROJECT["project"]["optional-dependencies"])
+PARALLEL = ("--numprocesses", "auto")
 CONSTRAINTS = "--constraint=tests/constraints.txt"
 
 
@@ -40,22 +41,23 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types with mypy --strict, frameworks included."""
-    install(session, "types", extra=",".join(BACKENDS))
+    """Check types with mypy --strict."""
+    install(session, "types")
     session.run("mypy", *session.posargs)
 
 
 @nox.session(python=PYTHONS)
 def reference(session: nox.Session) -> None:
-    """Test the oracle by independent evidence, without any framework."""
+    """Test the oracle by independent evidence, its faults and the command line, without any framework."""
     install(session, "test")
-    session.run("pytest", "tests/reference", "tests/faults", "tests/cli", *session.posargs)
+    session.run("pytest", *PARALLEL, "tests", "--ignore=tests/adapters", *session.posargs)
 
 
 def backend(session: nox.Session, name: str) -> None:
-    """Test the adapters of one framework, and fail if they did not run."""
+    """Test the adapters of one framework, and what else needs it, and fail if they did not run."""
     install(session, "test", extra=name)
-    session.run("pytest", "tests/adapters", "--backend", name, *session.posargs)
+    others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name}_*.py")))
+    session.run("pytest", *PARALLEL, "tests/adapters", *others, "--backend", name, *session.posargs)
 
 
 for name in BACKENDS:
@@ -65,6 +67,21 @@ for name in BACKENDS:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Judge the suite itself: every fault of the catalogue has to be caught."""
+    install(session)
+    session.run("rnn-oracle", "faults", *session.posargs)
+
+
+@nox.session(default=False)
+def benchmark(session: nox.Session) -> None:
+    """Time the oracle beside what it judges, and put its faults before other methods; prints ratios and tables."""
+    install(session, extra=",".join(BACKENDS))
+    session.run("python", "tests/benchmarks/speed.py")
+    session.run("python", "tests/benchmarks/methods.py", *session.posargs)
+
+
+@nox.session(default=False)
 def report(session: nox.Session) -> None:
     """Judge every framework, as a user would, and print the table."""
     install(session, extra=",".join(BACKENDS))

@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 from packaging.requirements import Requirement
 
@@ -23,6 +24,31 @@ from reference import PRECISIONS, Case, Evaluation, Precision
 
 class Refused(NotImplementedError):
     """An adapter says by name what its framework cannot do; never a silent skip."""
+
+
+@dataclass(frozen=True)
+class Idiom:
+    """How a user of the framework would write it: code that needs NumPy (as np) and the framework alone.
+
+    A reproduction script consists of it, so that a bug report shows the very code that was judged.
+    """
+
+    imports: str
+    parts: tuple[Callable[..., Any] | str, ...]  # in order; the last takes (xs, h0, Wx, Wh, b, upstream, nonlinearity)
+
+    @property
+    def compute(self) -> Callable[..., Any]:
+        """The function that returns hs, dxs, dh0, dWx, dWh and, with a bias, db."""
+        function = self.parts[-1]
+        if isinstance(function, str):
+            raise TypeError(f"Idiom: expected a function as the last part, got {function!r}")
+        return function
+
+    @property
+    def source(self) -> str:
+        """The parts as Python source."""
+        parts = [part if isinstance(part, str) else inspect.getsource(part).rstrip() for part in self.parts]
+        return "\n\n\n".join(parts)
 
 
 @dataclass(frozen=True)
@@ -40,6 +66,25 @@ class Adapter:
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
     max_T: int | None = None  # longest sequence on offer; None: any
     takes_stacks: bool = False
+    idiom: Idiom | None = None  # None: the subject cannot be written down by itself
+
+    @classmethod
+    def of_arrays(
+        cls,
+        name: str,
+        idiom: Idiom,
+        describe: str,
+        tanh: Callable[[Any], Any],
+        ulps: Mapping[str, float],
+        **options: Any,
+    ) -> Self:
+        """Return an adapter that runs its idiom on the arrays of a case."""
+
+        def run(case: Case) -> Evaluation:
+            weights = case.params.fields().values()
+            return Evaluation(*idiom.compute(case.xs, case.h0, *weights, case.upstream, case.nonlinearity))
+
+        return cls(name, run, describe, tanh, ulps, idiom=idiom, **options)
 
     @property
     def framework(self) -> str:

@@ -13,15 +13,11 @@ import jax
 import jax.numpy as jnp
 import jaxlib.version
 import numpy as np
-from jax import Array
 
-from adapters import Adapter
-from reference import Case, Evaluation
-
-Weights = tuple[Array, Array, Array | None]
+from adapters import Adapter, Idiom
 
 
-def cell(weights: Weights, h: Array, x: Array, nonlinearity: str) -> Array:
+def cell(weights: Any, h: Any, x: Any, nonlinearity: str) -> Any:
     """Return the next state of the composed cell; h (N, H), x (N, D)."""
     Wx, Wh, b = weights
     a = x @ Wx + h @ Wh
@@ -29,7 +25,7 @@ def cell(weights: Weights, h: Array, x: Array, nonlinearity: str) -> Array:
     return f(a if b is None else a + b)
 
 
-def unrolled(nonlinearity: str, xs: Array, h0: Array, weights: Weights) -> Array:
+def unrolled(nonlinearity: str, xs: Any, h0: Any, weights: Any) -> Any:
     """Return all states of the cell stepped by a Python loop, which tracing unrolls."""
     states = [h0]
     for x in xs:
@@ -37,36 +33,52 @@ def unrolled(nonlinearity: str, xs: Array, h0: Array, weights: Weights) -> Array
     return jnp.stack(states[1:])
 
 
-def scanned(nonlinearity: str, xs: Array, h0: Array, weights: Weights) -> Array:
+def scanned(nonlinearity: str, xs: Any, h0: Any, weights: Any) -> Any:
     """Return all states of the cell under ``lax.scan``."""
 
-    def step(h: Array, x: Array) -> tuple[Array, Array]:
+    def step(h: Any, x: Any) -> Any:
         h = cell(weights, h, x, nonlinearity)
         return h, h
 
     return jax.lax.scan(step, h0, xs)[1]
 
 
-def _forward_and_pull_back(f: Any, nonlinearity: str, xs: Any, h0: Any, weights: Any, upstream: Any) -> Any:
-    hs, pull_back = jax.vjp(partial(f, nonlinearity), xs, h0, weights)
+def forward_and_pull_back(states: Any, nonlinearity: str, xs: Any, h0: Any, weights: Any, upstream: Any) -> Any:
+    """Return all states and the gradients of xs, h0 and the weights."""
+    hs, pull_back = jax.vjp(partial(states, nonlinearity), xs, h0, weights)
     return hs, pull_back(upstream)
 
 
-_cell = jax.jit(partial(_forward_and_pull_back, unrolled), static_argnums=0)
-_scan = jax.jit(partial(_forward_and_pull_back, scanned), static_argnums=0)
+jitted = jax.jit(forward_and_pull_back, static_argnums=(0, 1))
 
 
 @partial(jax.jit, static_argnums=0)
-def _vmap(nonlinearity: str, *arrays: Any) -> Any:
-    return jax.vmap(partial(_forward_and_pull_back, scanned, nonlinearity))(*arrays)
+def vmapped(nonlinearity: str, *arrays: Any) -> Any:
+    """Return the same for a stack of cases, under ``lax.scan``."""
+    return jax.vmap(partial(forward_and_pull_back, scanned, nonlinearity))(*arrays)
 
 
-def _run(function: Any, case: Case) -> Evaluation:
-    weights = tuple(case.params.fields().values())
-    # Without x64, JAX turns float64 into float32 and says nothing.
-    with jax.enable_x64(case.dtype == "float64"):
-        hs, (dxs, dh0, dweights) = function(case.nonlinearity, case.xs, case.h0, weights, case.upstream)
-        return Evaluation(hs, dxs, dh0, *dweights).map(np.array)
+def flat(results: Any) -> list[Any]:
+    """Return hs, dxs, dh0, dWx, dWh and, with a bias, db as NumPy arrays."""
+    return [np.array(array) for array in jax.tree.leaves(results)]
+
+
+def run_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Run the unrolled cell; without x64, JAX would turn float64 into float32 and say nothing."""
+    with jax.enable_x64(xs.dtype == np.float64):
+        return flat(jitted(unrolled, nonlinearity, xs, h0, (Wx, Wh, b), upstream))
+
+
+def run_scan(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Run the cell under ``lax.scan``."""
+    with jax.enable_x64(xs.dtype == np.float64):
+        return flat(jitted(scanned, nonlinearity, xs, h0, (Wx, Wh, b), upstream))
+
+
+def run_vmap(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Run a stack of cases: every array has one more leading axis."""
+    with jax.enable_x64(xs.dtype == np.float64):
+        return flat(vmapped(nonlinearity, xs, h0, (Wx, Wh, b), upstream))
 
 
 def tanh(array: Any) -> Any:
@@ -84,15 +96,38 @@ def environment() -> dict[str, str]:
         "jax": jax.__version__,
         "jaxlib": jaxlib.version.__version__,
         "backend": jax.default_backend(),
-        "default matmul precision": str(jax.config.jax_default_matmul_precision),  # type: ignore[attr-defined]
+        "default matmul precision": str(jax.config.jax_default_matmul_precision),
         "x64": "set for each case by its dtype",
     }
 
 
 TANH_ULPS = {"float64": 8.0, "float32": 6.0}
 
+IMPORTS = "from functools import partial\n\nimport jax\nimport jax.numpy as jnp"
+JITTED = "jitted = jax.jit(forward_and_pull_back, static_argnums=(0, 1))"
+
 ADAPTERS = (
-    Adapter("jax.cell", partial(_run, _cell), "composed cell, unrolled, jit", tanh, TANH_ULPS, max_T=32),
-    Adapter("jax.scan", partial(_run, _scan), "composed cell under lax.scan, jit", tanh, TANH_ULPS),
-    Adapter("jax.vmap", partial(_run, _vmap), "lax.scan, vmap over a stack, jit", tanh, TANH_ULPS, takes_stacks=True),
+    Adapter.of_arrays(
+        "jax.cell",
+        Idiom(IMPORTS, (cell, unrolled, forward_and_pull_back, JITTED, flat, run_cell)),
+        "composed cell, unrolled, jit",
+        tanh,
+        TANH_ULPS,
+        max_T=32,
+    ),
+    Adapter.of_arrays(
+        "jax.scan",
+        Idiom(IMPORTS, (cell, scanned, forward_and_pull_back, JITTED, flat, run_scan)),
+        "composed cell under lax.scan, jit",
+        tanh,
+        TANH_ULPS,
+    ),
+    Adapter.of_arrays(
+        "jax.vmap",
+        Idiom(IMPORTS, (cell, scanned, forward_and_pull_back, vmapped, flat, run_vmap)),
+        "lax.scan, vmap over a stack, jit",
+        tanh,
+        TANH_ULPS,
+        takes_stacks=True,
+    ),
 )

@@ -14,46 +14,43 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adapters import Adapter
-from reference import Case, Evaluation
+from adapters import Adapter, Idiom
 
 
-def run_cell(case: Case) -> Evaluation:
-    """Step one ``nn.RNNCell`` through the sequence; autograd propagates back through all steps."""
-    xs, h0, cell = _tensor(case.xs), _tensor(case.h0), _module(nn.RNNCell, case)
-    states = [h0]
-    for x in xs.unbind():
-        states.append(cell(x, states[-1]))
-    return _evaluation(case, torch.stack(states[1:]), xs, h0, cell)
-
-
-def run_layer(case: Case) -> Evaluation:
-    """Run ``nn.RNN`` over the sequence, time first as is its default."""
-    xs, h0, layer = _tensor(case.xs), _tensor(case.h0), _module(nn.RNN, case)
-    hs, _ = layer(xs, h0[None])
-    return _evaluation(case, hs, xs, h0, layer)
-
-
-def _tensor(array: Any) -> Tensor:
-    return torch.tensor(array).requires_grad_()
-
-
-def _module(kind: Any, case: Case) -> nn.Module:
-    sizes, params = case.sizes, case.params
-    bias, dtype = params.b is not None, getattr(torch, case.dtype)
-    module: nn.Module = kind(sizes["D"], sizes["H"], bias=bias, nonlinearity=case.nonlinearity, dtype=dtype)
-    values = [params.Wx.T, params.Wh.T, params.b, np.zeros(sizes["H"])]
+def load_module(kind: Any, Wx: Any, Wh: Any, b: Any, nonlinearity: str) -> nn.Module:
+    """Return an ``nn.RNN`` or ``nn.RNNCell`` with these parameters."""
+    D, H = Wx.shape
+    dtype = torch.tensor(Wx).dtype
+    module: nn.Module = kind(D, H, bias=b is not None, nonlinearity=nonlinearity, dtype=dtype)
     with torch.no_grad():
-        for parameter, value in zip(module.parameters(), values, strict=False):
+        for parameter, value in zip(module.parameters(), (Wx.T, Wh.T, b, np.zeros(H)), strict=False):
             parameter.copy_(torch.tensor(value))
     return module
 
 
-def _evaluation(case: Case, hs: Tensor, xs: Tensor, h0: Tensor, module: nn.Module) -> Evaluation:
-    weights = list(module.parameters())[: 3 if case.params.b is not None else 2]
-    dxs, dh0, dWx, dWh, *db = torch.autograd.grad(hs, (xs, h0, *weights), torch.tensor(case.upstream))
-    arrays = (tensor.detach().numpy() for tensor in (hs, dxs, dh0, dWx.T, dWh.T, *db))
-    return Evaluation(*arrays)
+def pull_back(hs: Tensor, x: Tensor, h: Tensor, module: nn.Module, upstream: Any) -> list[Any]:
+    """Return hs, dxs, dh0, dWx, dWh and, with a bias, db as NumPy arrays."""
+    weights = list(module.parameters())[:3]
+    dxs, dh0, dWx, dWh, *db = torch.autograd.grad(hs, (x, h, *weights), torch.tensor(upstream))
+    return [tensor.detach().numpy() for tensor in (hs, dxs, dh0, dWx.T, dWh.T, *db)]
+
+
+def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Step one ``nn.RNNCell`` through the sequence; autograd propagates back through all steps."""
+    x, h = torch.tensor(xs, requires_grad=True), torch.tensor(h0, requires_grad=True)
+    cell = load_module(nn.RNNCell, Wx, Wh, b, nonlinearity)
+    states = [h]
+    for t in range(len(xs)):
+        states.append(cell(x[t], states[-1]))
+    return pull_back(torch.stack(states[1:]), x, h, cell, upstream)
+
+
+def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Run ``nn.RNN`` over the sequence, time first as is its default."""
+    x, h = torch.tensor(xs, requires_grad=True), torch.tensor(h0, requires_grad=True)
+    layer = load_module(nn.RNN, Wx, Wh, b, nonlinearity)
+    hs, _ = layer(x, h[None])
+    return pull_back(hs, x, h, layer, upstream)
 
 
 def tanh(array: Any) -> Any:
@@ -90,7 +87,17 @@ def read_state_dict(path: Path) -> dict[str, Any]:
 
 TANH_ULPS = {"float64": 1.0, "float32": 1.0}
 
+IMPORTS = "import torch\nfrom torch import Tensor, nn"
+
 ADAPTERS = (
-    Adapter("torch.RNNCell", run_cell, "nn.RNNCell stepped through time, autograd", tanh, TANH_ULPS),
-    Adapter("torch.RNN", run_layer, "nn.RNN, autograd", tanh, TANH_ULPS),
+    Adapter.of_arrays(
+        "torch.RNNCell",
+        Idiom(IMPORTS, (load_module, pull_back, step_cell)),
+        "nn.RNNCell stepped through time, autograd",
+        tanh,
+        TANH_ULPS,
+    ),
+    Adapter.of_arrays(
+        "torch.RNN", Idiom(IMPORTS, (load_module, pull_back, run_layer)), "nn.RNN, autograd", tanh, TANH_ULPS
+    ),
 )

@@ -73,7 +73,7 @@ def train(codes: torch.Tensor, held_out: torch.Tensor, size: int, epochs: int) -
             loss, state = model.loss(streams[start : start + STEPS + 1], state)
             state = state.detach()
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimizer.step()
         schedule.step()
