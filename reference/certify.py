@@ -13,7 +13,7 @@ from reference.archive import spell
 from reference.case import Case, Evaluation
 from reference.cells import RNN
 from reference.rounding import Bounded, Precision
-from reference.sequence import adjoints, rows, steps
+from reference.sequence import adjoints, evaluate_arrays, rows, steps
 
 # A bound wider than this share of a value's scale says too little to count as a pass.
 COARSEST = 0.1
@@ -239,6 +239,25 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
             beside_nan = field == "dxs" and _beside_nan(case, want[field])
             judged[name] = Judged(got[field], want[field].sealed(), beside_nan, case.finite, case.K is not None)
     return Verdict(case, evaluation, precision, judged)
+
+
+def enclose(case: Case, precision: Precision) -> Evaluation:
+    """Bound what correct arithmetic may return for a whole run, from its inputs alone.
+
+    Unlike in ``certify`` errors pile up over the steps, so that it says much for a few and little for many; but it
+    needs nothing that an implementation returned.
+
+    Args:
+        case: one case or a stack.
+        precision: the model of the arithmetic.
+
+    Returns:
+        The evaluation, each field a ``Bounded``: the oracle's values and bounds on the distance from them.
+    """
+    arrays = (case.xs, case.h0, *case.params.for_cell(), case.upstream)
+    *inputs, upstream = (None if array is None else Bounded.exact(array, precision) for array in arrays)
+    with np.errstate(all="ignore"):
+        return evaluate_arrays(*inputs, upstream=upstream, f=case.nonlinearity)
 
 
 def _expect_fields(case: Case, evaluation: Evaluation) -> dict[str, NDArray[Any]]:

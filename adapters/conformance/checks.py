@@ -92,6 +92,7 @@ class Result:
     refusals: list[str] = field(default_factory=list)
     failure: str | None = None
     counterexample: Case | None = None
+    reproduction: list[Path] = field(default_factory=list)
     interrupted: bool = False
 
     @property

@@ -16,6 +16,7 @@ from adapters import Adapter
 from adapters.conformance import mutation
 from adapters.conformance.checks import CHECKS, Result, count, run
 from adapters.conformance.report import Report, Row, machine
+from adapters.conformance.reproduce import reproduce
 from adapters.conformance.weights import read_params
 from reference import Params
 from reference.archive import DTYPES
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
+    check.add_argument("--reproduce", metavar="DIR", help="write every failure down: the case, a script, a bug report")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
     check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
@@ -117,6 +119,8 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     status = None
     try:
         judge(report, chosen, options, params, console)
+        if options.reproduce:
+            write_down(report, chosen, Path(options.reproduce), console)
     except KeyboardInterrupt:
         status = 130
     report.show(console)
@@ -127,6 +131,18 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     if status:
         console.print("interrupted: the table holds what was judged before", style="yellow")
     return status or report.exit_status
+
+
+def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console: Console) -> None:
+    """Write a reproduction of every failure into a folder."""
+    by_name = {adapter.name: adapter for adapter in chosen}
+    for row in report.rows:
+        for check in row.checks:
+            if check.counterexample is not None:
+                name = f"{row.adapter}-{row.dtype}-{check.name}"
+                with console.status(f"looking for the smallest case: {name}"):
+                    facts = report.environment["oracle"] | report.environment[row.framework]
+                    check.reproduction = reproduce(by_name[row.adapter], check.counterexample, facts, folder, name)
 
 
 def judge_suite(options: argparse.Namespace, console: Console) -> int:

@@ -103,6 +103,8 @@ class Report:
                 if check.failure:
                     console.print(f"\n[red]FAIL[/] in {check.name}", highlight=False)
                     console.print(check.failure, highlight=False, markup=False, soft_wrap=True)
+                    for path in check.reproduction:
+                        console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
 
     def table(self) -> Table:
         """Return the table: a row for every adapter and dtype."""
@@ -132,5 +134,7 @@ def machine() -> dict[str, str]:
 
 def _plain(check: Result) -> dict[str, Any]:
     names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "worst", "refusals")
-    failure = None if check.failure is None else {"message": check.failure}
+    failure = None
+    if check.failure is not None:
+        failure = {"message": check.failure, "reproduction": [str(path) for path in check.reproduction]}
     return {name: getattr(check, name) for name in names} | {"failure": failure}

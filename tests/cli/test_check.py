@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from adapters.conformance.checks import TRAINED, Result
 from adapters.conformance.report import Report, Row
+from reference import Case
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = ("--examples", "2", "--dtype", "float32")
@@ -43,6 +44,20 @@ def test_a_wrong_subject_fails_with_the_place_and_the_bound(rnn_oracle: Run) -> 
     assert account.startswith("numpy.wrong float32 dWh[")
     assert "x its bound" in account
     assert "elements exceed theirs (T=" in account
+
+
+def test_a_failure_is_written_down_as_the_smallest_case(rnn_oracle: Run, tmp_path: Path) -> None:
+    found = tmp_path / "r.json"
+    status, out, _ = rnn_oracle(
+        "check", "numpy.wrong", *QUICK, "--reproduce", str(tmp_path / "new"), "--json", str(found)
+    )
+    assert status == 1
+    # Some checks of so few examples are of one unit alone, where a transposed matrix is itself.
+    path = tmp_path / "new" / "numpy.wrong-float32-sequence.npz"
+    assert Case.load(path).sizes == {"T": 1, "N": 1, "D": 1, "H": 2}
+    assert f"written: {path}" in out
+    checks = json.loads(found.read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
+    assert checks[1]["failure"]["reproduction"] == [str(path)]
 
 
 def test_a_crash_costs_its_own_row_and_no_other(rnn_oracle: Run) -> None:

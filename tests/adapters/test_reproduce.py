@@ -1,0 +1,79 @@
+"""A failure is written down as a script that exits with 1 while the fault is there and with 0 once it is mended."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapters import Adapter, Idiom
+from adapters.conformance.reproduce import reproduce
+from reference import Case
+
+# A layer around the framework's own that gives a transposed dWh back.
+FAULTY = """
+
+def transposed(*arguments):
+    results = list({name}(*arguments))
+    results[4] = np.array(np.swapaxes(results[4], -1, -2))
+    return results
+"""
+FAULT, MENDED = "np.swapaxes(results[4], -1, -2)", "results[4]"
+
+
+@pytest.fixture
+def faulty(adapter: Adapter, tmp_path: Path) -> Adapter:
+    """Return the adapter with a fault in its idiom, in a file of its own."""
+    assert adapter.idiom is not None
+    idiom = adapter.idiom
+    header = f"from typing import Any\n\nimport numpy as np\n{idiom.imports}\n\n\n"
+    path = tmp_path / "faulty.py"
+    path.write_text(header + idiom.source + "\n" + FAULTY.format(name=idiom.compute.__name__))
+    spec = importlib.util.spec_from_file_location("faulty", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    subject = Idiom(idiom.imports, (*idiom.parts, module.transposed))
+    made = Adapter.of_arrays(adapter.name, subject, adapter.describe, adapter.tanh, adapter.tanh_ulps)
+    return dataclasses.replace(made, takes_stacks=adapter.takes_stacks, max_T=adapter.max_T)
+
+
+def exit_status(script: Path, folder: Path) -> tuple[int, str]:
+    """Run a script in a fresh process, away from the project."""
+    ran = subprocess.run([sys.executable, str(script)], cwd=folder, capture_output=True, text=True, check=False)
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def test_the_script_tells_whether_the_fault_is_there(faulty: Adapter, tmp_path: Path) -> None:
+    case = Case.random(T=3, N=2, D=2, H=3, seed=1, dtype="float32").probed()
+    found, script, report = reproduce(faulty, case, {"a framework": "1.2.3"}, tmp_path / "out", "dWh")
+    assert Case.load(found).sizes == {"T": 1, "N": 1, "D": 1, "H": 2}
+
+    status, printed = exit_status(script, tmp_path)
+    assert status == 1, printed
+    assert printed.splitlines()[-1] == "WRONG"
+    mended = script.with_name("mended.py")
+    mended.write_text(script.read_text().replace(FAULT, MENDED))
+    status, printed = exit_status(mended, tmp_path)
+    assert status == 0, printed
+    assert printed.splitlines()[-1] == "right, to the last digit that the arithmetic can hold"
+
+    text = report.read_text()
+    assert f"{faulty.framework} computes `dWh` of a recurrent layer outside of what rounding can explain." in text
+    assert "a framework 1.2.3" in text
+    assert f"{faulty.name} float32 dWh[" in text
+    assert script.read_text() in text
+
+
+def test_the_script_imports_numpy_and_the_framework_alone(faulty: Adapter, tmp_path: Path) -> None:
+    case = Case.random(T=1, N=1, D=1, H=2, seed=1, dtype="float32")
+    _, script, _ = reproduce(faulty, case, {}, tmp_path, "x")
+    lines = [
+        line.split()[1].split(".")[0] for line in script.read_text().splitlines() if line.startswith(("import", "from"))
+    ]
+    assert set(lines) <= {"sys", "typing", "functools", "numpy", faulty.framework}
