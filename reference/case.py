@@ -20,8 +20,9 @@ UPSTREAMS = ("every", "last", "one")
 VALUES = ("plain", "integers", "wide", "nan")
 # Plain values lie between -SPREAD and SPREAD, so that no tanh of few terms is so saturated that float32 cannot tell.
 SPREAD = 1.5
-# "wide" values lie between 1 and about one thousand-millionth of it.
+# "wide" values span so many binary orders of magnitude, the inputs up to four times the plain ones: tanh saturates.
 ORDERS = 30
+SATURATING = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +251,9 @@ def revalued(values: str, random: np.random.Generator, xs: Any, h0: Any, upstrea
     if values == "integers":
         return small_integers(xs), small_integers(h0), small_integers(upstream)
     if values == "wide":
-        xs, upstream = (array * 2.0 ** random.uniform(-ORDERS, 0, array.shape) for array in (xs, upstream))
+        # The square brings more of them near the top.
+        xs = xs * 2.0 ** (SATURATING - ORDERS * random.random(xs.shape) ** 2)
+        upstream = upstream * 2.0 ** random.uniform(-ORDERS, 0, upstream.shape)
     if values == "nan":
         # Whole rows, since the identity of the probe spreads NaN over the row: 0 * NaN is NaN.
         poisoned = xs if random.random() < 0.5 else upstream

@@ -23,7 +23,7 @@ from reference.rounding import Precision
 from reference.trial import Subject, trial
 
 # The axis of each array along which steps, rows, inputs and units lie, counted from the last.
-AXES = {
+AXES: dict[str, dict[str, tuple[int, ...]]] = {
     "T": {"xs": (-3,), "upstream": (-3,)},
     "N": {"xs": (-2,), "h0": (-2,), "upstream": (-2,)},
     "D": {"xs": (-1,), "Wx": (-2,)},
@@ -197,7 +197,7 @@ class Search:
 
     def _fresh(self, sizes: dict[str, int]) -> bool:
         """Try fresh numbers in a shape, unless it is no smaller than that of the best."""
-        if not 0 < min(sizes.values()) or tuple(sizes.values()) >= tuple(self.best.sizes.values()):
+        if min(sizes.values()) <= 0 or tuple(sizes.values()) >= tuple(self.best.sizes.values()):
             return False
         return any(self.accept(case) for case in fresh(self.best, sizes))
 
@@ -252,7 +252,8 @@ def fresh(case: Case, sizes: dict[str, int]) -> Iterator[Case]:
     kinds: tuple[dict[str, Any], ...] = ({}, {"values": "integers"}) if case.finite else ({"values": "nan"},)
     like: dict[str, Any] = {"dtype": case.dtype, "nonlinearity": case.nonlinearity, "bias": case.params.b is not None}
     for kind, seed in itertools.product(kinds, range(SEEDS)):
-        yield Case.random(**sizes, **like, **kind, seed=seed)
+        arguments: dict[str, Any] = sizes | like | kind
+        yield Case.random(**arguments, seed=seed)
 
 
 def rank(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -264,7 +265,7 @@ def rank(values: NDArray[Any]) -> NDArray[np.float64]:
         found[short == np.rint(short)] = bits
     # Below one bit of difference: of two powers of two, the one nearer to 1; of two signs, plus.
     found += np.minimum(np.abs(exponent - 1), 1022) / 4096 + (values < 0) / 8192
-    return np.where(values == 0, 0.0, np.where(np.isnan(values), np.inf, found))
+    return np.where(values == 0, np.signbit(values) / 8192, np.where(np.isnan(values), np.inf, found))
 
 
 def shortened(bits: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -272,7 +273,7 @@ def shortened(bits: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
     def change(values: NDArray[Any]) -> NDArray[Any]:
         significand, exponent = np.frexp(values)
-        return np.ldexp(np.rint(significand * 2**bits), exponent - bits)
+        return np.asarray(np.ldexp(np.rint(significand * 2**bits), exponent - bits))
 
     return change
 

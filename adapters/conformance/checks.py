@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from reference.trial import trial
 # A character RNN of 64 units; tests/trained has the text and the script that trained it.
 TRAINED = Path(__file__).parent / "char_rnn.npz"
 
+# Stacks of cases that a check is asked for by default.
+EXAMPLES = 16
 # Numbers in the parameters of one stack, so that large weights do not fill the memory.
 LARGEST_STACK = 4_000_000
 
@@ -32,28 +35,28 @@ class Check:
     describe: str
     lengths: tuple[int, ...]
     stack: int
-    pool: int  # shapes of a run: a compiler works anew for each
+    pool: int  # shapes of a run of EXAMPLES: a compiler works anew for each
     thin: int = 1  # one example for so many that are asked for
     batches: tuple[int, ...] = (1, 2, 3, 4, 5, 2, 3, 4, 8, 17)
     norms: tuple[float, ...] = NORMS
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
     params: Path | None = None
 
-    def strategy(self, dtype: str, seed: int, params: Params | None = None) -> st.SearchStrategy[Case]:
+    def strategy(self, dtype: str, seed: int, examples: int, params: Params | None = None) -> st.SearchStrategy[Case]:
         """Return the strategy for this check's stacks of cases, over a pool of shapes that the seed fixes."""
         params = Params.load(self.params) if self.params else params
-        pool = self.shapes(seed)
+        pool = self.shapes(seed, self.pool * math.ceil(examples / EXAMPLES))
         stack = self.stack
         if params is not None:
             stack = max(1, min(stack, LARGEST_STACK // (params.Wx.size + params.Wh.size + 1)))
         return cases(dtype=dtype, shape=st.sampled_from(pool), stack=stack, norms=self.norms, params=params)
 
-    def shapes(self, seed: int) -> list[Shape]:
+    def shapes(self, seed: int, pool: int) -> list[Shape]:
         """Draw the pool of shapes of a run, smallest first, so that a failure shrinks towards it."""
         drawn: list[Shape] = []
 
         @hypothesis.seed(seed)
-        @quiet(self.pool, Phase.generate)
+        @quiet(pool, Phase.generate)
         @hypothesis.given(shapes(lengths=self.lengths, batches=self.batches, nonlinearities=self.nonlinearities))
         def draw(shape: Shape) -> None:
             drawn.append(shape)
@@ -63,15 +66,15 @@ class Check:
 
 
 CHECKS = (
-    Check("step", "one step, forward and back", (1,), stack=56, pool=5),
-    Check("sequence", "2 to 20 steps, probed", (3, 4, 5, 2, 3, 4, 5, 6, 20), stack=80, pool=5),
-    Check("long", "200 and 1000 steps", (200, 1000), stack=2, pool=2, thin=4, batches=(2, 4), nonlinearities=("tanh",)),
+    Check("step", "one step, forward and back", (1,), stack=52, pool=3),
+    Check("sequence", "2 to 20 steps, probed", (3, 4, 5, 2, 3, 4, 5, 6, 20), stack=76, pool=3),
+    Check("long", "200 and 1000 steps", (200, 1000), stack=4, pool=2, thin=8, batches=(2, 4), nonlinearities=("tanh",)),
     Check(
         "trained",
         "a trained character RNN of 64 units",
-        (1, 4, 30),
-        stack=16,
-        pool=2,
+        (12,),
+        stack=8,
+        pool=1,
         thin=4,
         nonlinearities=("tanh",),
         params=TRAINED,
@@ -150,7 +153,7 @@ def run(
 
     @hypothesis.seed(seed)
     @quiet(count(check, examples), Phase.generate, Phase.shrink)
-    @hypothesis.given(check.strategy(dtype, seed, params))
+    @hypothesis.given(check.strategy(dtype, seed, examples, params))
     def judge(case: Case) -> None:
         try:
             verdict = trial(adapter, case, precision, repeat=adapter.takes_stacks)

@@ -14,7 +14,7 @@ from rich.table import Table
 import adapters
 from adapters import Adapter
 from adapters.conformance import mutation
-from adapters.conformance.checks import CHECKS, Result, count, run
+from adapters.conformance.checks import CHECKS, EXAMPLES, Result, count, run
 from adapters.conformance.report import Report, Row, machine
 from adapters.conformance.reproduce import reproduce
 from adapters.conformance.weights import read_params
@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("names", nargs="*", metavar="NAME", help="torch, or torch.RNN; default: all that are installed")
     check.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}; default: all")
     check.add_argument(
-        "--examples", type=positive, default=16, metavar="N", help="stacks of cases a check; default: 16"
+        "--examples", type=positive, default=EXAMPLES, metavar="N", help="stacks of cases a check"
     )
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")

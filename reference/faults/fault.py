@@ -71,6 +71,8 @@ class Fault:
     subject: Callable[[], Subject]  # a fresh one for each use, since some keep state from call to call
     precisions: tuple[str, ...] = DTYPES  # where the mistake is more than a rounding
     applies: Callable[[Case], bool] = always  # False where such code returns just what correct code does
+    kind: str = "subject"  # how it is written: the name of the method of Family that took it
+    written: Any = None  # what that method took, for two faults to be had at once
 
 
 def compute(
@@ -115,23 +117,33 @@ class Family:
 
     def case(self, name: str, **options: Any) -> Decorator:
         """Have a function ``case -> case`` applied before correct code runs."""
-        return self._collect(name, options, lambda bend: lambda: lambda case: compute(bend(unaware(case))))
+        return self._collect(
+            name, options | {"kind": "case"}, lambda bend: lambda: lambda case: compute(bend(unaware(case)))
+        )
 
     def result(self, name: str, **options: Any) -> Decorator:
         """Have a function ``case, evaluation -> evaluation`` applied after correct code ran."""
-        return self._collect(name, options, lambda bend: lambda: lambda case: bend(case, compute(case)))
+        return self._collect(
+            name, options | {"kind": "result"}, lambda bend: lambda: lambda case: bend(case, compute(case))
+        )
 
     def cell(self, name: str, **options: Any) -> Decorator:
         """Have a class derived from the cell run in its place."""
-        return self._collect(name, options, lambda Cell: lambda: lambda case: compute(case, unrolled(Cell)))
+        return self._collect(
+            name, options | {"kind": "cell"}, lambda Cell: lambda: lambda case: compute(case, unrolled(Cell))
+        )
 
     def tape(self, name: str, **options: Any) -> Decorator:
         """Have a function of (xs, h_prev, hs), what backward works from, applied between forward and backward."""
-        return self._collect(name, options, lambda bend: lambda: lambda case: compute(case, taped(bend)))
+        return self._collect(
+            name, options | {"kind": "tape"}, lambda bend: lambda: lambda case: compute(case, taped(bend))
+        )
 
     def arithmetic(self, name: str, **options: Any) -> Decorator:
         """Have a kind of array run through correct code."""
-        return self._collect(name, options, lambda kind: lambda: lambda case: compute(case, arithmetic=kind))
+        return self._collect(
+            name, options | {"kind": "arithmetic"}, lambda kind: lambda: lambda case: compute(case, arithmetic=kind)
+        )
 
     def subject(self, name: str, **options: Any) -> Decorator:
         """Take a function that returns a fresh subject."""
@@ -142,7 +154,7 @@ class Family:
     ) -> Decorator:
         def decorate(written: Written) -> Written:
             description = " ".join((written.__doc__ or "").split())
-            self.faults.append(Fault(name, self.name, description, subject(written), **options))
+            self.faults.append(Fault(name, self.name, description, subject(written), written=written, **options))
             return written
 
         return decorate

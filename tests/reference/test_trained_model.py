@@ -1,0 +1,25 @@
+"""The trained weights that come along are those of a model that predicts English text, not numbers drawn at random."""
+
+from pathlib import Path
+
+import numpy as np
+
+from adapters.conformance.checks import TRAINED
+from reference import TimeRNN
+
+TEXT = (Path(__file__).parents[1] / "trained" / "text.txt").read_text(encoding="utf-8")
+
+
+def test_the_trained_model_predicts_text_that_it_has_not_seen() -> None:
+    with np.load(TRAINED) as model:
+        Wx, Wh, b, Wy, by, characters = (model[name] for name in ("Wx", "Wh", "b", "Wy", "by", "characters"))
+    place = {character: index for index, character in enumerate(characters)}
+    codes = np.array([place[character] for character in TEXT[len(TEXT) * 9 // 10 :]])
+    hs = TimeRNN(*(array.astype(np.float64) for array in (Wx, Wh, b))).forward(np.eye(len(place))[codes][:-1, None, :])
+    logits = hs[:, 0] @ Wy + by
+    loss = (np.log(np.exp(logits).sum(axis=-1)) - logits[np.arange(len(codes) - 1), codes[1:]]).mean()
+    frequency = np.bincount(codes) / len(codes)
+    entropy = -(frequency[frequency > 0] * np.log(frequency[frequency > 0])).sum()
+    # A character costs about 3 nats to who knows how often each occurs; what the model learned saves a third of it.
+    assert loss < entropy * 2 / 3
+    assert TRAINED.stat().st_size < 200_000
