@@ -61,9 +61,7 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(command=check_adapters)
     check.add_argument("names", nargs="*", metavar="NAME", help="torch, or torch.RNN; default: all that are installed")
     check.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}; default: all")
-    check.add_argument(
-        "--examples", type=positive, default=EXAMPLES, metavar="N", help="stacks of cases a check"
-    )
+    check.add_argument("--examples", type=positive, default=EXAMPLES, metavar="N", help="stacks of cases a check")
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
     check.add_argument("--reproduce", metavar="DIR", help="write every failure down: the case, a script, a bug report")
