@@ -48,9 +48,10 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def reference(session: nox.Session) -> None:
-    """Test the oracle by independent evidence, its faults and the command line, without any framework."""
+    """Test the oracle by independent evidence, and the command line, without any framework."""
     install(session, "test")
-    session.run("pytest", *PARALLEL, "tests", "--ignore=tests/adapters", *session.posargs)
+    elsewhere = ("--ignore=tests/adapters", "--ignore=tests/faults")
+    session.run("pytest", *PARALLEL, "tests", *elsewhere, *session.posargs)
 
 
 def backend(session: nox.Session, name: str) -> None:
@@ -68,9 +69,10 @@ for name in BACKENDS:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Judge the suite itself: every fault of the catalogue has to be caught."""
-    install(session)
-    session.run("rnn-oracle", "faults", *session.posargs)
+    """Judge the suite itself: every fault of the catalogue has to be caught, made small, and named."""
+    install(session, "test")
+    session.run("pytest", *PARALLEL, "tests/faults", *session.posargs)
+    session.run("rnn-oracle", "faults")
 
 
 @nox.session(default=False)

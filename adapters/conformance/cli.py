@@ -18,9 +18,13 @@ from adapters.conformance.checks import CHECKS, EXAMPLES, Result, count, run
 from adapters.conformance.report import Report, Row, machine
 from adapters.conformance.reproduce import reproduce
 from adapters.conformance.weights import read_params
-from reference import Params
+from reference import Case, Params
 from reference.archive import DTYPES
+from reference.explain import explain_subject
+from reference.minimise import outcome
 
+# Trials that a diagnosis may take; a compiler may need a third of a second for each.
+EXPLAIN_TRIES = 400
 # Columns of the widest table.
 WIDTH = 120
 
@@ -67,6 +71,10 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--reproduce", metavar="DIR", help="write every failure down: the case, a script, a bug report")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
     check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")
+    explain = commands.add_parser("explain", help="say what is wrong with an adapter on a saved case")
+    explain.set_defaults(command=explain_case)
+    explain.add_argument("case", metavar="CASE.npz", help="as --reproduce writes it")
+    explain.add_argument("--adapter", required=True, metavar="NAME", help="one adapter, as torch.RNN")
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
     faults.set_defaults(command=judge_suite)
     faults.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}; default: all")
@@ -141,6 +149,23 @@ def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console:
                 with console.status(f"looking for the smallest case: {name}"):
                     facts = report.environment["oracle"] | report.environment[row.framework]
                     check.reproduction = reproduce(by_name[row.adapter], check.counterexample, facts, folder, name)
+
+
+def explain_case(options: argparse.Namespace, console: Console) -> int:
+    """Judge one adapter on one saved case and print the diagnosis."""
+    found = adapters.load(options.adapter)
+    if len(found) != 1:
+        raise ValueError(f"explain: expected one adapter, got {[adapter.name for adapter in found]}")
+    case = Case.load(options.case)
+    precision = found[0].precision(case.dtype)
+    if outcome(found[0], case, precision) == "pass":
+        console.print(f"{found[0].name} {case.dtype}: no fault in this case", highlight=False)
+        return 0
+    with console.status("looking for what reproduces it"):
+        diagnosis = explain_subject(found[0], case, precision, tries=EXPLAIN_TRIES)
+    console.print(f"{found[0].name} {case.dtype}", style="bold", highlight=False)
+    console.print(str(diagnosis), highlight=False, markup=False, soft_wrap=True)
+    return 1
 
 
 def judge_suite(options: argparse.Namespace, console: Console) -> int:

@@ -1,0 +1,370 @@
+"""The diagnosis: every fault of the catalogue is named behind a subject, and nothing is named without a reason."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference import PRECISIONS, Case, Evaluation, Params
+from reference.archive import DTYPES
+from reference.explain import Diagnosis, both, explain, explain_subject, partial_order
+from reference.faults import FAULTS, Fault, compute
+from reference.faults.fault import piecewise
+
+IN_BOTH = pytest.mark.parametrize("dtype", DTYPES)
+IN_EACH = pytest.mark.parametrize(
+    ("fault", "dtype"),
+    [pytest.param(fault, dtype, id=f"{fault.name}-{dtype}") for fault in FAULTS.values() for dtype in fault.precisions],
+)
+
+# Faults that do the same to some cases, in every element.
+TWINS = (
+    {"relu's derivative of h >= 0", "derivative forgotten"},
+    {"upstream of the last step only", "recurrent gradient replaces upstream"},
+    {"products in TF32", "products in float16"},
+)
+SIZES: dict[str, Any] = {"T": 6, "N": 3, "D": 2, "H": 4, "seed": 1}
+
+
+@cache
+def plain(dtype: str = "float64", **options: Any) -> Case:
+    """Return a probed case of moderate sizes; the same object for the same options."""
+    return Case.random(**(SIZES | {"dtype": dtype} | options)).probed()
+
+
+def scaled(case: Case, **powers: int) -> Case:
+    """Return a case with some arrays multiplied by a power of two."""
+    arrays = {name: np.ldexp(getattr(case, name), power) for name, power in powers.items()}
+    return dataclasses.replace(case, **arrays)
+
+
+# Each fault is shown in the first of these cases in which it can be told.
+CASES = {
+    dtype: (
+        plain(dtype),
+        plain(dtype, nonlinearity="relu"),
+        plain(dtype, nonlinearity="relu", values="integers", seed=2),
+        plain(dtype, values="nan"),
+        plain(dtype, N=1),
+        scaled(plain(dtype), xs=2),
+        scaled(plain(dtype), upstream=-16),
+    )
+    for dtype in DTYPES
+}
+
+
+def diagnosis(fault: Fault, dtype: str, *, rounded: bool = False) -> Diagnosis:
+    """Return the diagnosis of a fault; ``rounded``: of one that rounds otherwise than the catalogue does."""
+    for case in CASES[dtype]:
+        asked = case.astype("float64") if rounded else case
+        evaluation = fault.subject()(asked.map(np.array)).astype(dtype)
+        found = explain(case, evaluation, PRECISIONS[dtype])
+        if found.status == "fail" and found.comparable:
+            return found
+    raise AssertionError(f"{fault.name}: expected a case that shows it, got none")
+
+
+def assert_named(found: Diagnosis, *names: str) -> None:
+    """Raise unless these are named and no other but one that does the same, and that is said."""
+    twins = set(names).union(*(twins for twins in TWINS if twins & set(names)))
+    if not set(names) <= found.names <= twins:
+        raise AssertionError(f"expected {names}, got {found.names}: {found}")
+    assert ("indistinguishable" in str(found)) == (len(found.names) > 1)
+    assert not set(found.wrong) & set(found.right)
+
+
+SECOND_CALL = {"state kept from the last call", "gradients grow from call to call"}
+
+
+def is_seen_by_a_trial_alone(fault: Fault) -> bool:
+    return (fault.family == "contract" and fault.name != "NaN laundered into 0") or fault.name in SECOND_CALL
+
+
+@IN_EACH
+def test_every_fault_is_named(fault: Fault, dtype: str) -> None:
+    if is_seen_by_a_trial_alone(fault):
+        case = plain(dtype, N=1) if fault.name == "axes of length 1 squeezed" else plain(dtype)
+        found = explain_subject(fault.subject(), case, PRECISIONS[dtype])
+        assert found.account is not None
+    else:
+        found = diagnosis(fault, dtype)
+    assert_named(found, fault.name)
+
+
+@pytest.mark.parametrize(
+    "name", [f.name for f in FAULTS.values() if f.family != "numerical" and not is_seen_by_a_trial_alone(f)]
+)
+def test_every_fault_is_named_whatever_the_rounding(name: str) -> None:
+    assert_named(diagnosis(FAULTS[name], "float32", rounded=True), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("Wh transposed", ("h", "dx", "dh0")),
+        ("bias doubled", ("h",)),
+        ("db missing", ("db",)),
+        ("dWh transposed", ("dWh",)),
+        ("derivative 1 - h", ("dx",)),
+        ("h[t] for h[t-1] in dWh", ("dWh",)),
+        ("averaged over N", ("dWx", "dWh", "db")),
+        ("h0 detached", ("dh0",)),
+    ],
+)
+def test_no_innocent_quantity_is_named(name: str, wrong: tuple[str, ...]) -> None:
+    found = diagnosis(FAULTS[name], "float32")
+    assert found.wrong == wrong
+    assert set(found.right) == {"h", "dx", "dh0", "dWx", "dWh", "db"} - set(wrong)
+
+
+@IN_BOTH
+def test_correct_code_has_no_fault(dtype: str) -> None:
+    found = explain(plain(dtype), compute(plain(dtype)), PRECISIONS[dtype])
+    assert (found.status, found.matches, found.start) == ("pass", (), None)
+    assert str(found) == "No fault: h, dx, dh0, dWx, dWh, db are right (T=6, N=3, D=6, H=4)."
+
+
+def upstream_cubed(case: Case) -> Evaluation:
+    return compute(dataclasses.replace(case, upstream=case.upstream**3, is_probed=False))
+
+
+def inputs_shrunk(case: Case) -> Evaluation:
+    return compute(dataclasses.replace(case, xs=case.xs * 0.75, is_probed=False))
+
+
+def dWh_noisy(case: Case) -> Evaluation:
+    evaluation = compute(case)
+    noise = np.random.default_rng(0).standard_normal(evaluation.dWh.shape)
+    return dataclasses.replace(evaluation, dWh=(evaluation.dWh * (1 + 0.1 * noise)).astype(case.dtype))
+
+
+def db_almost_halved(case: Case) -> Evaluation:
+    evaluation = compute(case)
+    return dataclasses.replace(evaluation, db=evaluation.db * np.asarray(0.501, case.dtype))
+
+
+def truncated_at_2(case: Case) -> Evaluation:
+    return piecewise(case, 2, carry=True)
+
+
+@IN_BOTH
+@pytest.mark.parametrize("subject", [upstream_cubed, inputs_shrunk, dWh_noisy, db_almost_halved, truncated_at_2])
+def test_an_unknown_fault_matches_nothing(subject: Callable[[Case], Evaluation], dtype: str) -> None:
+    found = explain(plain(dtype), subject(plain(dtype)), PRECISIONS[dtype])
+    assert found.status == "fail"
+    assert found.comparable
+    assert (found.matches, found.order, found.arithmetic) == ((), None, None)
+    assert "It matches nothing known" in str(found)
+
+
+@IN_BOTH
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("Wh transposed", "db halved"),
+        ("h[t] for h[t-1] in dWh", "averaged over N"),
+        ("bias doubled", "BPTT truncated at 3"),
+        ("derivative 1 - h", "Wh not transposed in backward"),
+        ("h0 ignored", "h0 detached"),
+    ],
+)
+def test_two_faults_at_once_are_named(one: str, two: str, dtype: str) -> None:
+    make = both(FAULTS[one], FAULTS[two])
+    assert make is not None
+    case = plain(dtype)
+    found = explain(case, make()(case.map(np.array)), PRECISIONS[dtype])
+    assert [set(match) for match in found.matches] == [{one, two}]
+
+
+def test_two_faults_that_exclude_each_other_are_not_combined() -> None:
+    assert both(FAULTS["BPTT truncated at 3"], FAULTS["no BPTT"]) is None
+    assert both(FAULTS["products in TF32"], FAULTS["products in bfloat16"]) is None
+
+
+ORDER = (3, 0, 5, 1, 4, 2)
+
+
+@IN_BOTH
+@pytest.mark.parametrize("what", ["h", "Wx", "Wh", "b", "upstream", "dWx", "dWh", "db", "dh0"])
+def test_any_order_of_hidden_units_is_found(what: str, dtype: str) -> None:
+    case = plain(dtype, H=6)
+    found = explain(case, partial_order(what, ORDER)()(case.map(np.array)), PRECISIONS[dtype])
+    assert found.order == (what, ORDER)
+    assert f"the hidden units of {what} in the order {list(ORDER)}." in str(found)
+
+
+def test_of_the_states_the_first_wrong_step_is_where_it_starts() -> None:
+    found = diagnosis(FAULTS["state reset after 4 steps"], "float64")
+    assert found.start is not None
+    assert (found.start.quantity, found.start.index[0]) == ("h", 4)
+
+
+def test_of_the_gradients_the_last_wrong_step_is_where_it_starts() -> None:
+    found = diagnosis(FAULTS["BPTT truncated at 3"], "float64")
+    assert found.start is not None
+    assert (found.start.quantity, found.start.index[0]) == ("A", 2)
+
+
+def test_a_stack_is_explained_by_its_first_failing_case() -> None:
+    stack = plain(stack=3)
+    right, wrong = compute(stack), FAULTS["db missing"].subject()(stack)
+    mixed = dataclasses.replace(right, db=np.stack([right.db[0], wrong.db[1], wrong.db[2]]))
+    found = explain(stack, mixed, PRECISIONS["float64"])
+    assert found.case.xs.tobytes() == stack[1].xs.tobytes()
+    assert_named(found, "db missing")
+
+
+def test_a_gradient_that_is_not_offered_is_not_judged() -> None:
+    evaluation = dataclasses.replace(FAULTS["db missing"].subject()(plain()), dWx=None, dh0=None)
+    assert_named(explain(plain(), evaluation, PRECISIONS["float64"]), "db missing")
+
+
+def test_a_case_in_which_rounding_hides_faults_is_not_compared() -> None:
+    long = Case.random(200, 2, 2, 4, seed=1, dtype="float32", norm=3.0).probed()
+    found = explain(long, FAULTS["derivative 1 - h"].subject()(long), PRECISIONS["float32"])
+    assert (found.status, found.comparable, found.matches) == ("fail", False, ())
+    assert "Rounding may hide what a fault does here" in str(found)
+
+
+def test_the_cause_is_told_from_what_the_smallest_case_cannot_tell() -> None:
+    long = Case.random(200, 2, 2, 4, seed=1, dtype="float32", norm=3.0).probed()
+    found = explain_subject(FAULTS["db averaged over N"].subject(), long, PRECISIONS["float32"])
+    assert found.case.sizes == {"T": 1, "N": 2, "D": 1, "H": 1}
+    assert_named(found, "db averaged over N")
+    # With two rows, half of the sum is the mean.
+    small = explain(found.case, FAULTS["db halved"].subject()(found.case), PRECISIONS["float32"])
+    assert {"db halved", "db averaged over N"} <= small.names
+
+
+def test_account_fits_on_one_screen() -> None:
+    found = diagnosis(FAULTS["h[t] for h[t-1] in dWh"], "float32")
+    lines = str(found).splitlines()
+    assert lines[0] == "dWh is wrong; h, dx, dh0, dWx, db are right (T=6, N=3, D=6, H=4)."
+    assert lines[1].startswith("It starts at dWh[")
+    assert lines[2] == "Everything returned equals the oracle's with"
+    assert lines[3] == (
+        "  `h[t] for h[t-1] in dWh`: Multiplies A[t] by the state after the step where the one before belongs."
+    )
+
+
+def test_many_matches_fit_on_one_screen_too() -> None:
+    one = np.ones((1, 1))
+    case = Case(one[None], 0 * one, Params(one, one, one[0]), one[None])
+    found = explain(case, FAULTS["bias doubled"].subject()(case), PRECISIONS["float64"])
+    assert "bias doubled" in found.names
+    assert len(str(found).splitlines()) <= 24
+
+
+# Faults in the code of frameworks.
+
+
+def torch_subject(**options: Any) -> Callable[[Case], Evaluation]:
+    """Return ``nn.RNNCell``, stepped, with mistakes: those of its options that are set."""
+    torch = pytest.importorskip("torch")
+
+    def subject(case: Case) -> Evaluation:
+        dtype = getattr(torch, options.get("dtype", case.dtype))
+        xs, h0, upstream = (torch.tensor(array).to(dtype) for array in (case.xs, case.h0, case.upstream))
+        bias, f = case.params.b is not None, options.get("f", case.nonlinearity)
+        cell = torch.nn.RNNCell(xs.shape[-1], h0.shape[-1], bias=bias, nonlinearity=f, dtype=dtype)
+        Wh = case.params.Wh if options.get("transposed") else case.params.Wh.T
+        values = [case.params.Wx.T, Wh] + ([case.params.b, options.get("biases", 0) * case.params.b] if bias else [])
+        with torch.no_grad():
+            for parameter, value in zip(cell.parameters(), values, strict=True):
+                parameter.copy_(torch.tensor(value))
+        xs.requires_grad_()
+        h0.requires_grad_()
+        states = [0 * h0 if options.get("h0_ignored") else h0]
+        for t, x in enumerate(xs.unbind()):
+            carried = states[-1].detach() if t and t % options.get("detach", len(xs) + 1) == 0 else states[-1]
+            states.append(cell(x, carried))
+        hs = torch.stack(states[1:])
+        loss = (hs[-1] * upstream[-1]).sum() if options.get("last") else (hs * upstream).sum()
+        weights = list(cell.parameters())[: 3 if bias else 2]
+        dxs, dh0, dWx, dWh, *db = torch.autograd.grad(loss, (xs, h0, *weights))
+        share = 1 / len(h0) if options.get("mean") else 1
+        arrays = (hs, dxs, dh0, share * dWx.T, share * dWh.T, *(share * each for each in db))
+        return Evaluation(*(array.detach().to(getattr(torch, case.dtype)).numpy().copy() for array in arrays))
+
+    return subject
+
+
+@IN_BOTH
+@pytest.mark.parametrize(
+    ("mistake", "name"),
+    [
+        ({"transposed": True}, "Wh transposed"),
+        ({"biases": 1}, "bias doubled"),
+        ({"f": "relu"}, "relu for tanh"),
+        ({"detach": 3}, "BPTT truncated at 3"),
+        ({"detach": 1}, "no BPTT"),
+        ({"last": True}, "upstream of the last step only"),
+        ({"mean": True}, "averaged over N"),
+    ],
+    ids=str,
+)
+def test_a_mistake_in_torch_code_is_named(mistake: dict[str, Any], name: str, dtype: str) -> None:
+    found = explain_subject(torch_subject(**mistake), plain(dtype), PRECISIONS[dtype].with_tanh(1.0))
+    assert_named(found, name)
+
+
+@IN_BOTH
+def test_a_state_left_out_of_torch_code_is_two_faults(dtype: str) -> None:
+    found = explain_subject(torch_subject(h0_ignored=True), plain(dtype), PRECISIONS[dtype].with_tanh(1.0))
+    assert found.matches == (("h0 ignored", "h0 detached"),)
+
+
+@pytest.mark.parametrize(("dtype", "inner"), [("float64", "float32"), ("float32", "bfloat16"), ("float32", "float16")])
+def test_fewer_digits_in_torch_code_are_seen(dtype: str, inner: str) -> None:
+    case = plain(dtype, norm=1.5)
+    found = explain(case, torch_subject(dtype=inner)(case), PRECISIONS[dtype].with_tanh(1.0))
+    assert not found.names - {"float32 inside float64"}
+    assert found.names or f"has as few digits as {inner} holds." in str(found)
+
+
+def test_fewer_digits_in_products_are_told_by_the_size_of_the_errors() -> None:
+    """Products in float16, states in float32: what the catalogue has, after many steps in which roundings differ."""
+    case = plain("float32", seed=3)
+    nudged = dataclasses.replace(case, h0=np.nextafter(case.h0, np.float32(2)))
+    found = explain(case, FAULTS["products in float16"].subject()(nudged), PRECISIONS["float32"])
+    assert "products in float16" in found.names or "Its errors are of the size that TF32 makes" in str(found)
+
+
+def test_correct_torch_code_has_no_fault() -> None:
+    case = plain("float32")
+    assert explain(case, torch_subject()(case), PRECISIONS["float32"].with_tanh(1.0)).status == "pass"
+
+
+@IN_BOTH
+def test_a_mistake_in_jax_code_is_named(dtype: str) -> None:
+    jax = pytest.importorskip("jax")
+    jnp = jax.numpy
+
+    @jax.custom_vjp  # type: ignore[untyped-decorator]
+    def tanh(a: Any) -> Any:
+        return jnp.tanh(a)
+
+    def forward(a: Any) -> Any:
+        return jnp.tanh(a), jnp.tanh(a)
+
+    tanh.defvjp(forward, lambda h, dh: (dh * (1 - h),))
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def run(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any) -> Any:
+        def states(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+            return jax.lax.scan(lambda h, x: (tanh(h @ Wh + x @ Wx + b),) * 2, h0, xs)[1]
+
+        hs, pull_back = jax.vjp(states, xs, h0, Wx, Wh, b)
+        return hs, *pull_back(upstream)
+
+    def subject(case: Case) -> Evaluation:
+        with jax.enable_x64(case.dtype == "float64"):
+            return Evaluation(*run(case.xs, case.h0, *case.params.for_cell(), case.upstream)).map(np.array)
+
+    found = explain(plain(dtype), subject(plain(dtype)), PRECISIONS[dtype].with_tanh(8.0))
+    assert_named(found, "derivative 1 - h")
