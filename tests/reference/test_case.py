@@ -232,7 +232,7 @@ def test_the_probe_shows_what_it_is_for_and_changes_nothing_else(stack: Case, bo
     D, H = (bare.sizes[name] for name in "DH")
     A = probed.dxs[..., D:]
     # The last step's, by hand; one rounding of 1 - h*h and of its product, as everywhere.
-    np.testing.assert_array_equal(A[:, -1], bare.upstream[:, -1] * slope(plain.hs[:, -1], bare.nonlinearity))
+    np.testing.assert_array_equal(A[:, -1], bare.upstream[:, -1] * slope(probed.hs[:, -1], bare.nonlinearity))
     within(replace(probed, dxs=probed.dxs[..., :D], dWx=probed.dWx[..., :D, :]), bounds_of(bare))
     assert not probed.dWx[..., D:, :].any()
     assert A.shape[-1] == H
