@@ -228,7 +228,7 @@ def test_evaluations_that_differ_do_not_stack(evaluations: list[Evaluation]) -> 
 @given(stack=cases(stack=2).filter(lambda case: case.finite))
 def test_the_probe_shows_what_it_is_for_and_changes_nothing_else(stack: Case, bounds_of: Any, within: Any) -> None:
     bare = stack.unprobed()
-    plain, probed = evaluate(bare), evaluate(bare.probed())
+    probed = evaluate(bare.probed())
     D, H = (bare.sizes[name] for name in "DH")
     A = probed.dxs[..., D:]
     # The last step's, by hand; one rounding of 1 - h*h and of its product, as everywhere.
