@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from adapters import Adapter, Refused
 from reference import Case, Mismatch, Params, Verdict
-from reference.strategies import NORMS, Shape, cases, shapes
+from reference.strategies import BATCHES, NORMS, Shape, cases, shapes
 from reference.trial import trial
 
 # A character RNN of 64 units; tests/trained has the text and the script that trained it.
@@ -37,7 +37,7 @@ class Check:
     stack: int
     pool: int  # shapes of a run of EXAMPLES: a compiler works anew for each
     thin: int = 1  # one example for so many that are asked for
-    batches: tuple[int, ...] = (1, 2, 3, 4, 5, 2, 3, 4, 8, 17)
+    batches: tuple[int, ...] = BATCHES
     norms: tuple[float, ...] = NORMS
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
     params: Path | None = None

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from reference import PRECISIONS, Bounded, Case, Evaluation, Precision, TimeRNN
-from reference.sequence import evaluate_arrays
+from reference import PRECISIONS, Case, Evaluation, TimeRNN
+from reference.certify import enclose
 
 Array = NDArray[Any]
 
@@ -116,13 +116,6 @@ class PlainRNN:
         return np.where(np.abs(array) < np.finfo(array.dtype).smallest_normal, 0 * array, array).astype(array.dtype)
 
 
-def bounded_evaluation(case: Case, precision: Precision) -> Evaluation:
-    """Run the oracle's own lines on ``Bounded`` arrays, through all steps."""
-    arrays = (case.xs, case.h0, *case.params.for_cell(), case.upstream)
-    *inputs, upstream = (None if array is None else Bounded.exact(array, precision) for array in arrays)
-    return evaluate_arrays(*inputs, upstream=upstream, f=case.nonlinearity)
-
-
 def complex_step_evaluation(case: Case) -> Evaluation:
     """Return the forward, and every gradient of sum(upstream * h) from forwards alone.
 
@@ -179,4 +172,4 @@ def within() -> Callable[[Evaluation, Evaluation], None]:
 
 @pytest.fixture(scope="session")
 def bounds_of() -> Callable[[Case], Evaluation]:
-    return lambda case: bounded_evaluation(case, PRECISIONS[case.dtype])
+    return lambda case: enclose(case, PRECISIONS[case.dtype])
