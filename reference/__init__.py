@@ -2,9 +2,10 @@
 
 from reference.case import Case, Evaluation, Params
 from reference.cells import RNN
-from reference.certify import Mismatch, Verdict, certify
+from reference.certify import certify
 from reference.rounding import PRECISIONS, Bounded, Precision
 from reference.sequence import TimeRNN, evaluate
+from reference.verdict import Mismatch, Verdict
 
 __all__ = [
     "PRECISIONS",

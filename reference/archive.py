@@ -12,7 +12,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-DTYPES = ("float64", "float32")
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+# An ``.npz`` has no bfloat16: its bits go in as integers, under a name with this ending.
+BITS = ".bfloat16"
 # What NumPy and zipfile raise for damaged files; RuntimeError for features that such a file claims to need.
 UNREADABLE = (ValueError, EOFError, OSError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
@@ -39,12 +41,31 @@ class Archive:
 
     def astype(self, dtype: str) -> Self:
         """Return the record with every array rounded to ``dtype``."""
-        return self.map(lambda array: array.astype(dtype))
+        wanted = dtype_of(dtype)
+        return self.map(lambda array: array.astype(wanted))
 
     def save(self, path: str | Path) -> None:
         """Write every field that is not None to ``path`` as an uncompressed ``.npz``."""
         with Path(path).open("wb") as file:
-            np.savez(file, **{name: value for name, value in self.fields().items() if value is not None})
+            np.savez(file, **dict(_as_bits(name, value) for name, value in self.fields().items() if value is not None))
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """Return the dtype of a name; that of bfloat16 comes from ml_dtypes, which nothing else here needs."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
+    return np.dtype(name)
+
+
+def _as_bits(name: str, value: Any) -> tuple[str, Any]:
+    return (name + BITS, value.view(np.uint16)) if str(getattr(value, "dtype", "")) == "bfloat16" else (name, value)
+
+
+def _from_bits(name: str, array: Any) -> tuple[str, Any]:
+    return (name.removesuffix(BITS), array.view(dtype_of("bfloat16"))) if name.endswith(BITS) else (name, array)
 
 
 def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:
@@ -59,7 +80,7 @@ def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = dict(_from_bits(name, archive[name]) for name in archive.files)
         # NumPy returns a member that is no .npy as it is, in bytes.
         strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
         if strange:
@@ -84,7 +105,7 @@ def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:
             continue
         array = np.asarray(value)
         if str(array.dtype) not in DTYPES or array.dtype != dtype:
-            wanted = dtype if str(dtype) in DTYPES else " or ".join(DTYPES)
+            wanted = dtype if str(dtype) in DTYPES else f"{', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
             raise TypeError(f"{where}: expected {field.name} of dtype {wanted}, got {array.dtype} {array.shape}")
         if not array.flags.c_contiguous or _is_writeable(array):
             array = np.array(array, order="C")

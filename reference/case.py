@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,16 +12,10 @@ from numpy.typing import NDArray
 
 from reference.archive import DTYPES, Archive, expect_finite, expect_shapes, freeze, read_npz, spell
 from reference.cells import NONLINEARITIES
+from reference.rounding import FORMATS
+from reference.values import INFINITE, KINDS, UPSTREAMS, draw_arrays, thin_out
 
 Floats = NDArray[np.floating[Any]]
-
-UPSTREAMS = ("every", "last", "one")
-VALUES = ("plain", "integers", "wide", "nan")
-# Plain values lie between -SPREAD and SPREAD, so that no tanh of few terms is so saturated that float32 cannot tell.
-SPREAD = 1.5
-# "wide" values span so many binary orders of magnitude, the inputs up to four times the plain ones: tanh saturates.
-ORDERS = 30
-SATURATING = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +24,7 @@ class Params(Archive):
 
     Raises:
         ValueError: a shape that does not fit.
-        TypeError: an array of another dtype than float64 or float32, or of another than Wx.
+        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than Wx.
     """
 
     Wx: Floats  # (D, H) or (K, D, H)
@@ -52,7 +45,7 @@ class Params(Archive):
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: it is not a whole ``.npz``, a tensor is missing, or a shape does not fit.
-            TypeError: a tensor's dtype is not float64 or float32.
+            TypeError: a tensor's dtype is none of ``archive.DTYPES``.
         """
         arrays = read_npz("Params.load", path)
         missing = [name for name in ("Wx", "Wh") if name not in arrays]
@@ -67,6 +60,29 @@ class Params(Archive):
 
 
 @dataclass(frozen=True, eq=False)
+class Direction(Archive):
+    """A direction in which the inputs and parameters of a case move: what forward mode multiplies the Jacobian by.
+
+    Raises:
+        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than xs_dot.
+    """
+
+    xs_dot: Floats  # (T, N, D) or (K, T, N, D)
+    h0_dot: Floats  # (N, H) or (K, N, H)
+    Wx_dot: Floats  # (D, H) or (K, D, H)
+    Wh_dot: Floats  # (H, H) or (K, H, H)
+    b_dot: Floats | None = None  # (H,) or (K, H); None: no bias
+
+    def __post_init__(self) -> None:
+        freeze(self, "Direction", np.asarray(self.xs_dot).dtype)
+
+    @classmethod
+    def of(cls, arrays: dict[str, Any]) -> Self:
+        """Return the direction of arrays named as those of a case: xs, h0, Wx, Wh and b, which may be None."""
+        return cls(**{f"{name}_dot": arrays[name] for name in ("xs", "h0", "Wx", "Wh", "b")})
+
+
+@dataclass(frozen=True, eq=False)
 class Case(Archive):
     """One question to an implementation, or a stack of K questions of one shape.
 
@@ -74,7 +90,7 @@ class Case(Archive):
 
     Raises:
         ValueError: a shape that does not fit, an unknown nonlinearity, or a number that is not finite.
-        TypeError: an array of another dtype than float64 or float32, or of another than xs.
+        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than xs.
     """
 
     xs: Floats  # (T, N, D) or (K, T, N, D)
@@ -84,6 +100,7 @@ class Case(Archive):
     nonlinearity: str = "tanh"
     is_probed: bool = False
     finite: bool = True  # False admits NaN and infinity, for cases that are about them
+    direction: Direction | None = None  # ask for the derivatives along it, too
 
     def __post_init__(self) -> None:
         if self.nonlinearity not in NONLINEARITIES:
@@ -95,6 +112,9 @@ class Case(Archive):
         *_, T, N, _ = self.xs.shape
         shapes = {"xs": (*stack, T, N, D), "h0": (*stack, N, H), "upstream": (*stack, T, N, H)}
         expect_shapes("Case", self, spell(self.sizes), **shapes)
+        if self.direction is not None:
+            like = {f"{name}_dot": array.shape for name, array in self.moving().items()}
+            expect_shapes("Case", self.direction, spell(self.sizes), **like)
         if self.is_probed:
             self._expect_probe()
         if self.finite:
@@ -105,6 +125,11 @@ class Case(Archive):
         D, H = self.sizes["D"], self.sizes["H"]
         if D < H or self.xs[..., D - H :].any() or (self.params.Wx[..., D - H :, :] != np.eye(H)).any():
             raise ValueError(f"Case: expected a probe, as probed() adds it, got other numbers ({spell(self.sizes)})")
+
+    def moving(self) -> dict[str, Floats]:
+        """Return what outputs depend on: xs, h0, Wx, Wh and, with a bias, b."""
+        found = {"xs": self.xs, "h0": self.h0} | self.params.fields()
+        return {name: array for name, array in found.items() if array is not None}
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -143,12 +168,17 @@ class Case(Archive):
         """
         if self.is_probed:
             raise ValueError(f"Case.probed: expected a case without a probe, got one with it ({spell(self.sizes)})")
-        Wx, H = self.params.Wx, self.h0.shape[-1]
-        zeros = np.zeros((*self.xs.shape[:-1], H), self.xs.dtype)
-        identity = np.broadcast_to(np.eye(H, dtype=Wx.dtype), (*Wx.shape[:-2], H, H))
-        params = dataclasses.replace(self.params, Wx=np.concatenate([Wx, identity], axis=-2))
+        H = self.sizes["H"]
+        identity = np.broadcast_to(np.eye(H), (*self.params.Wx.shape[:-2], H, H)).astype(self.dtype)
+        zeros = np.zeros((*self.xs.shape[:-1], H)).astype(self.dtype)
+        params = dataclasses.replace(self.params, Wx=np.concatenate([self.params.Wx, identity], axis=-2))
+        direction = self.direction
+        if direction is not None:
+            xs_dot = np.concatenate([direction.xs_dot, zeros], axis=-1)
+            Wx_dot = np.concatenate([direction.Wx_dot, 0 * identity], axis=-2)
+            direction = dataclasses.replace(direction, xs_dot=xs_dot, Wx_dot=Wx_dot)
         xs = np.concatenate([self.xs, zeros], axis=-1)
-        return dataclasses.replace(self, xs=xs, params=params, is_probed=True)
+        return dataclasses.replace(self, xs=xs, params=params, is_probed=True, direction=direction)
 
     def unprobed(self) -> Self:
         """Return the case without its probe; itself if it carries none."""
@@ -156,7 +186,11 @@ class Case(Archive):
             return self
         D = self.sizes["D"] - self.sizes["H"]
         params = dataclasses.replace(self.params, Wx=self.params.Wx[..., :D, :])
-        return dataclasses.replace(self, xs=self.xs[..., :D], params=params, is_probed=False)
+        direction = self.direction
+        if direction is not None:
+            cut = {"xs_dot": direction.xs_dot[..., :D], "Wx_dot": direction.Wx_dot[..., :D, :]}
+            direction = dataclasses.replace(direction, **cut)
+        return dataclasses.replace(self, xs=self.xs[..., :D], params=params, is_probed=False, direction=direction)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -169,8 +203,10 @@ class Case(Archive):
         found: dict[str, Any] = read_npz("Case.load", path)
         try:
             params = Params(found.pop("Wx"), found.pop("Wh"), found.pop("b", None))
+            moves = {name: found.pop(name) for name in Direction.__dataclass_fields__ if name in found}
+            direction = Direction(**moves) if moves else None
             plain = {name: found[name].item() for name in ("nonlinearity", "is_probed", "finite")}
-            return cls(**(found | plain), params=params)
+            return cls(**(found | plain), params=params, direction=direction)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Case.load: expected the fields of a case in {path}, got {error}") from error
 
@@ -191,6 +227,7 @@ class Case(Archive):
         upstream: str = "every",
         values: str = "plain",
         params: Params | None = None,
+        direction: bool = False,
     ) -> Self:
         """Draw a case whose values are, unless ``values`` says otherwise, distinct, non-zero and far from saturation.
 
@@ -200,16 +237,15 @@ class Case(Archive):
             D: inputs.
             H: hidden units.
             seed: of the generator; the same arguments give the same bits.
-            dtype: "float64" or "float32".
+            dtype: "float64", "float32", "bfloat16" or "float16".
             nonlinearity: "tanh" or "relu".
             bias: False for a cell without bias.
             stack: K, to draw a stack of K cases; None for a single case.
             norm: largest singular value of every Wh; above 2 the states are chaotic.
             upstream: "every" step, the "last" only, or "one" element of one step.
-            values: "plain", evenly spread about 0; small "integers", with Wh a signed permutation whatever the norm,
-                so that sums are exact and often 0; "wide", inputs and upstream over nine decimal orders of magnitude;
-                or "nan", one row of NaN in the inputs or the upstream of every case.
+            values: one of the kinds of ``reference.values``, as "plain", small "integers", "wide", "nan", "saturated".
             params: use these single-cell parameters; D, H, bias and norm are then theirs, not the arguments.
+            direction: also draw a direction in which to differentiate.
 
         Raises:
             ValueError: an argument out of its range.
@@ -220,69 +256,34 @@ class Case(Archive):
             or (params is not None and params.Wx.ndim != 2)
             or upstream not in UPSTREAMS
             or dtype not in DTYPES
-            or values not in VALUES
+            or values not in KINDS
         ):
             sizes = f"T={T}, N={N}, D={D}, H={H}, stack={stack}, norm={norm}"
             got = f"{sizes}, upstream={upstream!r}, dtype={dtype!r}, values={values!r}"
-            allowed = f"upstream in {UPSTREAMS}, dtype in {DTYPES}, values in {VALUES}"
+            allowed = f"upstream in {UPSTREAMS}, dtype in {DTYPES}, values in {tuple(KINDS)}"
             raise ValueError(f"Case.random: expected sizes and norm >= 0, params of one cell, {allowed}, got {got}")
         random = np.random.default_rng(seed)
-        draw: Any = partial(random.uniform, -SPREAD, SPREAD)
-        leading = () if stack is None else (stack,)
-        if params is None:
-            params = random_params(draw, (*leading, D, H), bias, norm)
-            params = integer_params(params) if values == "integers" else params
-        else:
-            D, H = params.Wx.shape
-            params = params.map(lambda array: np.broadcast_to(array, (*leading, *array.shape)).astype("float64"))
-        grads = draw(size=(*leading, T, N, H))
-        if upstream != "every":
-            grads[..., :-1, :, :] = 0
-        if upstream == "one":
-            grads[..., 1:, :] = 0
-            grads[..., 1:] = 0
-        xs, h0 = draw(size=(*leading, T, N, D)), np.tanh(draw(size=(*leading, N, H)))
-        xs, h0, grads = revalued(values, random, xs, h0, grads)
-        return cls(xs, h0, params, grads, nonlinearity, finite=values != "nan").astype(dtype)
-
-
-def revalued(values: str, random: np.random.Generator, xs: Any, h0: Any, upstream: Any) -> tuple[Any, Any, Any]:
-    """Return plain xs, h0 and upstream made what ``values`` says, as ``Case.random`` describes."""
-    if values == "integers":
-        return small_integers(xs), small_integers(h0), small_integers(upstream)
-    if values == "wide":
-        # The square brings more of them near the top.
-        xs = xs * 2.0 ** (SATURATING - ORDERS * random.random(xs.shape) ** 2)
-        upstream = upstream * 2.0 ** random.uniform(-ORDERS, 0, upstream.shape)
-    if values == "nan":
-        # Whole rows, since the identity of the probe spreads NaN over the row: 0 * NaN is NaN.
-        poisoned = xs if random.random() < 0.5 else upstream
-        *stack, T, N, _ = poisoned.shape
-        if poisoned.size:
-            t, n = random.integers(T, size=stack), random.integers(N, size=stack)
-            poisoned[(*np.indices(stack), t, n)] = np.nan
-    return xs, h0, upstream
-
-
-def small_integers(array: Any) -> Any:
-    """Return plain values as integers from -2 to 2."""
-    return np.rint(1.5 * array).clip(-2, 2)
-
-
-def integer_params(params: Params) -> Params:
-    """Return plain parameters as small integers: Wh as a signed permutation, under which states grow slowly."""
-    order = np.argsort(params.Wh.sum(axis=-2), axis=-1)
-    permutation = np.eye(order.shape[-1])[order] * np.where(params.Wh < 0, -1, 1)
-    return dataclasses.replace(params.map(small_integers), Wh=permutation)
-
-
-def random_params(draw: Any, shape: tuple[int, ...], bias: bool, norm: float) -> Params:
-    """Draw plain weights: columns of Wx shrunk with their length, Wh of spectral norm ``norm``."""
-    *leading, D, H = shape
-    Wh = draw(size=(*leading, H, H))
-    if Wh.size:
-        Wh *= norm / np.linalg.norm(Wh, ord=2, axis=(-2, -1), keepdims=True)
-    return Params(draw(size=shape) / max(D, 1) ** 0.5, Wh, draw(size=(*leading, H)) / 2 if bias else None)
+        if params is not None:
+            (D, H), bias = params.Wx.shape, params.b is not None
+        sizes_and_kind = (1 if stack is None else stack, T, N, D, H, bias, norm)
+        arrays = draw_arrays(random, *sizes_and_kind)
+        thin_out(arrays["upstream"], upstream)
+        KINDS[values](random, arrays, FORMATS[dtype])
+        if params is not None:
+            given = params.map(lambda array: np.broadcast_to(array, (len(arrays["xs"]), *array.shape)))
+            arrays |= given.astype("float64").fields()
+        drawn = cls(
+            arrays["xs"],
+            arrays["h0"],
+            Params(arrays["Wx"], arrays["Wh"], arrays["b"]),
+            arrays["upstream"],
+            nonlinearity,
+            finite=values not in INFINITE,
+        )
+        if direction:
+            drawn = dataclasses.replace(drawn, direction=Direction.of(draw_arrays(random, *sizes_and_kind)))
+        drawn = drawn.astype(dtype)
+        return drawn if stack is not None else drawn[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,6 +299,17 @@ class Evaluation(Archive):
     dWx: Any = None  # (D, H)
     dWh: Any = None  # (H, H)
     db: Any = None  # (H,); None also for a cell without bias
+    # The derivatives of all these along the direction of the case: of hs, forward mode; of the others, second ones.
+    hs_dot: Any = None  # (T, N, H)
+    dxs_dot: Any = None  # (T, N, D)
+    dh0_dot: Any = None  # (N, H)
+    dWx_dot: Any = None  # (D, H)
+    dWh_dot: Any = None  # (H, H)
+    db_dot: Any = None  # (H,)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields by name; the derivatives along a direction only where they are there."""
+        return {name: array for name, array in super().fields().items() if array is not None or "_dot" not in name}
 
     def __getitem__(self, k: int) -> Self:
         """Return the evaluation of case ``k`` of a stack."""
@@ -310,11 +322,10 @@ class Evaluation(Archive):
         Raises:
             ValueError: there are none, or some offer what others do not.
         """
-        columns = [list(column) for column in zip(*(e.fields().values() for e in evaluations), strict=True)]
-        offered = [{array is None for array in column} for column in columns]
-        if not columns or any(len(kinds) > 1 for kinds in offered):
+        found = [{name: array for name, array in e.fields().items() if array is not None} for e in evaluations]
+        if not found or any(fields.keys() != found[0].keys() for fields in found):
             raise ValueError(f"Evaluation.stack: expected evaluations of one kind, got {len(evaluations)} that differ")
-        return cls(*(None if column[0] is None else np.stack(column) for column in columns))
+        return cls(**({"hs": None} | {name: np.stack([fields[name] for fields in found]) for name in found[0]}))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

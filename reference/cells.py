@@ -78,9 +78,13 @@ class RNN:
         Wx, _, *b = self.params
         return x @ Wx + b[0] if b else x @ Wx
 
+    def activate(self, drive: Array, h_prev: Array) -> Array:
+        """Return ``a = h_prev @ Wh + drive``; shape (..., N, H)."""
+        return h_prev @ self.params[1] + drive
+
     def advance(self, drive: Array, h_prev: Array) -> Array:
-        """Return ``f(h_prev @ Wh + drive)``, the next state; shape (..., N, H)."""
-        return self.f(h_prev @ self.params[1] + drive)
+        """Return ``f(a)``, the next state; shape (..., N, H)."""
+        return self.f(self.activate(drive, h_prev))
 
     def adjoint(self, dh: Array, h: Array) -> Array:
         """Return ``A = dh * f'(a)``, the gradient at a, with f' written in terms of h; shape (..., N, H)."""

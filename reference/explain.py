@@ -29,26 +29,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.archive import spell
+from reference.arithmetic import chop
 from reference.case import Case, Evaluation
 from reference.cells import NONLINEARITIES, RNN, Array
-from reference.certify import COARSEST, QUANTITIES, Judged, Mismatch, Verdict, certify
+from reference.certify import certify
 from reference.faults import FAULTS, Fault, compute
 from reference.faults.fault import taped, unaware, unrolled, with_params
-from reference.faults.numerical import chop
 from reference.minimise import singles, smallest
-from reference.rounding import Bounded, Precision
+from reference.rounding import FORMATS, Bounded, Precision
 from reference.sequence import TimeRNN, evaluate, evaluate_arrays, rows
 from reference.trial import Subject, trial
+from reference.verdict import QUANTITIES, Judged, Mismatch, Verdict
 
 Make = Callable[[], Subject]
 
-# The formats in which code computes by mistake, finest first: unit roundoff, smallest normal and largest number.
-FORMATS = {
-    "float32": (2.0**-24, 2.0**-126, 2.0**128),
-    "TF32": (2.0**-11, 2.0**-126, 2.0**128),
-    "float16": (2.0**-11, 2.0**-14, 65504.0),
-    "bfloat16": (2.0**-8, 2.0**-126, 2.0**128),
-}
 # Correct arithmetic comes at least this near to its bound (README, "A thousand steps").
 NEAR = 0.1
 # Of many matches so many are spelt out, to stay on one screen.
@@ -463,7 +457,7 @@ def telling(seen: Observed) -> set[str]:
 def comparable(seen: Observed) -> bool:
     """Tell whether rounding through all steps stays small enough, where something fails, to know a fault again."""
     accuracy = accuracies(seen.case, seen.precision)
-    return all(2 * accuracy[name] <= COARSEST for name in seen.wrong)
+    return all(2 * accuracy[name] <= seen.precision.coarsest for name in seen.wrong)
 
 
 class Settled(RNN):
@@ -485,7 +479,7 @@ def accuracies(case: Case, precision: Precision) -> dict[str, float]:
     for field, quantity in run.fields().items():
         if quantity is not None:
             sealed = quantity.sealed()
-            share = sealed.error / np.maximum(sealed.scale, precision.tiny / precision.u)
+            share = sealed.error / np.maximum(sealed.scale, precision.floor)
             # Zero behind a relu has no terms but the rounding of those before.
             counted = np.isfinite(sealed.value) & (sealed.value != 0)
             found[QUANTITIES[field]] = float(np.max(share, initial=0, where=counted))
@@ -641,15 +635,16 @@ def as_if(seen: Observed) -> str | None:
     that can be wrong are.
     """
     wrong = [seen.judged[name] for name in seen.wrong]
-    for name, (u, _, _) in reversed(FORMATS.items()):
-        if u > seen.precision.u and all(fits(judged.got, u) and not fits(judged.want, u) for judged in wrong):
+    for name, form in reversed(FORMATS.items()):
+        if form.u > seen.precision.u and all(
+            fits(judged.got, form.u) and not fits(judged.want, form.u) for judged in wrong
+        ):
             return f"Every number in what is wrong has as few digits as {name} holds."
     if not all(np.median(judged.ratio[judged.want != 0]) > 1 for judged in wrong if (judged.want != 0).any()):
         return None
-    for name, (u, tiny, largest) in FORMATS.items():
-        if u > seen.precision.u:
-            model = replace(seen.precision, u=u, tiny=tiny, largest=largest, u_acc=min(u, FORMATS["float32"][0]))
-            verdict = judge(seen.case, seen.evaluations[-1], model)
+    for name, form in FORMATS.items():
+        if form.u > seen.precision.u:
+            verdict = judge(seen.case, seen.evaluations[-1], seen.precision.as_if(form))
             if verdict is not None and verdict.status != "fail":
                 worst = max(worst.ratio for worst in verdict.worst.values())
                 share = f"the largest is {worst:.2g} x the bound of a correct run in it"

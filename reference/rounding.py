@@ -24,6 +24,39 @@ INFLATE = 1 + 2.0**-20
 POINTWISE = 6
 # Roundings to storage that a value may suffer on its way through a sum kept in a wider accumulator.
 STORED = 4
+# A bound wider than this share of a value's scale says too little to count as a pass.
+COARSEST = 0.1
+
+
+@dataclass(frozen=True)
+class Format:
+    """A floating-point format, as far as errors are concerned."""
+
+    name: str
+    u: float  # unit roundoff: half the distance from 1 to the next number
+    tiny: float  # smallest normal number
+    largest: float  # largest finite number
+    underflow: float  # largest error of a result below tiny: tiny itself where that may be flushed to zero
+
+
+def format_of(name: str, bits: int, smallest: int, greatest: int, *, flushed: bool = True) -> Format:
+    """Return the format of ``bits`` significant bits and exponents from ``smallest`` to ``greatest``."""
+    u, tiny = 2.0**-bits, 2.0**smallest
+    return Format(name, u, tiny, (2 - 2 * u) * 2.0**greatest, tiny if flushed else u * tiny)
+
+
+# Nothing flushes float16: where it is computed in float32 its subnormals are normal, and GPUs keep them. TF32 is what
+# some GPUs round the operands of float32 products to; nothing is stored in it.
+FORMATS = {
+    name: format_of(name, *layout, flushed=name != "float16")
+    for name, layout in {
+        "float64": (53, -1022, 1023),
+        "float32": (24, -126, 127),
+        "TF32": (11, -126, 127),
+        "float16": (11, -14, 15),
+        "bfloat16": (8, -126, 127),
+    }.items()
+}
 
 
 @dataclass(frozen=True)
@@ -33,21 +66,77 @@ class Precision:
     The accumulator may be wider than the storage (float32 under bfloat16), never narrower.
     """
 
-    name: str
-    u: float  # unit roundoff of the storage format: half the distance from 1 to the next number
-    tiny: float  # smallest normal number; anything smaller may be flushed to zero
-    largest: float  # largest finite number
-    u_acc: float  # unit roundoff of the accumulator
+    storage: Format
+    accumulator: Format
     tanh_ulps: float = 2.5  # largest error of tanh in units in the last place
+    stored: int = STORED  # roundings to storage on the way through a sum, where the accumulator is wider
+
+    @property
+    def name(self) -> str:
+        """Name of the storage format, which is the dtype's."""
+        return self.storage.name
+
+    @property
+    def u(self) -> float:
+        """Unit roundoff of the storage format."""
+        return self.storage.u
+
+    @property
+    def largest(self) -> float:
+        """Largest finite number of the storage format."""
+        return self.storage.largest
+
+    @property
+    def underflow(self) -> float:
+        """Largest error of a stored result below the smallest normal number."""
+        return self.storage.underflow
+
+    @property
+    def floor(self) -> float:
+        """Scale below which what underflows is no longer small against a rounding."""
+        return self.underflow / self.u
+
+    @property
+    def coarsest(self) -> float:
+        """Width of a bound, relative to the value's scale, beyond which it says too little to count as a pass.
+
+        A tenth; of bfloat16 a quarter, for one step takes some twenty roundings, each of 0.4 %.
+        """
+        return max(COARSEST, 64 * self.u)
 
     def with_tanh(self, ulps: float) -> Self:
         """Return the model with another accuracy of tanh, in ulp."""
         return replace(self, tanh_ulps=ulps)
 
+    def with_accumulator(self, name: str) -> Self:
+        """Return the model with another accumulator, named by its format.
+
+        Raises:
+            ValueError: it is narrower than the storage.
+        """
+        accumulator = FORMATS[name]
+        if accumulator.u > self.u:
+            raise ValueError(f"Precision: expected an accumulator no narrower than {self.name}, got {name}")
+        return replace(self, accumulator=accumulator)
+
+    def as_if(self, form: Format) -> Self:
+        """Return the model of a coarser arithmetic under the face of this dtype: float32 by name, TF32 in truth."""
+        accumulator = max(self.accumulator, FORMATS["float32"], key=lambda one: one.u)
+        return replace(self, storage=replace(form, name=self.name), accumulator=accumulator)
+
+    def storing(self, times: int) -> Self:
+        """Return the model of sums whose partial sums are stored so many times more, as those over steps are."""
+        return replace(self, stored=self.stored + times)
+
 
 PRECISIONS = {
-    "float64": Precision("float64", U64, 2.0**-1022, float(np.finfo(np.float64).max), U64),
-    "float32": Precision("float32", 2.0**-24, 2.0**-126, float(np.finfo(np.float32).max), 2.0**-24),
+    name: Precision(FORMATS[name], FORMATS[accumulator])
+    for name, accumulator in {
+        "float64": "float64",
+        "float32": "float32",
+        "bfloat16": "float32",
+        "float16": "float32",
+    }.items()
 }
 
 
@@ -86,7 +175,8 @@ class Bounded(NDArrayOperatorsMixin):
     def exact(cls, value: Any, precision: Precision) -> Self:
         """Return exact numbers, but for those so small that an implementation may read them as zero."""
         magnitude = np.abs(np.asarray(value, np.float64))
-        return cls(value, precision, np.where(magnitude < precision.tiny, magnitude, 0.0))
+        lost = np.minimum(magnitude, precision.underflow)
+        return cls(value, precision, np.where(magnitude < precision.storage.tiny, lost, 0.0))
 
     @classmethod
     def observed(cls, value: Any, precision: Precision) -> Self:
@@ -118,11 +208,16 @@ class Bounded(NDArrayOperatorsMixin):
         """Return the array with the rounding of its pending sum charged to ``error``."""
         if self.mass is None:
             return self
-        model = self.precision
-        rounding = self.terms * (model.u_acc + U64) * self.mass + 2 * self.terms * model.tiny
-        if model.u_acc < model.u:
-            rounding = rounding + STORED * model.u * self.mass
+        model, inner = self.precision, self.precision.accumulator
+        rounding = self.terms * ((inner.u + U64) * self.mass + 2 * inner.underflow)
+        if inner.u < model.u:
+            rounding = rounding + model.stored * (model.u * self.mass + model.underflow)
         return Bounded(self.value, model, INFLATE * (self.error + rounding), self.mass)
+
+    def under(self, precision: Precision) -> Bounded:
+        """Return the sealed array as part of another model: its errors stay, those to come are that model's."""
+        self = self.sealed()
+        return Bounded(self.value, precision, self.error, self.scale)
 
     # The parts of an ndarray that the formula touches.
 
@@ -216,7 +311,7 @@ def _multiply(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
     model, value = p.precision, p.value * q.value
     error = p.magnitude * q.error + p.error * np.abs(q.value)
-    rounding = POINTWISE * ((model.u + U64) * (np.abs(value) + error) + model.tiny)
+    rounding = POINTWISE * ((model.u + U64) * (np.abs(value) + error) + model.underflow)
     return Bounded(value, model, INFLATE * (error + rounding), p.scale * q.scale)
 
 
@@ -232,7 +327,7 @@ def _tanh(p: Bounded) -> Bounded:
 
 def tanh_error(magnitude: Values, precision: Precision) -> Values:
     """Return how far a tanh of this magnitude may be from the exact one; an ulp of v is at most 2 u abs(v)."""
-    error: Values = 2 * precision.tanh_ulps * precision.u * np.minimum(magnitude, 1.0) + precision.tiny
+    error: Values = 2 * precision.tanh_ulps * precision.u * np.minimum(magnitude, 1.0) + precision.underflow
     return error
 
 

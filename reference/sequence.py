@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from reference.case import Case, Evaluation
 from reference.cells import RNN, Array, expect_floating, expect_shape
+from reference.tangent import Dual, value_of
 
 
 class TimeRNN:
@@ -151,12 +155,45 @@ def evaluate(case: Case) -> Evaluation:
 
     Returns:
         The evaluation, float64: hs (T, N, H), dxs (T, N, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,) or
-        None without a bias; all with the case's leading stack axis if it has one.
+        None without a bias; if the case has a direction, the derivatives of all these along it too; all with the
+        case's leading stack axis if it has one.
 
     Source: the equations of ``TimeRNN``.
     """
-    wide = case.astype("float64")
-    return evaluate_arrays(wide.xs, wide.h0, *wide.params.for_cell(), upstream=wide.upstream, f=case.nonlinearity)
+    arrays = lift(case, lambda array: array.astype(np.float64), moves=case.direction is not None)
+    return unpacked(evaluate_arrays(**arrays, f=case.nonlinearity))
+
+
+def lift(case: Case, into: Callable[[Array], Array], *, moves: bool = False) -> dict[str, Any]:
+    """Return the arrays of a case in another arithmetic, the bias as the cell takes it.
+
+    Args:
+        case: one case or a stack.
+        into: what takes an array there.
+        moves: make them dual, each with its derivative along the case's direction.
+
+    Returns:
+        xs, h0, Wx, Wh, b (or None) and upstream by name.
+    """
+    Wx, Wh, b = case.params.for_cell()
+    arrays = {"xs": case.xs, "h0": case.h0, "Wx": Wx, "Wh": Wh, "b": b, "upstream": case.upstream}
+    lifted = {name: None if array is None else into(array) for name, array in arrays.items()}
+    if not moves or case.direction is None:
+        return lifted
+    still = np.zeros_like(case.upstream)
+    tangents = case.direction.fields() | {"upstream_dot": still}
+    return {
+        name: None if array is None else Dual(array, into(tangents[f"{name}_dot"]).reshape(array.shape))
+        for name, array in lifted.items()
+    }
+
+
+def unpacked(evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation of dual arrays with its values and its derivatives in fields of their own."""
+    fields = {name: array for name, array in evaluation.fields().items() if array is not None}
+    values = {name: value_of(array) for name, array in fields.items()}
+    tangents = {f"{name}_dot": array.tangent for name, array in fields.items() if isinstance(array, Dual)}
+    return Evaluation(**({"hs": None} | values | tangents))
 
 
 def evaluate_arrays(

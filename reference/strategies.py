@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-from reference.case import VALUES, Case, Params
+from reference.case import Case, Params
+from reference.rounding import PRECISIONS
 from reference.sequence import evaluate
 
 
@@ -42,13 +43,15 @@ KINDS_OF_VALUES = {
     "tanh": ("plain", "plain", "plain", "wide", "wide", "nan", "nan"),
     "relu": ("plain", "plain", "plain", "wide", "integers", "integers"),
 }
+FINITE = ("plain", "integers", "wide")
+VALUES = (*FINITE, "nan")
+# Kinds that are about the edges of a format. They come with a probe even for one step: where tanh saturates, what is
+# left of 1 - h**2 is below the last digit, and only an A that is seen tells the rest.
+EDGES = ("poisoned", "saturated", "subnormal", "huge", "cancelling", "one_hot", "zeros")
 # Rows, T * N, from which on wide values are drawn.
 MANY = 8
-FINITE = tuple(kind for kind in VALUES if kind != "nan")
-
-# So many steps multiply a gradient by 3**20 at most; above that peak, float32's largest number is in danger.
+# Steps after which a gradient may have left any format but float16.
 NEVER_EXPLODES = 20
-SAFE_PEAK = 2.0**60
 
 
 def shapes(
@@ -83,25 +86,29 @@ def cases(
     norms: Sequence[float] = NORMS,
     values: Sequence[str] = FINITE,
     params: Params | None = None,
+    direction: bool = False,
 ) -> Case:
     """Draw a stack of cases, with the probe wherever there is more than one step.
 
     Args:
         draw: supplied by Hypothesis.
-        dtype: "float64" or "float32".
+        dtype: of every array, as of ``Case``.
         shape: strategy for the shape; ``shapes()`` by default.
         stack: number of cases, K.
         norms: spectral norm of Wh is one of these.
-        values: kinds of values, as of ``Case.random``, are among these; "plain" has to be. A trial takes
-            ``VALUES``, all of them, NaN included.
+        values: kinds of values, as of ``Case.random``, are among these; at least one of them has to suit every
+            shape and nonlinearity, as "plain" does. ``VALUES`` has NaN too, ``EDGES`` what is at the edges of formats.
         params: take these parameters in every case; D, H, bias and norm are then theirs.
+        direction: every case has a direction in which to differentiate.
 
     Returns:
         A strategy for ``Case``, xs (K, T, N, D).
     """
     T, N, D, H, nonlinearity, bias = draw(shapes() if shape is None else shape)
     # Of few rows, wide values may saturate most: what is left of 1 - h**2 is then below the format's last digit.
-    kinds = [kind for kind in KINDS_OF_VALUES[nonlinearity] if kind in values and (kind != "wide" or T * N >= MANY)]
+    usual = [kind for kind in KINDS_OF_VALUES[nonlinearity] if kind != "wide" or T * N >= MANY]
+    kinds = [kind for kind in (*usual, *EDGES) if kind in values]
+    kind = draw(st.sampled_from(kinds))
     case = Case.random(
         T,
         N,
@@ -112,12 +119,27 @@ def cases(
         nonlinearity=nonlinearity,
         bias=bias,
         stack=stack,
-        norm=draw(st.sampled_from(norms)),
+        norm=min(draw(st.sampled_from(norms)), largest_norm(dtype, T, nonlinearity)),
         upstream=draw(st.sampled_from(KINDS_OF_UPSTREAM)),
-        values=draw(st.sampled_from(kinds)),
+        values=kind,
         params=params,
+        direction=direction,
     )
-    return within_range(case.probed()) if T > 1 else case
+    return within_range(case.probed()) if T > 1 or kind in EDGES else case
+
+
+def safe_peak(dtype: str) -> float:
+    """Return a magnitude from which the largest number of a dtype is some way off: about its square root."""
+    return float(2.0 ** np.floor(np.log2(PRECISIONS[dtype].largest) * 0.47))
+
+
+def largest_norm(dtype: str, T: int, nonlinearity: str) -> float:
+    """Return the spectral norm of Wh up to which T steps cannot leave the range of a dtype.
+
+    States that tanh bounds may explode backwards: of these cases ``within_range`` scales the gradient, for which
+    float16 alone has too little room.
+    """
+    return safe_peak(dtype) ** (1 / max(T, 1)) if nonlinearity == "relu" or dtype == "float16" else np.inf
 
 
 def within_range(case: Case) -> Case:
@@ -126,7 +148,7 @@ def within_range(case: Case) -> Case:
     A gradient that explodes overflows, whoever computes it, and nothing can be certified beyond. What happens is
     predicted by the oracle in float64; in a chaotic run that is right to the order of magnitude, which is enough.
     """
-    if case.sizes["T"] <= NEVER_EXPLODES:
+    if case.sizes["T"] <= NEVER_EXPLODES or not case.finite:
         return case
     with np.errstate(all="ignore"):
         gradients = [
@@ -135,7 +157,8 @@ def within_range(case: Case) -> Case:
             if name.startswith("d") and array is not None
         ]
     peak = max(float(np.nanmax(np.abs(array), initial=0.0)) for array in gradients)
-    if not np.isfinite(peak) or peak <= SAFE_PEAK:
+    safe = safe_peak(case.dtype)
+    if not np.isfinite(peak) or peak <= safe:
         return case
-    scale = 2.0 ** np.floor(np.log2(SAFE_PEAK / peak))
-    return dataclasses.replace(case, upstream=(case.upstream * scale).astype(case.dtype))
+    scale = 2.0 ** np.floor(np.log2(safe / peak))
+    return dataclasses.replace(case, upstream=(case.upstream.astype(np.float64) * scale).astype(case.upstream.dtype))

@@ -16,13 +16,12 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
 
-from reference.archive import DTYPES
-from reference.case import VALUES, Case, Evaluation
-from reference.certify import Mismatch, Verdict
-from reference.faults import FAULTS, Fault, compute
+from reference.case import Case, Evaluation
+from reference.faults import COMPUTED, FAULTS, Fault, compute
 from reference.rounding import PRECISIONS
-from reference.strategies import cases
+from reference.strategies import VALUES, cases
 from reference.trial import Subject, trial
+from reference.verdict import Mismatch, Verdict
 
 # A fault has to be caught within so many cases.
 LIMIT = 50
@@ -135,7 +134,7 @@ def catch(fault: Fault, dtype: str, seed: int, limit: int = LIMIT) -> Catch | No
 
 
 def score(
-    dtypes: Sequence[str] = DTYPES,
+    dtypes: Sequence[str] = COMPUTED,
     seeds: Sequence[int] = range(5),
     progress: Callable[[], Any] = lambda: None,
     limit: int = LIMIT,

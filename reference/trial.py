@@ -9,8 +9,9 @@ import numpy as np
 
 from reference.archive import spell
 from reference.case import Case, Evaluation
-from reference.certify import Mismatch, Verdict, certify
+from reference.certify import certify
 from reference.rounding import Precision
+from reference.verdict import Mismatch, Verdict
 
 # Whatever computes a case: an adapter, a function in a test, a fault of the catalogue.
 Subject = Callable[[Case], Evaluation]

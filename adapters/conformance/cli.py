@@ -21,6 +21,7 @@ from adapters.conformance.weights import read_params
 from reference import Case, Params
 from reference.archive import DTYPES
 from reference.explain import explain_subject
+from reference.faults import COMPUTED
 from reference.minimise import outcome
 
 # Trials that a diagnosis may take; a compiler may need a third of a second for each.
@@ -77,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("--adapter", required=True, metavar="NAME", help="one adapter, as torch.RNN")
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
     faults.set_defaults(command=judge_suite)
-    faults.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}; default: all")
+    faults.add_argument("--dtype", nargs="+", choices=COMPUTED, metavar="D", help=f"of {', '.join(COMPUTED)}")
     faults.add_argument("--seeds", type=positive, default=5, metavar="N", help="runs of each fault; default: 5")
     faults.add_argument("--json", metavar="FILE", help="write the same as JSON")
     return top
@@ -171,7 +172,7 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
 def judge_suite(options: argparse.Namespace, console: Console) -> int:
     """Print the mutation score of the suite."""
     expect_folder("--json", options.json)
-    return mutation.run(options.dtype or DTYPES, options.seeds, console, options.json)
+    return mutation.run(options.dtype or COMPUTED, options.seeds, console, options.json)
 
 
 def expect_folder(option: str, path: str | None) -> None:

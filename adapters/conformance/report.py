@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.conformance.checks import Result
-from reference.certify import QUANTITIES
+from reference.verdict import GRADIENTS
 
 # From the worst to the best: a row is as good as its worst check.
 STATUSES = ("fail", "error", "empty", "interrupted", "inconclusive", "pass", "refused")
-HEADER = ("adapter", "precision", "cases", *QUANTITIES.values(), "resolution", "verdict")
+HEADER = ("adapter", "precision", "cases", *GRADIENTS, "resolution", "verdict")
 COLOURS = {"pass": "green", "refused": "yellow", "interrupted": "yellow", "inconclusive": "yellow"}
 
 
@@ -57,7 +57,7 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """Return the row as text, a cell for every name in ``HEADER``."""
-        ratios = [f"{self.worst[name]:.2f}" if name in self.worst else "-" for name in QUANTITIES.values()]
+        ratios = [f"{self.worst[name]:.2f}" if name in self.worst else "-" for name in GRADIENTS]
         resolution = "-" if self.resolution is None else f"{self.resolution:.0e}"
         return self.adapter, self.dtype, f"{self.cases:,}", *ratios, resolution, self.status
 

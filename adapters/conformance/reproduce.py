@@ -12,9 +12,10 @@ import numpy as np
 from adapters import Adapter
 from reference import Bounded, Case, Precision
 from reference.archive import spell
-from reference.certify import QUANTITIES, enclose
+from reference.certify import enclose
 from reference.minimise import NO_FAILURE, minimise, outcome, smallest
 from reference.trial import trial
+from reference.verdict import QUANTITIES
 
 SCRIPT = Template('''"""$title
 
@@ -160,7 +161,7 @@ def write_script(adapter: Adapter, case: Case, environment: dict[str, str]) -> s
     bounds = [
         f'    "{name}": {literal(wanted[field].sealed().error)},'
         for field, name in QUANTITIES.items()
-        if wanted[field] is not None
+        if wanted.get(field) is not None
     ]
     return SCRIPT.substitute(
         _words(adapter, case, environment),

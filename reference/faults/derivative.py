@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from reference.arithmetic import chop
 from reference.cells import RNN, Array
 from reference.faults.fault import Family, Tape, with_relu, with_tanh
-from reference.faults.numerical import chop
 
 family = Family("derivative")
 

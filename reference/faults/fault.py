@@ -9,13 +9,14 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from reference.archive import DTYPES
 from reference.case import Case, Evaluation
 from reference.cells import RNN, Array
 from reference.sequence import TimeRNN, evaluate_arrays, rows, steps
 from reference.trial import Subject
 
 Tape = tuple[Array, Array, Array]
+# Precisions that the catalogue computes in.
+COMPUTED = ("float64", "float32")
 Written = TypeVar("Written")
 
 
@@ -69,7 +70,7 @@ class Fault:
     family: str
     description: str  # one sentence: what the author of such code did wrong
     subject: Callable[[], Subject]  # a fresh one for each use, since some keep state from call to call
-    precisions: tuple[str, ...] = DTYPES  # where the mistake is more than a rounding
+    precisions: tuple[str, ...] = COMPUTED  # where the mistake is more than a rounding
     applies: Callable[[Case], bool] = always  # False where such code returns just what correct code does
     kind: str = "subject"  # how it is written: the name of the method of Family that took it
     written: Any = None  # what that method took, for two faults to be had at once

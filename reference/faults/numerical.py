@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.arithmetic import chop
 from reference.case import Case, Evaluation
 from reference.cells import Array
 from reference.faults.activation import Approximate
@@ -19,12 +20,6 @@ from reference.trial import Subject
 family = Family("numerical")
 
 ONLY_FLOAT64, ONLY_FLOAT32 = ("float64",), ("float32",)
-
-
-def chop(array: Array, bits: int) -> Array:
-    """Round to a significand of ``bits`` bits, the leading one included; ties to even, any exponent."""
-    significand, exponent = np.frexp(array)
-    return np.ldexp(np.rint(significand * 2.0**bits), exponent - bits)
 
 
 class Lossy(np.ndarray[Any, Any]):

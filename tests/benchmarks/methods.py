@@ -23,8 +23,7 @@ from jax import test_util
 
 import adapters
 from reference import PRECISIONS, Case, Evaluation, Params
-from reference.archive import DTYPES
-from reference.faults import FAMILIES, FAULTS, Fault, compute
+from reference.faults import COMPUTED, FAMILIES, FAULTS, Fault, compute
 from reference.teeth import drawn
 from reference.trial import Subject, trial
 
@@ -199,7 +198,7 @@ def catches(method: Method, fault: Fault, cases: dict[str, list[Case]]) -> bool:
 def caught_by(method: Method, seed: int, count: int) -> list[str]:
     """Return the names of the faults that a method tells from correct code, and report the others as progress."""
     started = time.perf_counter()
-    cases = {dtype: [c for c in affordable(dtype, seed, count) if not method(compute, c)] for dtype in DTYPES}
+    cases = {dtype: [c for c in affordable(dtype, seed, count) if not method(compute, c)] for dtype in COMPUTED}
     caught = [fault.name for fault in FAULTS.values() if catches(method, fault, cases)]
     missed = ", ".join(name for name in FAULTS if name not in caught)
     sys.stderr.write(f"{method.__name__}, {time.perf_counter() - started:.0f} s, content with correct code in ")

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from reference import Case, Evaluation
-from reference.archive import DTYPES
-from reference.faults import FAMILIES, FAULTS, Fault, compute
+from reference.arithmetic import chop
+from reference.faults import COMPUTED, FAMILIES, FAULTS, Fault, compute
 from reference.faults.fault import always
-from reference.faults.numerical import chop
 from reference.teeth import drawn
 
 EACH = pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
@@ -51,7 +50,7 @@ def test_description_is_one_sentence(fault: Fault) -> None:
 
 @EACH
 def test_precisions_are_known(fault: Fault) -> None:
-    assert set(fault.precisions) <= set(DTYPES)
+    assert set(fault.precisions) <= set(COMPUTED)
     assert fault.precisions
 
 

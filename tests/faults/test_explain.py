@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from reference import PRECISIONS, Case, Evaluation, Params
-from reference.archive import DTYPES
 from reference.explain import Diagnosis, both, explain, explain_subject, partial_order
-from reference.faults import FAULTS, Fault, compute
+from reference.faults import COMPUTED, FAULTS, Fault, compute
 from reference.faults.fault import piecewise
 
-IN_BOTH = pytest.mark.parametrize("dtype", DTYPES)
+IN_BOTH = pytest.mark.parametrize("dtype", COMPUTED)
 IN_EACH = pytest.mark.parametrize(
     ("fault", "dtype"),
     [pytest.param(fault, dtype, id=f"{fault.name}-{dtype}") for fault in FAULTS.values() for dtype in fault.precisions],
@@ -54,7 +53,7 @@ CASES = {
         scaled(plain(dtype), xs=2),
         scaled(plain(dtype), upstream=-16),
     )
-    for dtype in DTYPES
+    for dtype in COMPUTED
 }
 
 

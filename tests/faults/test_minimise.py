@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from reference import PRECISIONS, Case, Evaluation
-from reference.archive import DTYPES
-from reference.faults import FAULTS, compute
+from reference.faults import COMPUTED, FAULTS, compute
 from reference.minimise import AXES, arrays_of, minimise, outcome, rank, sliced, smallest
 
 # T, N, D and H, without the probe, of the smallest counterexample.
@@ -35,7 +34,7 @@ SMALLEST = {
     "input mutated": (1, 1, 1, 1),
 }
 IN_EACH = pytest.mark.parametrize("name", SMALLEST)
-IN_BOTH = pytest.mark.parametrize("dtype", DTYPES)
+IN_BOTH = pytest.mark.parametrize("dtype", COMPUTED)
 
 
 def large(dtype: str = "float64", *, stack: int | None = None) -> Case:

@@ -7,8 +7,7 @@ from statistics import median
 import pytest
 
 from reference import Case, Evaluation
-from reference.archive import DTYPES
-from reference.faults import FAULTS, Fault, compute
+from reference.faults import COMPUTED, FAULTS, Fault, compute
 from reference.teeth import LIMIT, catch, false_alarms, score, try_once
 
 SEEDS = (0, 1, 2)
@@ -20,7 +19,7 @@ IN_EACH = pytest.mark.parametrize(
     ("fault", "dtype"),
     [pytest.param(fault, dtype, id=f"{fault.name}-{dtype}") for fault in FAULTS.values() for dtype in fault.precisions],
 )
-IN_BOTH = pytest.mark.parametrize("dtype", DTYPES)
+IN_BOTH = pytest.mark.parametrize("dtype", COMPUTED)
 
 CORRECT = Fault("nothing", "none", "Does nothing wrong.", lambda: compute)
 

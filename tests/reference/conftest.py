@@ -34,14 +34,18 @@ class PlainRNN:
     derivative: str = "1 - h*h"  # or "(1-h)*(1+h)", "g - g*h*h", "(g + g*h)*(1-h)", "1/cosh(a)**2"
     rough: float = 0  # units of rounding by which a state, not its slope, misses the tanh
     flush: bool = False  # numbers below the smallest normal one become zero, on the way in and after every operation
+    narrow: bool = False  # of a half precision, store every partial sum, too: its accumulator is the storage type
     seed: int = 0
     rng: np.random.Generator = field(init=False)
+    storage: np.dtype[Any] | None = field(init=False)  # what float32 numbers are rounded to, of a half precision
 
     def __call__(self, case: Case) -> Evaluation:
         """Return everything a case asks for."""
         self.rng = np.random.default_rng(self.seed)
+        self.storage = case.xs.dtype if case.xs.itemsize == 2 else None
         with np.errstate(all="ignore"):
-            return self._evaluate(case.map(self._store))
+            wide = case if self.storage is None else case.astype("float32")
+            return self._evaluate(wide.map(self._store)).astype(case.dtype)
 
     def _evaluate(self, case: Case) -> Evaluation:
         xs, upstream, (Wx, Wh, _) = case.xs, case.upstream, case.params.for_cell()
@@ -57,10 +61,19 @@ class PlainRNN:
             A.append(self._slope(g, hs[t], drives[t], case.nonlinearity))
         A.reverse()
         x, h_prev, a = (np.concatenate(steps, axis=-2) for steps in ([*np.moveaxis(xs, -3, 0)], before[:-1], A))
-        db = None if case.params.b is None else self._total(a.mT)
         dxs = self._product(a, Wx.mT).reshape(xs.shape)
         dh0 = self._product(A[0], Wh.mT)
-        return Evaluation(np.stack(hs, -3), dxs, dh0, self._product(x.mT, a), self._product(h_prev.mT, a), db)
+        dWx, dWh, db = self._product(x.mT, a), self._product(h_prev.mT, a), self._total(a.mT)
+        if self.storage is not None:
+            # As an autograd engine does it: each step's share is stored, and so is each sum of two.
+            shares = [
+                (self._product(x_t.mT, A_t), self._product(h_t.mT, A_t), self._total(A_t.mT))
+                for x_t, h_t, A_t in zip(np.moveaxis(xs, -3, 0), before[:-1], A, strict=True)
+            ]
+            dWx, dWh, db = (
+                reduce(lambda total, share: self._store(total + share), of) for of in zip(*shares, strict=True)
+            )
+        return Evaluation(np.stack(hs, -3), dxs, dh0, dWx, dWh, None if case.params.b is None else db)
 
     def _drive(self, case: Case, x: Array, h_prev: Array) -> Array:
         Wx, Wh, b = case.params.for_cell()
@@ -73,7 +86,7 @@ class PlainRNN:
     def _tanh(self, a: Array) -> Array:
         if not self.rough:
             return np.tanh(a)
-        miss = self.rough * np.finfo(a.dtype).eps / 2 * self.rng.choice([-1, 1], a.shape)
+        miss = self.rough * np.finfo(a.dtype).eps / 2 * self.rng.choice([-1, 1], a.shape)  # of float32 or float64
         return np.asarray(np.tanh(a) * (1 + miss), a.dtype).clip(-1, 1)
 
     def _slope(self, g: Array, h: Array, a: Array, nonlinearity: str) -> Array:
@@ -91,27 +104,35 @@ class PlainRNN:
         return s(g * s(slopes[self.derivative]))
 
     def _terms(self, p: Array, q: Array) -> Array:
-        return self._store(p[..., :, None, :] * q.mT[..., None, :, :])
+        return self._partial(p[..., :, None, :] * q.mT[..., None, :, :])
 
     def _product(self, p: Array, q: Array) -> Array:
-        return self._store(p @ q) if self.summation == "blas" else self._total(self._terms(p, q))
+        return self._store(p @ q) if self.summation == "blas" and not self.narrow else self._total(self._terms(p, q))
 
     def _total(self, terms: Array) -> Array:
         """Add up the last axis, in a random order."""
+        return self._store(self._added(terms))
+
+    def _added(self, terms: Array) -> Array:
         if not terms.shape[-1]:
             return np.zeros(terms.shape[:-1], terms.dtype)
         parts = self.rng.permutation(np.moveaxis(terms, -1, 0))
         if self.summation == "tree":
             while len(parts) > 1:
                 odd = parts[len(parts) - len(parts) % 2 :]
-                parts = np.concatenate([self._store(parts[:-1:2] + parts[1::2]), odd])
+                parts = np.concatenate([self._partial(parts[:-1:2] + parts[1::2]), odd])
             return np.asarray(parts[0])
         if self.summation == "right":
             parts = parts[::-1]
-        return reduce(lambda total, part: self._store(total + part), parts)
+        return reduce(lambda total, part: self._partial(total + part), parts)
+
+    def _partial(self, array: Array) -> Array:
+        return self._store(array) if self.narrow or self.storage is None else array
 
     def _store(self, array: Array) -> Array:
-        if not self.flush:
+        if self.storage is not None:
+            array = array.astype(self.storage).astype(np.float32)
+        if not self.flush or self.storage == np.float16:
             return array
         return np.where(np.abs(array) < np.finfo(array.dtype).smallest_normal, 0 * array, array).astype(array.dtype)
 

@@ -267,9 +267,9 @@ def test_empty_axes_are_judged(sizes: dict[str, Any], probed: bool) -> None:
 
 
 def test_mismatch_gives_the_whole_account() -> None:
-    """By hand: dWh[0, 2] = h0[0] * A[2] = 1/2 * 3, and its bound is 12 u.
+    """By hand: dWh[0, 2] = h0[0] * A[2] = 1/2 * 3, and its bound is 10.5 u.
 
-    A = dh * 1 may err by 6 u * 3, h0 by u / 2: 1/2 * 18 u + 1/2 u * 3 = 10.5 u; the one product adds 1.5 u.
+    h0 is exact, A = dh * 1 may err by 6 u * 3: 1/2 * 18 u = 9 u; the one product adds 1.5 u.
     """
     f = np.float32
     params = Params(np.ones((1, 3), f), np.zeros((3, 3), f))
@@ -278,7 +278,7 @@ def test_mismatch_gives_the_whole_account() -> None:
     assert str(judge(case, right)) == "float32: pass, largest |error| / bound 0 in h (T=1, N=1, D=1, H=3)"
     account = (
         "mine float32 dWh[0, 2]: got 1.75, want 1.5\n"
-        "|error| 0.25 is 3.5e+05 x its bound 7.15e-07; 1 of 9 elements exceed theirs (T=1, N=1, D=1, H=3)"
+        "|error| 0.25 is 3.99e+05 x its bound 6.26e-07; 1 of 9 elements exceed theirs (T=1, N=1, D=1, H=3)"
     )
     with pytest.raises(Mismatch, match=f"^{re.escape(account)}$"):
         judge(case, changed(right, "dWh", (0, 2), 1.75)).require("mine")

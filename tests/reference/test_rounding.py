@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reference import PRECISIONS, Precision
+from reference import PRECISIONS
 from reference import Bounded as BoundedArray
 from reference.rounding import STORED
 
@@ -137,7 +137,7 @@ def test_small_numbers_may_be_read_as_zero() -> None:
 
 # A storage format narrower than its accumulator.
 
-BFLOAT16 = Precision("bfloat16", 2.0**-8, 2.0**-126, 3e38, 2.0**-24)
+BFLOAT16 = PRECISIONS["bfloat16"]
 
 
 def stored(array: Any) -> Any:

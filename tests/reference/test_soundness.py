@@ -49,6 +49,44 @@ def test_float64_passes(stack: Case, way: Any, plain_rnn: Any) -> None:
     certify(stack, plain_rnn(**way)(stack), PRECISIONS["float64"]).require()
 
 
+HALVES = pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+
+
+@HALVES
+@given(data=st.data(), way=WAYS)
+def test_a_half_precision_under_float32_sums_is_within_the_bounds(
+    dtype: str, data: st.DataObject, way: Any, plain_rnn: Any
+) -> None:
+    stack = data.draw(cases(dtype=dtype, shape=SMALL, stack=16))
+    assert_no_bound_left(certify(stack, plain_rnn(**way)(stack), PRECISIONS[dtype]))
+
+
+@HALVES
+@given(data=st.data(), way=WAYS)
+def test_a_half_precision_that_sums_in_itself_is_within_the_bounds_of_such_a_model(
+    dtype: str, data: st.DataObject, way: Any, plain_rnn: Any
+) -> None:
+    stack = data.draw(cases(dtype=dtype, shape=SMALL, stack=16))
+    answer = plain_rnn(**(way | {"narrow": True}))(stack)
+    assert_no_bound_left(certify(stack, answer, PRECISIONS[dtype].with_accumulator(dtype)))
+
+
+@HALVES
+def test_a_half_precision_that_sums_in_itself_is_outside_the_bounds_of_float32_sums(dtype: str, plain_rnn: Any) -> None:
+    # Terms of one sign: a sum that has grown large loses every term that is small beside its last digit.
+    case = Case.random(T=1, N=8, D=512, H=8, dtype=dtype, nonlinearity="relu", stack=4).map(np.abs)
+    verdict = certify(case, plain_rnn("left", narrow=True)(case), PRECISIONS[dtype])
+    assert verdict.statuses == ["fail"] * 4
+    assert_no_bound_left(certify(case, plain_rnn("left")(case), PRECISIONS[dtype]))
+
+
+@HALVES
+@pytest.mark.parametrize("T", [20, 50])
+def test_gradients_stored_at_every_step_are_within_the_bounds(dtype: str, T: int, plain_rnn: Any) -> None:
+    case = Case.random(T=T, N=3, D=3, H=4, dtype=dtype, stack=8, norm=0.9).probed()
+    assert_no_bound_left(certify(case, plain_rnn("left")(case), PRECISIONS[dtype]))
+
+
 @given(stack=cases(dtype="float32", shape=RELU, stack=16).filter(whole), way=WAYS)
 def test_integers_are_exact_to_the_bit(stack: Case, way: Any, plain_rnn: Any) -> None:
     found, truth = plain_rnn(**(way | {"biases": 1}))(stack), evaluate(stack)

@@ -1,0 +1,70 @@
+"""What arithmetic errors look like: too few digits, or errors of the size that a coarser format makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.rounding import FORMATS, Precision
+
+if TYPE_CHECKING:
+    from reference.verdict import Verdict
+
+# Correct arithmetic comes at least this near to its bound (README, "A thousand steps").
+NEAR = 0.1
+
+
+def computed_as_if(verdict: Verdict) -> str | None:
+    """Say in which coarser arithmetic a failing evaluation would be right; None if in none, or if it is another fault.
+
+    The digits show where a format stored what was returned. The size of the errors says something only if most of the
+    elements that can be wrong are, if all are within the bounds of the coarser arithmetic, and if the largest comes as
+    near to its bound as correct code does.
+
+    Args:
+        verdict: on one case or a stack.
+
+    Returns:
+        The account, with the name of the format.
+    """
+    wrong = [judged for judged in verdict.judged.values() if (judged.ratio > 1).any()]
+    if not wrong:
+        return None
+    for form in reversed(FORMATS.values()):
+        if form.u > verdict.precision.u and all(
+            fits(judged.got, form.u) and not fits(judged.want, form.u) for judged in wrong
+        ):
+            return f"Computed as if in {form.name}: every number in what is wrong has as few digits as that holds."
+    if not all(np.median(judged.ratio[judged.want != 0]) > 1 for judged in wrong if (judged.want != 0).any()):
+        return None
+    for name, model in coarser(verdict.precision):
+        found = verdict.again(verdict.case, verdict.evaluation, model)
+        if found.status != "fail":
+            worst = max(worst.ratio for worst in found.worst.values())
+            share = f"the largest is {worst:.2g} x the bound of a correct run in it"
+            return f"Computed as if in {name}, by the size of its errors: {share}." if worst >= NEAR else None
+    return None
+
+
+def coarser(precision: Precision) -> Iterator[tuple[str, Precision]]:
+    """Give the arithmetics that may hide under the face of a precision, the finest first, and their names."""
+    if precision.accumulator.u < precision.u:
+        yield f"{precision.name}, sums included", precision.with_accumulator(precision.name)
+    for form in FORMATS.values():
+        if form.u > precision.u:
+            yield form.name, precision.as_if(form)
+
+
+def fits(array: NDArray[Any], u: float) -> bool:
+    """Tell whether a format of unit roundoff u has digits enough for all numbers of an array."""
+    found = array[np.isfinite(array)].astype(np.float64)
+    return bool((chop(found, 1 - round(np.log2(2 * u))) == found).all())
+
+
+def chop(array: Any, bits: int) -> Any:
+    """Round to a significand of ``bits`` bits, the leading one included; ties to even, any exponent."""
+    significand, exponent = np.frexp(array)
+    return np.ldexp(np.rint(significand * 2.0**bits), exponent - bits)

@@ -1,0 +1,141 @@
+"""Dual arrays: values that carry their derivative along a direction, in whatever arithmetic the values are.
+
+    (v, t) + (w, s) = (v + w, t + s)        (v, t) @ (w, s) = (v @ w, t @ w + v @ s)        f(v, t) = (f(v), t * f'(v))
+
+The cell's formula, run on them, gives forward mode (J v) in its forward and second derivatives (the gradient's own
+derivative, H v) in its backward; over ``Bounded`` parts it bounds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from reference.cells import NONLINEARITIES, Array
+
+
+class Dual(NDArrayOperatorsMixin):
+    """An array and its derivative along a direction.
+
+    It takes part in whatever ``Bounded`` takes part in; plain arrays and numbers beside it do not move.
+
+    Args:
+        value: an array of floats or objects, or a ``Bounded``; any shape.
+        tangent: its derivative; of the same kind and shape.
+
+    Source: Clifford, Preliminary sketch of biquaternions, Proc. London Math. Soc. 4 (1873), for the algebra; Griewank
+        and Walther, Evaluating Derivatives, 2nd ed. (2008), section 3.1, for its use.
+    """
+
+    def __init__(self, value: Array, tangent: Array) -> None:
+        self.value, self.tangent = value, tangent
+
+    def _each(self, change: Callable[[Array], Array]) -> Dual:
+        return Dual(change(self.value), change(self.tangent))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return tuple(self.value.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the values."""
+        found: np.dtype[Any] = self.value.dtype
+        return found
+
+    @property
+    def mT(self) -> Dual:
+        """The array with its last two axes exchanged."""
+        return self._each(lambda part: part.mT)
+
+    def reshape(self, shape: tuple[int, ...]) -> Dual:
+        """Return the array in another shape of the same size."""
+        return self._each(lambda part: part.reshape(shape))
+
+    def sum(self, axis: int) -> Dual:
+        """Return the sum over one axis."""
+        return self._each(lambda part: part.sum(axis=axis))
+
+    def __getitem__(self, index: Any) -> Dual:
+        return self._each(lambda part: part[index])
+
+    def __setitem__(self, index: Any, other: Dual) -> None:
+        self.value[index], self.tangent[index] = other.value, other.tangent
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        rule = RULES.get(ufunc)
+        if rule is None or method != "__call__" or kwargs:
+            return NotImplemented
+        return rule(*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function is np.zeros_like:
+            return self._each(np.zeros_like)
+        if function not in (np.stack, np.concatenate):
+            return NotImplemented
+        return Dual(*(function([getattr(part, name) for part in args[0]], **kwargs) for name in ("value", "tangent")))
+
+
+def value_of(p: Any) -> Any:
+    """Return the value of a dual array; anything else as it is."""
+    return p.value if isinstance(p, Dual) else p
+
+
+def _linear(combine: Callable[..., Any]) -> Callable[[Any, Any], Dual]:
+    """Return the rule of a sum or a difference; what does not move leaves the other's tangent as it is."""
+
+    def rule(p: Any, q: Any) -> Dual:
+        value = combine(value_of(p), value_of(q))
+        if not isinstance(q, Dual):
+            return Dual(value, p.tangent)
+        return Dual(value, combine(p.tangent, q.tangent) if isinstance(p, Dual) else combine(0, q.tangent))
+
+    return rule
+
+
+def _bilinear(product: Callable[..., Any]) -> Callable[[Any, Any], Dual]:
+    """Return the rule of a product."""
+
+    def rule(p: Any, q: Any) -> Dual:
+        terms = [product(p.tangent, value_of(q))] if isinstance(p, Dual) else []
+        terms += [product(value_of(p), q.tangent)] if isinstance(q, Dual) else []
+        return Dual(product(value_of(p), value_of(q)), terms[0] + terms[1] if len(terms) > 1 else terms[0])
+
+    return rule
+
+
+def _nonlinear(name: str) -> Callable[..., Dual]:
+    """Return the rule of a nonlinearity."""
+    f, derivative = NONLINEARITIES[name]
+
+    def rule(p: Dual, *zero: Any) -> Dual:
+        h = f(p.value)
+        return Dual(h, p.tangent * derivative(h))
+
+    return rule
+
+
+def _greater(p: Dual, q: Any) -> Any:
+    """Compare the values: where a comparison moves, nothing has a derivative, and elsewhere it is zero."""
+    return value_of(p) > value_of(q)
+
+
+RULES: dict[Any, Any] = {
+    np.add: _linear(np.add),
+    np.subtract: _linear(np.subtract),
+    np.negative: lambda p: Dual(-p.value, -p.tangent),
+    np.matmul: _bilinear(np.matmul),
+    np.multiply: _bilinear(np.multiply),
+    np.tanh: _nonlinear("tanh"),
+    np.maximum: _nonlinear("relu"),
+    np.greater: _greater,
+}

@@ -1,0 +1,159 @@
+"""The numbers of a random case: plain ones, and the kinds that stand at the edges of a format.
+
+They are drawn in float64 for a stack of K cases and rounded to the dtype of the case afterwards. A kind is a function
+that changes the plain arrays, in place or for others, as its docstring says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.rounding import Format
+
+# xs (K, T, N, D), h0 (K, N, H), Wx (K, D, H), Wh (K, H, H), b (K, H) or None, upstream (K, T, N, H)
+Arrays = dict[str, Any]
+Generator = np.random.Generator
+
+# Plain values lie between -SPREAD and SPREAD, so that no tanh of few terms is so saturated that float32 cannot tell.
+SPREAD = 1.5
+# "wide" values span so many binary orders of magnitude, the inputs up to four times the plain ones: tanh saturates.
+ORDERS = 30
+SATURATING = 2
+# Binary orders of magnitude that "huge" values keep below the largest number: room for sums of some sixty terms.
+ROOM = 7
+UPSTREAMS = ("every", "last", "one")
+PARAMETERS = ("Wx", "Wh", "b")
+
+
+def draw_arrays(random: Generator, K: int, T: int, N: int, D: int, H: int, bias: bool, norm: float) -> Arrays:
+    """Draw plain values: columns of Wx shrunk with their length, Wh of spectral norm ``norm``, states from tanh."""
+    Wh = draw(random, K, H, H)
+    if Wh.size:
+        Wh *= norm / np.linalg.norm(Wh, ord=2, axis=(-2, -1), keepdims=True)
+    found = {"Wx": draw(random, K, D, H) / max(D, 1) ** 0.5, "Wh": Wh}
+    found |= {"b": draw(random, K, H) / 2 if bias else None, "upstream": draw(random, K, T, N, H)}
+    return found | {"xs": draw(random, K, T, N, D), "h0": np.tanh(draw(random, K, N, H))}
+
+
+def draw(random: Generator, *shape: int) -> NDArray[np.float64]:
+    """Draw plain values."""
+    return random.uniform(-SPREAD, SPREAD, shape)
+
+
+def thin_out(upstream: NDArray[np.float64], kind: str) -> None:
+    """Leave an upstream gradient on "every" step, the "last" only, or "one" element of one step."""
+    if kind != "every":
+        upstream[:, :-1] = 0
+    if kind == "one":
+        upstream[..., 1:, :] = 0
+        upstream[..., 1:] = 0
+
+
+def plain(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Evenly spread about 0."""
+
+
+def integers(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Whole numbers from -2 to 2, and Wh a signed permutation: sums are exact, grow slowly, and are often 0."""
+    Wh = arrays["Wh"]
+    order = np.argsort(Wh.sum(axis=-2), axis=-1)
+    for name, array in arrays.items():
+        arrays[name] = None if array is None else np.rint(1.5 * array).clip(-2, 2)
+    arrays["Wh"] = np.eye(order.shape[-1])[order] * np.where(Wh < 0, -1, 1)
+
+
+def wide(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Inputs and upstream over nine decimal orders of magnitude."""
+    # The square brings more of them near the top.
+    arrays["xs"] *= 2.0 ** (SATURATING - ORDERS * random.random(arrays["xs"].shape) ** 2)
+    arrays["upstream"] *= 2.0 ** random.uniform(-ORDERS, 0, arrays["upstream"].shape)
+
+
+def nan(random: Generator, arrays: Arrays, form: Format) -> None:
+    """One row of NaN in the inputs or the upstream."""
+    poison(random, arrays, "xs" if random.random() < 0.5 else "upstream", np.nan)
+
+
+def poisoned(random: Generator, arrays: Arrays, form: Format) -> None:
+    """NaN or an infinity in one row of the inputs, of h0 or of the upstream, or in one parameter."""
+    names = [name for name, array in arrays.items() if array is not None and array.size]
+    if names:
+        poison(random, arrays, str(random.choice(names)), random.choice([np.nan, np.inf, -np.inf]))
+
+
+def poison(random: Generator, arrays: Arrays, name: str, value: float) -> None:
+    """Set one row of every case to ``value``, a whole one, since the probe spreads NaN over it; of a parameter, one."""
+    array = arrays[name]
+    rows = array.reshape(len(array), -1, 1 if name in PARAMETERS else array.shape[-1])
+    if array.size:
+        rows[np.arange(len(array)), random.integers(rows.shape[1], size=len(array))] = value
+
+
+def saturated(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Pre-activations of up to some ten thousand, or what half of the format's exponents admit."""
+    top = min(13.0, np.log2(form.largest) / 2)
+    arrays["xs"] *= 2.0 ** random.uniform(SATURATING, top, (*arrays["xs"].shape[:-1], 1))
+
+
+def subnormal(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Inputs, states, bias and upstream about the smallest normal number, on both sides of it."""
+    for name in ("xs", "h0", "b", "upstream"):
+        if arrays[name] is not None:
+            arrays[name] = arrays[name] * form.tiny * 2.0 ** random.uniform(-4, 4, arrays[name].shape)
+
+
+def huge(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Inputs, or the upstream, as large as sums of some sixty terms admit, and the other as small."""
+    power = 2.0 ** np.floor(np.log2(form.largest) - ROOM)
+    arrays["xs"] *= power if random.random() < 0.5 else 1 / power
+    arrays["upstream"] *= power / np.abs(arrays["xs"]).max(initial=1.0)
+
+
+def cancelling(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Inputs that come twice, a hundred times as large, under weights that all but cancel."""
+    half = arrays["xs"].shape[-1] // 2
+    xs, Wx = arrays["xs"], arrays["Wx"]
+    xs *= 100
+    xs[..., half : 2 * half] = xs[..., :half]
+    Wx[..., half : 2 * half, :] = -Wx[..., :half, :] * (1 + 16 * form.u)
+
+
+def one_hot(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Inputs and upstream with a single 1 in every row, and a state of zeros, as a language model has them."""
+    for name in ("xs", "upstream"):
+        array = arrays[name]
+        array[...] = np.eye(array.shape[-1])[random.integers(max(array.shape[-1], 1), size=array.shape[:-1])]
+    arrays["h0"][...] = 0
+
+
+def zeros(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Zeros of both signs: half of the inputs and the upstream, the whole state and bias. Relu is at its kink."""
+    for name, share in {"xs": 0.5, "upstream": 0.5, "h0": 1.0, "b": 1.0}.items():
+        array = arrays[name]
+        if array is not None:
+            zero = np.copysign(0.0, array)
+            arrays[name] = np.where(random.random((*array.shape[:-1], 1)) < share, zero, array)
+
+
+KINDS: dict[str, Callable[[Generator, Arrays, Format], None]] = {
+    kind.__name__: kind
+    for kind in (
+        plain,
+        integers,
+        wide,
+        nan,
+        poisoned,
+        saturated,
+        subnormal,
+        huge,
+        cancelling,
+        one_hot,
+        zeros,
+    )
+}
+# Kinds with numbers that are not finite.
+INFINITE = ("nan", "poisoned")

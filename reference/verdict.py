@@ -1,0 +1,206 @@
+"""The verdict on an evaluation: which elements are outside their bounds, where the worst is, and what it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.archive import spell
+from reference.arithmetic import computed_as_if
+from reference.case import Case, Evaluation
+from reference.rounding import Bounded, Precision
+
+# Field of an Evaluation: the name of one state, input or parameter's gradient in verdicts and tables.
+QUANTITIES = {"hs": "h", "dxs": "dx", "dh0": "dh0", "dWx": "dWx", "dWh": "dWh", "db": "db"}
+GRADIENTS = tuple(QUANTITIES.values())
+# The same along the direction of the case: J v, forward mode, and H v, the second derivatives.
+QUANTITIES |= {f"{field}_dot": f"{'jvp' if field == 'hs' else 'hvp'} {name}" for field, name in QUANTITIES.items()}
+
+
+class Mismatch(AssertionError):
+    """An implementation is outside its bounds, broke the contract, or the bounds say too little to tell.
+
+    ``verdict`` is the judgement that it rests on; None where the contract was broken.
+    """
+
+    def __init__(self, message: str, verdict: Verdict | None = None) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """One quantity of one case or of a stack: what came, what was wanted, and the bound on the difference."""
+
+    got: NDArray[Any]
+    wanted: Bounded
+    may_be_nan: NDArray[np.bool_] | bool  # where NaN is as good as the wanted number
+    finite: bool  # whether all inputs were
+    stacked: bool
+
+    @property
+    def want(self) -> NDArray[np.float64]:
+        """What the oracle computes in float64 from the neighbouring values that came."""
+        return self.wanted.value
+
+    @property
+    def bound(self) -> NDArray[np.float64]:
+        """Bound on the distance from it."""
+        return self.wanted.error
+
+    @cached_property
+    def ratio(self) -> NDArray[np.float64]:
+        """|error| / bound of every element; infinite where NaN or infinity stands on one side only."""
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            error = np.abs(self.got.astype(np.float64) - self.want)
+            ratio = np.where(error == 0, 0.0, error / self.bound)
+        same = (self.got == self.want) | (np.isnan(self.got) & (np.isnan(self.want) | self.may_be_nan))
+        ratio = np.where(np.isfinite(self.got) & np.isfinite(self.want), ratio, np.where(same, 0.0, np.inf))
+        ratio = np.where(self._may_overflow, 0.0, ratio)
+        return np.where(np.isnan(ratio), np.inf, ratio)
+
+    @property
+    def _may_overflow(self) -> NDArray[np.bool_]:
+        """Where finite inputs lead beyond the format, and what came is what some order of summation makes of it.
+
+        The positive terms of a sum amount to (scale + want) / 2, the negative ones to (scale - want) / 2: infinity of
+        a sign is legitimate where the terms of that sign may exceed the largest number, NaN where both do.
+        """
+        largest = self.wanted.precision.largest
+        with np.errstate(invalid="ignore", over="ignore"):
+            plus = ~((self.wanted.scale + self.want) / 2 + self.bound <= largest)
+            minus = ~((self.wanted.scale - self.want) / 2 + self.bound <= largest)
+            unknown = ~np.isfinite(self.want + self.bound)
+        infinite = np.where(np.isnan(self.got), plus & minus, np.where(self.got > 0, plus, minus))
+        came = np.where(np.isfinite(self.got), unknown & (plus | minus), infinite)
+        return np.asarray(came & self.finite)
+
+    @cached_property
+    def ratios(self) -> NDArray[np.float64]:
+        """Largest ratio of every case; shape (K,), or (1,) for a single case."""
+        return np.asarray(self._by_case(self.ratio).max(axis=1, initial=0.0))
+
+    @cached_property
+    def resolutions(self) -> NDArray[np.float64]:
+        """Median over the elements of bound / scale, for every case.
+
+        NaN and infinity in the inputs' wake are compared exactly; an overflow says nothing.
+        """
+        floor = self.wanted.precision.floor
+        with np.errstate(invalid="ignore", over="ignore"):
+            coarse = self.bound / np.maximum(self.wanted.scale, floor)
+        # Nothing but zeros adds up to a zero that is told from anything that does not underflow.
+        coarse = np.where((self.wanted.scale == 0) & (self.bound <= floor), 0.0, coarse)
+        coarse = np.where(np.isfinite(self.want) & ~np.isnan(coarse), coarse, np.inf if self.finite else 0.0)
+        coarse = self._by_case(coarse)
+        return np.median(coarse, axis=1) if coarse.shape[1] else np.zeros(len(coarse))
+
+    def _by_case(self, array: NDArray[Any]) -> NDArray[Any]:
+        K = array.shape[0] if self.stacked else 1
+        return array.reshape(K, -1) if array.size else np.zeros((K, 0))
+
+    @property
+    def worst(self) -> Worst:
+        """The element with the largest ratio, with its place; ratio 0 and no place if there is no element."""
+        if not self.ratio.size:
+            return Worst(0.0, (), np.nan, np.nan, np.nan, 0, 0)
+        index = tuple(int(i) for i in np.unravel_index(np.argmax(self.ratio), self.ratio.shape))
+        got, want, bound = (float(array[index]) for array in (self.got, self.want, self.bound))
+        exceeding = int((self.ratio > 1).sum())
+        return Worst(float(self.ratio[index]), index, got, want, bound, exceeding, self.ratio.size)
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst element of a quantity, and how many elements are outside their bounds."""
+
+    ratio: float
+    index: tuple[int, ...]
+    got: float
+    want: float
+    bound: float
+    exceeding: int
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What ``certify`` found, per quantity (h, dx, dh0, dWx, dWh, db; only those that were offered)."""
+
+    case: Case
+    evaluation: Evaluation
+    precision: Precision
+    judged: dict[str, Judged]
+    again: Callable[[Case, Evaluation, Precision], Verdict]  # what judged: ``certify``
+
+    @cached_property
+    def worst(self) -> dict[str, Worst]:
+        """The worst element of each quantity: ratio, index, got, want, bound."""
+        return {name: quantity.worst for name, quantity in self.judged.items()}
+
+    @cached_property
+    def statuses(self) -> list[str]:
+        """Give "pass", "fail" or "inconclusive" for every case; one entry for a single case."""
+        ratios = np.stack([quantity.ratios for quantity in self.judged.values()])
+        resolutions = np.stack([quantity.resolutions for quantity in self.judged.values()])
+        found = np.where(resolutions.max(axis=0) > self.precision.coarsest, "inconclusive", "pass")
+        return [str(status) for status in np.where(ratios.max(axis=0) > 1, "fail", found)]
+
+    @property
+    def status(self) -> str:
+        """Give "fail" if any case failed, else "inconclusive" if any was, else "pass"."""
+        return min(self.statuses, key=["fail", "inconclusive", "pass"].index)
+
+    @property
+    def resolution(self) -> dict[str, float]:
+        """Median of bound / scale per quantity: how fine a difference it can tell."""
+        return {name: float(np.median(quantity.resolutions)) for name, quantity in self.judged.items()}
+
+    def of(self, k: int) -> Verdict:
+        """Return the verdict on case ``k`` of a stack alone."""
+        return self.again(self.case[k], self.evaluation[k], self.precision)
+
+    @cached_property
+    def arithmetic(self) -> str | None:
+        """In which coarser arithmetic the evaluation would be right, in words; None if in none."""
+        return computed_as_if(self)
+
+    def require(self, subject: str = "") -> None:
+        """Return only if every case passed.
+
+        Args:
+            subject: name put before the account, such as the adapter's.
+
+        Raises:
+            Mismatch: with the readable account.
+        """
+        if self.status != "pass":
+            raise Mismatch(f"{subject} {self}".strip(), self)
+
+    def __str__(self) -> str:
+        sizes = spell(self.case.sizes)
+        failing = [self._describe(name, worst) for name, worst in self.worst.items() if worst.ratio > 1]
+        if failing:
+            return "\n".join([*failing, *([self.arithmetic] if self.arithmetic else [])])
+        if self.status == "inconclusive":
+            coarsest = {name: float(quantity.resolutions.max()) for name, quantity in self.judged.items()}
+            name, coarse = max(coarsest.items(), key=lambda item: item[1])
+            where = f"{self.precision.name} {name}: inconclusive, the bound is {coarse:.2g} x the value's scale"
+            return f"{where} ({sizes})"
+        name, worst = max(self.worst.items(), key=lambda item: item[1].ratio)
+        return f"{self.precision.name}: pass, largest |error| / bound {worst.ratio:.2g} in {name} ({sizes})"
+
+    def _describe(self, name: str, worst: Worst) -> str:
+        digits = 17 if self.precision.u < 1e-10 else 9
+        got, want = f"{worst.got:.{digits}g}", f"{worst.want:.{digits}g}"
+        error = abs(worst.got - worst.want)
+        return (
+            f"{self.precision.name} {name}{list(worst.index)}: got {got}, want {want}\n"
+            f"|error| {error:.3g} is {worst.ratio:.3g} x its bound {worst.bound:.3g}; "
+            f"{worst.exceeding} of {worst.size} elements exceed theirs ({spell(self.case.sizes)})"
+        )
