@@ -12,18 +12,25 @@ import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from packaging.requirements import Requirement
 
 from reference import PRECISIONS, Case, Evaluation, Precision
+from reference.archive import spell
+from reference.verdict import GRADIENTS, QUANTITIES
 
 
 class Refused(NotImplementedError):
     """An adapter says by name what its framework cannot do; never a silent skip."""
+
+
+class StaleRefusal(AssertionError):
+    """A framework took what its adapter says it refuses."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Idiom:
     """
 
     imports: str
-    parts: tuple[Callable[..., Any] | str, ...]  # in order; the last takes (xs, h0, Wx, Wh, b, upstream, nonlinearity)
+    parts: tuple[Callable[..., Any] | str, ...]  # in order; the last is as ``on_arrays`` takes it
 
     @property
     def compute(self) -> Callable[..., Any]:
@@ -52,6 +59,14 @@ class Idiom:
 
 
 @dataclass(frozen=True)
+class Known:
+    """A failure that is known: it is expected, and an error once it fails no more."""
+
+    reason: str  # what is wrong, and since which version
+    reference: str  # where it is written down
+
+
+@dataclass(frozen=True)
 class Adapter:
     """One way in which a framework computes a recurrent cell or layer.
 
@@ -64,9 +79,15 @@ class Adapter:
     tanh: Callable[[Any], Any]  # the framework's tanh of a NumPy array, so that its accuracy can be measured
     tanh_ulps: Mapping[str, float]  # dtype: largest error of that tanh, in ulp; the keys are the dtypes on offer
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
+    offers: tuple[str, ...] = GRADIENTS  # quantities, as of a verdict; with "jvp h" it wants a direction
+    accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of its sums, if not the model's
     max_T: int | None = None  # longest sequence on offer; None: any
+    refuses: tuple[str, ...] = ()  # what the framework refuses: "T=0", or a layout of ``conformance.memory``
     takes_stacks: bool = False
+    slow: bool = False  # judged only when asked for by its own name
     idiom: Idiom | None = None  # None: the subject cannot be written down by itself
+    options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # as of ``conformance.checks``
+    known: Mapping[str, Known] = field(default_factory=dict)  # "check" or "check dtype": a failure that is expected
 
     @classmethod
     def of_arrays(
@@ -76,15 +97,14 @@ class Adapter:
         describe: str,
         tanh: Callable[[Any], Any],
         ulps: Mapping[str, float],
-        **options: Any,
+        options: Mapping[str, Callable[..., Any]] = types.MappingProxyType({}),
+        **fields: Any,
     ) -> Self:
-        """Return an adapter that runs its idiom on the arrays of a case."""
-
-        def run(case: Case) -> Evaluation:
-            weights = case.params.fields().values()
-            return Evaluation(*idiom.compute(case.xs, case.h0, *weights, case.upstream, case.nonlinearity))
-
-        return cls(name, run, describe, tanh, ulps, idiom=idiom, **options)
+        """Return an adapter that runs its idiom, and the functions of its options, on the arrays of a case."""
+        offers = fields.get("offers", GRADIENTS)
+        variants = {option: on_arrays(compute, offers) for option, compute in options.items()}
+        run = on_arrays(idiom.compute, offers)
+        return cls(name, run, describe, tanh, ulps, idiom=idiom, options=variants, **fields)
 
     @property
     def framework(self) -> str:
@@ -96,6 +116,11 @@ class Adapter:
         """Names of the dtypes on offer."""
         return tuple(self.tanh_ulps)
 
+    @property
+    def takes_direction(self) -> bool:
+        """Whether it differentiates along a direction."""
+        return "jvp h" in self.offers
+
     def precision(self, dtype: str) -> Precision:
         """Return the model of this adapter's arithmetic.
 
@@ -104,7 +129,8 @@ class Adapter:
         """
         if dtype not in self.tanh_ulps:
             raise Refused(f"{self.name}: expected dtype in {list(self.tanh_ulps)}, got {dtype!r}")
-        return PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype])
+        model = PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype])
+        return model.with_accumulator(self.accumulators[dtype]) if dtype in self.accumulators else model
 
     def __call__(self, case: Case) -> Evaluation:
         """Evaluate one case or a stack.
@@ -117,17 +143,60 @@ class Adapter:
 
         Raises:
             Refused: the case asks for what is not on offer.
+            StaleRefusal: the framework was to refuse the case, and took it.
         """
         self.precision(case.dtype)
         if case.nonlinearity not in self.nonlinearities:
             raise Refused(f"{self.name}: expected one of {list(self.nonlinearities)}, got {case.nonlinearity!r}")
         if self.max_T is not None and case.sizes["T"] > self.max_T:
             raise Refused(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
+        if self.takes_direction and case.direction is None:
+            raise Refused(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
+        empty = [f"{name}=0" for name, size in case.unprobed().sizes.items() if not size and f"{name}=0" in self.refuses]
+        if empty:
+            self.expect_refusal(", ".join(empty), lambda: self._run(case))
+        return self._run(case)
+
+    def _run(self, case: Case) -> Evaluation:
         if self.takes_stacks == (case.K is not None):
             return self.run(case)
         if self.takes_stacks:
             return self.run(case.map(lambda array: array[None]))[0]
         return Evaluation.stack([self.run(case[k]) for k in range(case.K or 0)])
+
+    def expect_refusal(self, what: str, run: Callable[[], Any]) -> NoReturn:
+        """Run what the framework refuses, and raise Refused with its own words.
+
+        Raises:
+            Refused: always, but for
+            StaleRefusal: the framework took it.
+        """
+        try:
+            run()
+        except Exception as error:
+            words = str(error).strip().splitlines() or [""]
+            raise Refused(f"{self.name}: {what} is refused, {type(error).__name__}: {words[0]}") from error
+        raise StaleRefusal(f"{self.name}: expected {what} to be refused, got a result")
+
+
+def on_arrays(compute: Callable[..., Any], offers: Sequence[str]) -> Callable[[Case], Evaluation]:
+    """Return what runs a function of arrays on a case.
+
+    Args:
+        compute: takes xs, h0, Wx, Wh, b, upstream, nonlinearity and, where "jvp h" is on offer, xs_dot, h0_dot, Wx_dot,
+            Wh_dot, b_dot; returns what is on offer, in that order, without db where there is no bias.
+        offers: names of quantities.
+    """
+    fields = [name for name, quantity in QUANTITIES.items() if quantity in offers]
+
+    def run(case: Case) -> Evaluation:
+        wanted = [name for name in fields if case.params.b is not None or not name.startswith("db")]
+        weights = case.params.fields().values()
+        moves = case.direction.fields().values() if case.direction is not None and "jvp h" in offers else ()
+        results = compute(case.xs, case.h0, *weights, case.upstream, case.nonlinearity, *moves)
+        return Evaluation(**({"hs": None} | dict(zip(wanted, results, strict=True))))
+
+    return run
 
 
 def frameworks() -> list[str]:
@@ -169,7 +238,7 @@ def load_framework(framework: str) -> ModuleType:
 
 
 def load(name: str) -> tuple[Adapter, ...]:
-    """Return the adapters of a name: all of "torch", or the one called "torch.RNN".
+    """Return the adapters of a name: all of "torch" but those that are slow, or the one called "torch.RNN".
 
     Raises:
         ValueError: there is no such framework or adapter.
@@ -177,7 +246,7 @@ def load(name: str) -> tuple[Adapter, ...]:
     """
     framework, _, variant = name.partition(".")
     offered: tuple[Adapter, ...] = load_framework(framework).ADAPTERS
-    found = tuple(adapter for adapter in offered if not variant or adapter.name == name)
+    found = tuple(adapter for adapter in offered if adapter.name == name or not (variant or adapter.slow))
     if not found:
         raise ValueError(f"adapters: expected one of {[adapter.name for adapter in offered]}, got {name!r}")
     return found

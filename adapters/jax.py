@@ -1,4 +1,4 @@
-"""JAX: the cell composed of jax.numpy (JAX ships none), unrolled, under ``lax.scan``, and ``vmap``-ped over a stack.
+"""JAX: the cell composed of jax.numpy (JAX ships none), in every way in which JAX runs and differentiates it.
 
 Each is one function at module level that is jitted forward and pull-back together: a ``jax.jit`` made anew for every
 call would compile every time.
@@ -15,6 +15,7 @@ import jaxlib.version
 import numpy as np
 
 from adapters import Adapter, Idiom
+from reference.verdict import GRADIENTS, QUANTITIES
 
 
 def cell(weights: Any, h: Any, x: Any, nonlinearity: str) -> Any:
@@ -43,6 +44,16 @@ def scanned(nonlinearity: str, xs: Any, h0: Any, weights: Any) -> Any:
     return jax.lax.scan(step, h0, xs)[1]
 
 
+def checkpointed(nonlinearity: str, xs: Any, h0: Any, weights: Any) -> Any:
+    """Return the same with each step under ``jax.checkpoint``: backward computes its states once more."""
+
+    def step(h: Any, x: Any) -> Any:
+        h = cell(weights, h, x, nonlinearity)
+        return h, h
+
+    return jax.lax.scan(jax.checkpoint(step), h0, xs)[1]
+
+
 def forward_and_pull_back(states: Any, nonlinearity: str, xs: Any, h0: Any, weights: Any, upstream: Any) -> Any:
     """Return all states and the gradients of xs, h0 and the weights."""
     hs, pull_back = jax.vjp(partial(states, nonlinearity), xs, h0, weights)
@@ -58,9 +69,32 @@ def vmapped(nonlinearity: str, *arrays: Any) -> Any:
     return jax.vmap(partial(forward_and_pull_back, scanned, nonlinearity))(*arrays)
 
 
+@partial(jax.jit, static_argnums=0)
+def pushed_forward(nonlinearity: str, primals: Any, tangents: Any) -> Any:
+    """Return all states and their derivative along a direction."""
+    return jax.jvp(partial(scanned, nonlinearity), primals, tangents)
+
+
+@partial(jax.jit, static_argnums=0)
+def differentiated_twice(nonlinearity: str, primals: Any, tangents: Any, upstream: Any) -> Any:
+    """Return states and gradients, and the derivatives of both along a direction: forward mode over reverse mode."""
+
+    def function(xs: Any, h0: Any, weights: Any) -> Any:
+        return forward_and_pull_back(scanned, nonlinearity, xs, h0, weights, upstream)
+
+    return jax.jvp(function, primals, tangents)
+
+
 def flat(results: Any) -> list[Any]:
     """Return hs, dxs, dh0, dWx, dWh and, with a bias, db as NumPy arrays."""
     return [np.array(array) for array in jax.tree.leaves(results)]
+
+
+def run_eager(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Run the cell operation by operation, nothing compiled as a whole."""
+    with jax.enable_x64(xs.dtype == np.float64):
+        arrays = jax.tree.map(jnp.asarray, (xs, h0, (Wx, Wh, b), upstream))
+        return flat(forward_and_pull_back(unrolled, nonlinearity, *arrays))
 
 
 def run_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
@@ -75,10 +109,29 @@ def run_scan(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinea
         return flat(jitted(scanned, nonlinearity, xs, h0, (Wx, Wh, b), upstream))
 
 
+def run_checkpoint(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Run the cell under ``lax.scan``, each step under ``jax.checkpoint``."""
+    with jax.enable_x64(xs.dtype == np.float64):
+        return flat(jitted(checkpointed, nonlinearity, xs, h0, (Wx, Wh, b), upstream))
+
+
 def run_vmap(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Run a stack of cases: every array has one more leading axis."""
     with jax.enable_x64(xs.dtype == np.float64):
         return flat(vmapped(nonlinearity, xs, h0, (Wx, Wh, b), upstream))
+
+
+def run_jvp(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str, *dots: Any) -> list[Any]:
+    """Differentiate forwards, along a direction, with ``jax.jvp``."""
+    with jax.enable_x64(xs.dtype == np.float64):
+        return flat(pushed_forward(nonlinearity, (xs, h0, (Wx, Wh, b)), (*dots[:2], dots[2:])))
+
+
+def run_twice(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str, *dots: Any) -> list[Any]:
+    """Differentiate the pull-back along a direction, with ``jax.jvp`` of ``jax.vjp``."""
+    with jax.enable_x64(xs.dtype == np.float64):
+        primals, tangents = (xs, h0, (Wx, Wh, b)), (*dots[:2], dots[2:])
+        return flat(differentiated_twice(nonlinearity, primals, tangents, upstream))
 
 
 def tanh(array: Any) -> Any:
@@ -101,33 +154,58 @@ def environment() -> dict[str, str]:
     }
 
 
-TANH_ULPS = {"float64": 8.0, "float32": 6.0}
+TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
 
 IMPORTS = "from functools import partial\n\nimport jax\nimport jax.numpy as jnp"
 JITTED = "jitted = jax.jit(forward_and_pull_back, static_argnums=(0, 1))"
 
+
+def of_parts(name: str, parts: tuple[Any, ...], describe: str, **fields: Any) -> Adapter:
+    """Return the adapter whose idiom consists of the cell and these parts."""
+    return Adapter.of_arrays(name, Idiom(IMPORTS, (cell, *parts)), describe, tanh, TANH_ULPS, **fields)
+
+
 ADAPTERS = (
-    Adapter.of_arrays(
+    of_parts(
+        "jax.eager",
+        (unrolled, forward_and_pull_back, flat, run_eager),
+        "composed cell, operation by operation",
+        max_T=8,
+        refuses=("T=0",),
+    ),
+    of_parts(
         "jax.cell",
-        Idiom(IMPORTS, (cell, unrolled, forward_and_pull_back, JITTED, flat, run_cell)),
+        (unrolled, forward_and_pull_back, JITTED, flat, run_cell),
         "composed cell, unrolled, jit",
-        tanh,
-        TANH_ULPS,
         max_T=32,
+        refuses=("T=0",),
     ),
-    Adapter.of_arrays(
+    of_parts(
         "jax.scan",
-        Idiom(IMPORTS, (cell, scanned, forward_and_pull_back, JITTED, flat, run_scan)),
+        (scanned, forward_and_pull_back, JITTED, flat, run_scan),
         "composed cell under lax.scan, jit",
-        tanh,
-        TANH_ULPS,
     ),
-    Adapter.of_arrays(
+    of_parts(
+        "jax.checkpoint",
+        (checkpointed, forward_and_pull_back, JITTED, flat, run_checkpoint),
+        "lax.scan of a step under jax.checkpoint, jit",
+    ),
+    of_parts(
         "jax.vmap",
-        Idiom(IMPORTS, (cell, scanned, forward_and_pull_back, vmapped, flat, run_vmap)),
+        (scanned, forward_and_pull_back, vmapped, flat, run_vmap),
         "lax.scan, vmap over a stack, jit",
-        tanh,
-        TANH_ULPS,
         takes_stacks=True,
+    ),
+    of_parts(
+        "jax.jvp",
+        (scanned, pushed_forward, flat, run_jvp),
+        "lax.scan, jax.jvp: forward mode, jit",
+        offers=("h", "jvp h"),
+    ),
+    of_parts(
+        "jax.twice",
+        (scanned, forward_and_pull_back, differentiated_twice, flat, run_twice),
+        "lax.scan, jvp of vjp: second derivatives, jit",
+        offers=(*GRADIENTS, *(name for name in QUANTITIES.values() if name not in GRADIENTS)),
     ),
 )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from reference.archive import spell
 from reference.case import Case, Evaluation
 from reference.cells import RNN, Array
-from reference.rounding import Bounded, Precision
+from reference.rounding import POINTWISE, Bounded, Precision
 from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps, unpacked
 from reference.tangent import Dual, value_of
 from reference.verdict import QUANTITIES, Judged, Verdict
@@ -110,7 +110,9 @@ def _forward(case: Case, evaluation: Evaluation, precision: Precision) -> dict[s
     """Return the states, and how they move, each from the ones before it."""
     T, N = case.sizes["T"], case.sizes["N"]
     moves = evaluation.hs_dot is not None
-    exact = lift(case, lambda array: Bounded.exact(array, precision), moves=moves)
+    # The sum that moves has twice the products.
+    model = precision.storing(2) if moves else precision
+    exact = lift(case, lambda array: Bounded.exact(array, model), moves=moves)
     cell = RNN(exact["Wx"], exact["Wh"], exact["b"], case.nonlinearity)
     a = cell.activate(cell.drive(rows(exact["xs"])), rows(_before(exact["h0"], evaluation, precision)))
     want = {"hs": steps(cell.f(value_of(a)), T, N)}
@@ -137,9 +139,7 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
     cell = RNN(plain["Wx"], plain["Wh"], plain["b"], case.nonlinearity)
     h: Array = Bounded.activated(evaluation.hs, precision, case.nonlinearity)
     if hs_dot is not None and moves:
-        # Whoever differentiates twice may take the derivative of a state anew, as well as any that was returned.
-        moved = Bounded.observed(evaluation.hs_dot, precision)
-        h = Dual(h, Bounded(moved.value, precision, moved.error + hs_dot.sealed().error))
+        h = _moving(h, evaluation, hs_dot)
     upstream = plain["upstream"]
     if case.is_probed and evaluation.dxs is not None:
         A: Array = Bounded.observed(evaluation.dxs[..., D:], precision)
@@ -152,7 +152,7 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
     dxs = np.concatenate([steps(cell.to_inputs(rows(A)), T, N), *probe], axis=-1)
     dh0 = cell.to_state(A[..., 0, :, :]) if T else np.zeros_like(plain["h0"])
     # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
-    model = precision.storing(T)
+    model = precision.storing(2 * T if moves else T)
     h_prev = _before(plain["h0"], evaluation, precision)
     # With the probe's columns of x, all zero: the probe's rows of dWx are held to exactly that.
     arrays = (under(rows(array), model) for array in (A, exact["xs"], h_prev))
@@ -160,6 +160,19 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
     flat = [gradient.reshape(case.h0.shape[:-2] + case.h0.shape[-1:]) for gradient in db]
     gradients = unpacked(Evaluation(None, dxs, dh0, dWx, dWh, *flat)).fields()
     return {name: array for name, array in gradients.items() if array is not None}
+
+
+def _moving(h: Bounded, evaluation: Evaluation, hs_dot: Bounded) -> Dual:
+    """Return the states with how they move, as second derivatives see them.
+
+    Whoever differentiates twice may take the derivative of a state anew, as well as one that was returned. And the
+    slope in its form (1 - h) * (1 + h) moves by (1 - h) * h_dot - (1 + h) * h_dot, two terms that cancel: their seven
+    roundings are relative to 2 * h_dot, as an h that is off by so many makes it, not to 2 * h * h_dot.
+    """
+    model = h.precision
+    moved = Bounded.observed(evaluation.hs_dot, model)
+    slope = Bounded(h.value, model, h.error + (POINTWISE + 1) * model.u)
+    return Dual(slope, Bounded(moved.value, model, moved.error + hs_dot.sealed().error))
 
 
 def under(array: Array, precision: Precision) -> Array:

@@ -125,7 +125,8 @@ def cases(
         params=params,
         direction=direction,
     )
-    return within_range(case.probed()) if T > 1 or kind in EDGES else case
+    # In half precisions, too, one step says more with the probe: A that is seen has one rounding, not ten.
+    return within_range(case.probed()) if T > 1 or kind in EDGES or case.xs.itemsize == 2 else case
 
 
 def safe_peak(dtype: str) -> float:
