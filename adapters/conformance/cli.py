@@ -5,26 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import adapters
 from adapters import Adapter
 from adapters.conformance import mutation
+from adapters.conformance.bar import bar
 from adapters.conformance.checks import CHECKS, EXAMPLES, Result, count, run
 from adapters.conformance.report import Report, Row, machine
-from adapters.conformance.reproduce import reproduce
+from adapters.conformance.reproduce import TRIES, reproduce
 from adapters.conformance.weights import read_params
 from reference import Case, Params
 from reference.archive import DTYPES
 from reference.explain import explain_subject
 from reference.minimise import outcome
 
-# Trials that a diagnosis may take; a compiler may need a third of a second for each.
-EXPLAIN_TRIES = 400
 # Columns of the widest table.
 WIDTH = 120
 
@@ -146,9 +145,11 @@ def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console:
         for check in row.checks:
             if check.counterexample is not None:
                 name = f"{row.adapter}-{row.dtype}-{check.name}"
-                with console.status(f"looking for the smallest case: {name}"):
-                    facts = report.environment["oracle"] | report.environment[row.framework]
-                    check.reproduction = reproduce(by_name[row.adapter], check.counterexample, facts, folder, name)
+                facts = report.environment["oracle"] | report.environment[row.framework]
+                with bar(console, TRIES, f"smallest case: {name}") as update:
+                    subject, tried = by_name[row.adapter], partial(update, advance=1)
+                    written = reproduce(subject, check.counterexample, facts, folder, name, progress=tried)
+                check.reproduction = written
 
 
 def explain_case(options: argparse.Namespace, console: Console) -> int:
@@ -161,8 +162,8 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
     if outcome(found[0], case, precision) == "pass":
         console.print(f"{found[0].name} {case.dtype}: no fault in this case", highlight=False)
         return 0
-    with console.status("looking for what reproduces it"):
-        diagnosis = explain_subject(found[0], case, precision, tries=EXPLAIN_TRIES)
+    with bar(console, TRIES, "smallest case, and what reproduces it") as update:
+        diagnosis = explain_subject(found[0], case, precision, progress=partial(update, advance=1), tries=TRIES)
     console.print(f"{found[0].name} {case.dtype}", style="bold", highlight=False)
     console.print(str(diagnosis), highlight=False, markup=False, soft_wrap=True)
     return 1
@@ -203,15 +204,13 @@ def judge(
     checks = [check for check in CHECKS if params is None or check.params is None]
     plan = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
     total = len(plan) * sum(count(check, options.examples) for check in checks)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=total)
+    with bar(console, total) as update:
         for adapter, dtype in plan:
             version = report.environment[adapter.framework][adapter.framework]
             row = Row(adapter.name, adapter.framework, version, dtype)
             report.rows.append(row)
             for check in checks:
-                progress.update(bar, description=f"{adapter.name} {dtype} {check.name}")
+                update(description=f"{adapter.name} {dtype} {check.name}")
                 row.checks.append(Result(check.name))
                 asked = {"examples": options.examples, "seed": options.seed, "params": params}
-                run(check, adapter, dtype, row.checks[-1], **asked, advance=lambda: progress.advance(bar))
+                run(check, adapter, dtype, row.checks[-1], **asked, advance=partial(update, advance=1))
