@@ -10,8 +10,8 @@ from typing import Any
 from reference.case import Case, Evaluation
 from reference.certify import QUANTITIES
 from reference.explain.account import Diagnosis
-from reference.explain.arithmetic import as_if
-from reference.explain.likeness import comparable, reproduced, same_all, telling
+from reference.explain.arithmetic import as_if, same_digits
+from reference.explain.likeness import alike, comparable, reproduced, same_all, telling
 from reference.explain.observed import BROKEN, Observed, once, returned, watched
 from reference.explain.orders import orders, partial_order
 from reference.explain.pairs import pairs
@@ -118,6 +118,7 @@ def diagnose(seen: list[Observed], watch: Callable[..., Observed]) -> Diagnosis:
         return found
     known = catalogue(watch, tuple(one.case for one in seen), first.precision)
     suspects = [name for name, others in known.items() if same_all(seen, others)]
+    suspects = suspects or [name for name, others in known.items() if same_but_for_digits(seen, others)]
     if suspects or first.account is not None:
         return replace(found, matches=tuple((name,) for name in suspects))
     if not any(telling(one) for one in seen):
@@ -126,6 +127,13 @@ def diagnose(seen: list[Observed], watch: Callable[..., Observed]) -> Diagnosis:
     alone = {name: set(others[seen.index(first)].wrong) for name, others in known.items()}
     matches = () if order else tuple(pairs(alone, set(first.wrong), seen, watch))
     return replace(found, order=order, matches=matches, arithmetic=None if order or matches else as_if(first))
+
+
+def same_but_for_digits(seen: list[Observed], others: list[Observed]) -> bool:
+    """Tell whether others do the same with all cases, but for rounding in a coarser format with those that fail."""
+    return all(
+        same_digits(one, other) if one.wrong else alike(one, other) for one, other in zip(seen, others, strict=True)
+    )
 
 
 @lru_cache(maxsize=16)
