@@ -152,7 +152,9 @@ class Adapter:
             raise Refused(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
         if self.takes_direction and case.direction is None:
             raise Refused(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
-        empty = [f"{name}=0" for name, size in case.unprobed().sizes.items() if not size and f"{name}=0" in self.refuses]
+        empty = [
+            f"{name}=0" for name, size in case.unprobed().sizes.items() if not size and f"{name}=0" in self.refuses
+        ]
         if empty:
             self.expect_refusal(", ".join(empty), lambda: self._run(case))
         return self._run(case)

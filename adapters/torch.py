@@ -311,7 +311,7 @@ ADAPTERS = (
         "nn.RNN, torch.func.jvp: forward mode",
         tanh,
         TANH_ULPS,
-        refuses=OF_LAYER,
+        refuses=(*OF_LAYER, "repeated"),
         offers=("h", "jvp h"),
     ),
     Adapter.of_arrays(

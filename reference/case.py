@@ -82,7 +82,7 @@ class Direction(Archive):
         return cls(**{f"{name}_dot": arrays[name] for name in ("xs", "h0", "Wx", "Wh", "b")})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Case(Archive):
     """One question to an implementation, or a stack of K questions of one shape.
 
@@ -125,6 +125,12 @@ class Case(Archive):
         D, H = self.sizes["D"], self.sizes["H"]
         if D < H or self.xs[..., D - H :].any() or (self.params.Wx[..., D - H :, :] != np.eye(H)).any():
             raise ValueError(f"Case: expected a probe, as probed() adds it, got other numbers ({spell(self.sizes)})")
+
+    def __repr__(self) -> str:
+        """Return sizes and kind: the numbers would fill a screen, and ``save`` keeps every bit of them."""
+        stack = "" if self.K is None else f"K={self.K}, "
+        kind = f"{self.dtype}, {self.nonlinearity}{', probed' * self.is_probed}"
+        return f"Case({stack}{spell(self.sizes)}, {kind}{'' if self.direction is None else ', with a direction'})"
 
     def moving(self) -> dict[str, Floats]:
         """Return what outputs depend on: xs, h0, Wx, Wh and, with a bias, b."""

@@ -195,8 +195,8 @@ class Bounded(NDArrayOperatorsMixin):
         return seen
 
     @classmethod
-    def _pending(cls, value: Any, precision: Precision, error: Any, mass: Any, terms: int) -> Self:
-        sum_ = cls(value, precision, error)
+    def _pending(cls, value: Any, precision: Precision, error: Any, mass: Any, terms: int, scale: Any = None) -> Self:
+        sum_ = cls(value, precision, error, mass if scale is None else scale)
         sum_.mass, sum_.terms = mass, terms
         return sum_
 
@@ -213,7 +213,7 @@ class Bounded(NDArrayOperatorsMixin):
         rounding = self.terms * ((inner.u + U64) * self.mass + 2 * inner.underflow)
         if inner.u < model.u:
             rounding = rounding + model.stored * (model.u * self.mass + model.underflow)
-        return Bounded(self.value, model, INFLATE * (self.error + rounding), self.mass)
+        return Bounded(self.value, model, INFLATE * (self.error + rounding), self.scale)
 
     def under(self, precision: Precision) -> Bounded:
         """Return the sealed array as part of another model: its errors stay, those to come are that model's."""
@@ -290,7 +290,7 @@ class Bounded(NDArrayOperatorsMixin):
 
 def _add(p: Bounded, q: Bounded) -> Bounded:
     value, error, mass = p.value + q.value, p.error + q.error, p.magnitude + q.magnitude
-    return Bounded._pending(value, p.precision, error, mass, p.terms + q.terms + 1)
+    return Bounded._pending(value, p.precision, error, mass, p.terms + q.terms + 1, p.scale + q.scale)
 
 
 def _subtract(p: Bounded, q: Bounded) -> Bounded:
@@ -298,7 +298,7 @@ def _subtract(p: Bounded, q: Bounded) -> Bounded:
 
 
 def _negative(p: Bounded) -> Bounded:
-    return Bounded._pending(-p.value, p.precision, p.error, p.magnitude, p.terms)
+    return Bounded._pending(-p.value, p.precision, p.error, p.magnitude, p.terms, p.scale)
 
 
 def _matmul(p: Bounded, q: Bounded) -> Bounded:

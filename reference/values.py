@@ -103,7 +103,7 @@ def subnormal(random: Generator, arrays: Arrays, form: Format) -> None:
     """Inputs, states, bias and upstream about the smallest normal number, on both sides of it."""
     for name in ("xs", "h0", "b", "upstream"):
         if arrays[name] is not None:
-            arrays[name] = arrays[name] * form.tiny * 2.0 ** random.uniform(-4, 10, arrays[name].shape)
+            arrays[name] = arrays[name] * form.tiny * 2.0 ** random.uniform(-4, 16, arrays[name].shape)
 
 
 def huge(random: Generator, arrays: Arrays, form: Format) -> None:

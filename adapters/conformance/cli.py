@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import adapters
 from adapters import Adapter
 from adapters.conformance import mutation
-from adapters.conformance.checks import CHECKS, EXAMPLES, Result, count, run
+from adapters.conformance.bar import bar
+from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES, Asked, run
 from adapters.conformance.report import Report, Row, machine
-from adapters.conformance.reproduce import reproduce
+from adapters.conformance.reproduce import TRIES, reproduce
+from adapters.conformance.result import Result
 from adapters.conformance.weights import read_params
 from reference import Case, Params
 from reference.archive import DTYPES
@@ -24,10 +26,8 @@ from reference.explain import explain_subject
 from reference.faults import COMPUTED
 from reference.minimise import outcome
 
-# Trials that a diagnosis may take; a compiler may need a third of a second for each.
-EXPLAIN_TRIES = 400
 # Columns of the widest table.
-WIDTH = 120
+WIDTH = 160
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,6 +66,8 @@ def parser() -> argparse.ArgumentParser:
     check.set_defaults(command=check_adapters)
     check.add_argument("names", nargs="*", metavar="NAME", help="torch, or torch.RNN; default: all that are installed")
     check.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}; default: all")
+    check.add_argument("--only", nargs="+", choices=NAMES, metavar="CHECK", help=f"of {', '.join(NAMES)}; default: all")
+    check.add_argument("--quantities", action="store_true", help="show the largest error of each quantity, too")
     check.add_argument("--examples", type=positive, default=EXAMPLES, metavar="N", help="stacks of cases a check")
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
@@ -126,18 +128,38 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     status = None
     try:
         judge(report, chosen, options, params, console)
+        diagnose(report, chosen, console)
         if options.reproduce:
             write_down(report, chosen, Path(options.reproduce), console)
     except KeyboardInterrupt:
         status = 130
-    report.show(console)
+    report.show(console, quantities=options.quantities)
     if options.json:
         report.save(options.json)
     if options.markdown:
-        Path(options.markdown).write_text(report.markdown(), encoding="utf-8")
+        tables = [report.markdown(quantities=quantities) for quantities in (False, True)[: 1 + options.quantities]]
+        Path(options.markdown).write_text("\n".join(tables), encoding="utf-8")
     if status:
         console.print("interrupted: the table holds what was judged before", style="yellow")
     return status or report.exit_status
+
+
+def diagnose(report: Report, chosen: Sequence[Adapter], console: Console) -> None:
+    """Say of the first failure of every row what it looks like; the others are as likely its consequence."""
+    by_name = {adapter.name: adapter for adapter in chosen}
+    for row in report.rows:
+        failing = [check for check in row.checks if check.status == "fail" and check.counterexample is not None]
+        for check in failing[:1]:
+            adapter, case = by_name[row.adapter], check.counterexample
+            if case is None or case.direction is not None or check.crashed:
+                continue  # the catalogue has no faults of second derivatives, and an error speaks for itself
+            with bar(console, TRIES, f"what it looks like: {row.adapter} {row.dtype}") as update:
+                advance = partial(update, advance=1)
+                try:
+                    found = explain_subject(adapter, case, adapter.precision(row.dtype), progress=advance, tries=TRIES)
+                except ValueError:
+                    continue  # it fails only as the check asks, or not again: the message says all there is
+                check.diagnosis = str(found)
 
 
 def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console: Console) -> None:
@@ -145,11 +167,13 @@ def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console:
     by_name = {adapter.name: adapter for adapter in chosen}
     for row in report.rows:
         for check in row.checks:
-            if check.counterexample is not None:
+            if check.counterexample is not None and check.status == "fail":
                 name = f"{row.adapter}-{row.dtype}-{check.name}"
-                with console.status(f"looking for the smallest case: {name}"):
-                    facts = report.environment["oracle"] | report.environment[row.framework]
-                    check.reproduction = reproduce(by_name[row.adapter], check.counterexample, facts, folder, name)
+                facts = report.environment["oracle"] | report.environment[row.framework]
+                with bar(console, TRIES, f"smallest case: {name}") as update:
+                    subject, tried = by_name[row.adapter], partial(update, advance=1)
+                    written = reproduce(subject, check.counterexample, facts, folder, name, progress=tried)
+                check.reproduction = written
 
 
 def explain_case(options: argparse.Namespace, console: Console) -> int:
@@ -162,8 +186,8 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
     if outcome(found[0], case, precision) == "pass":
         console.print(f"{found[0].name} {case.dtype}: no fault in this case", highlight=False)
         return 0
-    with console.status("looking for what reproduces it"):
-        diagnosis = explain_subject(found[0], case, precision, tries=EXPLAIN_TRIES)
+    with bar(console, TRIES, "smallest case, and what reproduces it") as update:
+        diagnosis = explain_subject(found[0], case, precision, progress=partial(update, advance=1), tries=TRIES)
     console.print(f"{found[0].name} {case.dtype}", style="bold", highlight=False)
     console.print(str(diagnosis), highlight=False, markup=False, soft_wrap=True)
     return 1
@@ -201,18 +225,16 @@ def judge(
     report: Report, chosen: Sequence[Adapter], options: argparse.Namespace, params: Params | None, console: Console
 ) -> None:
     """Run every check on every adapter and dtype, adding to the report as it goes."""
-    checks = [check for check in CHECKS if params is None or check.params is None]
+    checks = [check for check in CHECKS if check.name in (options.only or NAMES) and check.suits(params)]
     plan = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
-    total = len(plan) * sum(count(check, options.examples) for check in checks)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=total)
+    total = len(plan) * sum(check.count(options.examples) for check in checks)
+    with bar(console, total) as update:
         for adapter, dtype in plan:
             version = report.environment[adapter.framework][adapter.framework]
             row = Row(adapter.name, adapter.framework, version, dtype)
             report.rows.append(row)
             for check in checks:
-                progress.update(bar, description=f"{adapter.name} {dtype} {check.name}")
+                update(description=f"{adapter.name} {dtype} {check.name}")
                 row.checks.append(Result(check.name))
-                asked = {"examples": options.examples, "seed": options.seed, "params": params}
-                run(check, adapter, dtype, row.checks[-1], **asked, advance=lambda: progress.advance(bar))
+                asked = Asked(adapter, dtype, options.examples, options.seed, params)
+                run(check, asked, row.checks[-1], partial(update, advance=1))

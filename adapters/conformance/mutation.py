@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from adapters.conformance.bar import bar
 from reference.faults import FAULTS
 from reference.teeth import LIMIT, Row, false_alarms, score
 
@@ -29,14 +31,9 @@ def run(dtypes: Sequence[str], seeds: int, console: Console, json_file: str | No
     Returns:
         0 if every fault was caught for every seed and correct code raised no alarm, else 1.
     """
-    with console.status("") as status:
-        tried: list[None] = []
-
-        def advance() -> None:
-            tried.append(None)
-            status.update(f"{len(tried)} of at most {len(FAULTS) * len(dtypes)} faults and precisions")
-
-        rows = score(dtypes, range(seeds), advance)
+    total = sum(dtype in fault.precisions for fault in FAULTS.values() for dtype in dtypes)
+    with bar(console, total, "faults and precisions") as update:
+        rows = score(dtypes, range(seeds), partial(update, advance=1))
         alarms = {dtype: false_alarms(dtype, EXAMPLES, stack=STACK) for dtype in dtypes}
     console.print(table(rows))
     for dtype, (judged, raised) in alarms.items():

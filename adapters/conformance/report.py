@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from adapters.conformance.checks import Result
+from adapters.conformance.result import Result
 from reference.verdict import GRADIENTS
 
 # From the worst to the best: a row is as good as its worst check.
-STATUSES = ("fail", "error", "empty", "interrupted", "inconclusive", "pass", "refused")
-HEADER = ("adapter", "precision", "cases", *GRADIENTS, "resolution", "verdict")
-COLOURS = {"pass": "green", "refused": "yellow", "interrupted": "yellow", "inconclusive": "yellow"}
+STATUSES = ("fail", "error", "stale", "empty", "interrupted", "inconclusive", "known", "pass", "refused")
+GOOD = ("pass", "known")
+COLOURS = {"pass": "green", "known": "cyan", "refused": "yellow", "interrupted": "yellow", "inconclusive": "yellow"}
+BY_QUANTITY = ("adapter", "precision", *GRADIENTS, "jvp", "hvp")
 
 
 @dataclass
@@ -55,11 +58,20 @@ class Row:
         found = [resolution for check in self.checks for resolution in check.resolutions]
         return float(np.median(found)) if found else None
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the row as text, a cell for every name in ``HEADER``."""
-        ratios = [f"{self.worst[name]:.2f}" if name in self.worst else "-" for name in GRADIENTS]
+    def cells(self, checks: Sequence[str]) -> tuple[str, ...]:
+        """Return the row as text: a verdict for every check, a star where something beside it is refused."""
+        by_name = {check.name: check for check in self.checks}
+        verdicts = [_cell(by_name[name]) if name in by_name else "empty" for name in checks]
+        worst = f"{max(self.worst.values()):.2f}" if self.worst else "-"
         resolution = "-" if self.resolution is None else f"{self.resolution:.0e}"
-        return self.adapter, self.dtype, f"{self.cases:,}", *ratios, resolution, self.status
+        return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, resolution, self.status
+
+    def ratios(self) -> tuple[str, ...]:
+        """Return the largest |error| / bound of each quantity as text, a dash for what is not on offer."""
+        found = self.worst
+        hvp = [ratio for name, ratio in found.items() if name.startswith("hvp")]
+        columns = [found.get(name) for name in (*GRADIENTS, "jvp h")] + [max(hvp, default=None)]
+        return self.adapter, self.dtype, *("-" if ratio is None else f"{ratio:.2f}" for ratio in columns)
 
 
 @dataclass
@@ -71,8 +83,13 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        """0 if there are rows and all passed, else 1."""
-        return 0 if self.rows and all(row.status == "pass" for row in self.rows) else 1
+        """0 if there are rows and all passed or failed as is known, else 1."""
+        return 0 if self.rows and all(row.status in GOOD for row in self.rows) else 1
+
+    @property
+    def checks(self) -> list[str]:
+        """Names of the checks, in order."""
+        return list(dict.fromkeys(check.name for row in self.rows for check in row.checks))
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain data, ready for ``json.dump``."""
@@ -88,39 +105,64 @@ class Report:
         """Write the report as JSON."""
         Path(path).write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
 
-    def show(self, console: Console) -> None:
-        """Print the environment, the table, refusals and failures."""
+    def show(self, console: Console, *, quantities: bool = False) -> None:
+        """Print the environment, the table, the largest errors by quantity if asked for, refusals and failures."""
         for name, facts in self.environment.items():
             listed = ", ".join(f"{key} {value}" for key, value in facts.items())
             console.print(f"[bold]{name}[/]  {listed}", highlight=False, soft_wrap=True)
-        console.print(self.table())
+        console.print(_drawn(self.header, [row.cells(self.checks) for row in self.rows], "verdicts"))
+        if quantities:
+            console.print(_drawn(BY_QUANTITY, [row.ratios() for row in self.rows], "largest |error| / bound"))
+        for line in self.remarks():
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        for row in self.rows:
+            for check in row.checks:
+                if check.status in ("fail", "stale"):
+                    console.print(f"\n[red]{check.status.upper()}[/] in {check.name}", highlight=False)
+                    for line in check.account:
+                        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The columns of the table."""
+        return "adapter", "precision", "cases", *self.checks, "worst", "resolution", "verdict"
+
+    def remarks(self) -> list[str]:
+        """Return what was refused and what is known to fail, each once, with the precisions that it concerns."""
+        found: dict[str, list[str]] = {}
         for row in self.rows:
             for check in row.checks:
                 for refusal in check.refusals:
-                    console.print(f"refused  {row.dtype} {check.name}: {refusal}", highlight=False, soft_wrap=True)
-        for row in self.rows:
-            for check in row.checks:
-                if check.failure:
-                    console.print(f"\n[red]FAIL[/] in {check.name}", highlight=False)
-                    console.print(check.failure, highlight=False, markup=False, soft_wrap=True)
-                    for path in check.reproduction:
-                        console.print(f"written: {path}", highlight=False, markup=False, soft_wrap=True)
+                    found.setdefault(f"refused  {check.name}: {refusal}", []).append(row.dtype)
+                if check.status == "known":
+                    found.setdefault(f"known    {check.name}: {row.adapter}: {check.known}", []).append(row.dtype)
+        return [f"{line} ({', '.join(dtypes)})" for line, dtypes in found.items()]
 
-    def table(self) -> Table:
-        """Return the table: a row for every adapter and dtype."""
-        table = Table(title="largest |error| / bound", title_style="dim", title_justify="center")
-        for number, name in enumerate(HEADER):
-            middle = 1 < number < len(HEADER) - 1
-            table.add_column(name, justify="right" if middle else "left", no_wrap=True)
-        for row in self.rows:
-            *cells, status = row.cells()
-            table.add_row(*cells, f"[{COLOURS.get(status, 'red')}]{status}[/]")
-        return table
+    def markdown(self, *, quantities: bool = False) -> str:
+        """Return the table, or that of the largest errors by quantity, in Markdown."""
+        header = BY_QUANTITY if quantities else self.header
+        rows = [row.ratios() if quantities else row.cells(self.checks) for row in self.rows]
+        return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, tuple("---" for _ in header), *rows))
 
-    def markdown(self) -> str:
-        """Return the same table in Markdown."""
-        rows = [HEADER, tuple("---" for _ in HEADER), *(row.cells() for row in self.rows)]
-        return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+
+def _cell(check: Result) -> str:
+    return f"{check.status}*" if check.refusals and check.status != "refused" else check.status
+
+
+def _drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -> Table:
+    """Return a table for the terminal, its verdicts in colour."""
+    table = Table(title=title, title_style="dim", title_justify="center", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in header:
+        numeric = name in ("cases", "worst", "resolution") or name in BY_QUANTITY[2:]
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+    for cells in rows:
+        table.add_row(*(_coloured(cell) for cell in cells))
+    return table
+
+
+def _coloured(cell: str) -> str:
+    status = cell.removesuffix("*")
+    return f"[{COLOURS.get(status, 'red')}]{cell}[/]" if status in STATUSES else cell
 
 
 def machine() -> dict[str, str]:
@@ -133,8 +175,9 @@ def machine() -> dict[str, str]:
 
 
 def _plain(check: Result) -> dict[str, Any]:
-    names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "worst", "refusals")
+    names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "worst", "refusals", "known")
     failure = None
     if check.failure is not None:
-        failure = {"message": check.failure, "reproduction": [str(path) for path in check.reproduction]}
+        reproduction = [str(path) for path in check.reproduction]
+        failure = {"message": check.failure, "diagnosis": check.diagnosis, "reproduction": reproduction}
     return {name: getattr(check, name) for name in names} | {"failure": failure}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -97,14 +98,22 @@ $script
 ```
 """)
 
-# Trials of the search for the smallest case; a compiler may take a third of a second for each.
+# Trials that a search for the smallest case may take; a compiler may need a third of a second for each.
 TRIES = 400
 
 DERIVATIVES = {"tanh": "(1 - h * h)", "relu": "(h > 0)"}
 FORWARDS = {"tanh": "np.tanh(a)", "relu": "np.maximum(a, 0)"}
 
 
-def reproduce(adapter: Adapter, case: Case, environment: dict[str, str], folder: Path, name: str) -> list[Path]:
+def reproduce(
+    adapter: Adapter,
+    case: Case,
+    environment: dict[str, str],
+    folder: Path,
+    name: str,
+    *,
+    progress: Callable[[], Any] = lambda: None,
+) -> list[Path]:
     """Write a failure down: ``name.npz`` and, if the adapter has an idiom, ``name.py`` and ``name.md``.
 
     Args:
@@ -113,20 +122,27 @@ def reproduce(adapter: Adapter, case: Case, environment: dict[str, str], folder:
         environment: the versions that a reader must know.
         folder: where the files go; made if it is not there.
         name: of the files, without an ending.
+        progress: called after every trial, ``TRIES`` times at most.
 
     Returns:
-        The paths written; only the first where the failure shows step by step alone.
+        The paths written; only the first where the failure shows step by step alone, or along a direction.
     """
     folder.mkdir(parents=True, exist_ok=True)
     precision = adapter.precision(case.dtype)
     path = folder / f"{name}.npz"
+    spent: list[None] = []
+
+    def advance() -> None:
+        spent.append(None)
+        progress()
+
     try:
-        small = minimise(partial(is_visible, adapter, precision), case, tries=TRIES)
+        small = minimise(partial(is_visible, adapter, precision), case, progress=advance, tries=TRIES)
     except ValueError:
-        smallest(adapter, case, precision, tries=TRIES).save(path)
+        smallest(adapter, case, precision, progress=progress, tries=TRIES - len(spent)).save(path)
         return [path]
     small.save(path)
-    if adapter.idiom is None:
+    if adapter.idiom is None or case.direction is not None:
         return [path]
     script = write_script(adapter, small.unprobed(), environment)
     report = write_report(adapter, small.unprobed(), environment, script)

@@ -1,30 +1,49 @@
-"""The adapters as parameters: a test with ``adapter`` runs for each, one with ``dtype`` too for each of its dtypes."""
+"""The adapters as parameters: a test with ``adapter`` runs for each, one with ``dtype`` too for each of its dtypes.
+
+One with ``fault`` besides runs for every fault of the catalogue that concerns the dtype. The marker ``gradients``
+leaves out the adapters that do not offer just these, and with ``dtypes`` the dtypes that are not among them.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pytest
 
 import adapters
 from adapters import Adapter
+from reference.faults import FAULTS
+from reference.verdict import GRADIENTS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    names = [name for name in ("adapter", "dtype") if name in metafunc.fixturenames]
+    names = [name for name in ("adapter", "dtype", "fault") if name in metafunc.fixturenames]
     if "adapter" not in names:
         return
+    marker = metafunc.definition.get_closest_marker("gradients")
+    dtypes = marker.kwargs.get("dtypes") if marker else None
     found: list[object] = []
     for framework in metafunc.config.getoption("backend") or adapters.frameworks():
         if adapters.is_installed(framework) or metafunc.config.getoption("backend"):
             for adapter in adapters.load(framework):
-                found += parameters(adapter, "dtype" in names)
+                if marker is None or adapter.offers == GRADIENTS:
+                    found += parameters(adapter, *names[1:], dtypes=dtypes or adapter.dtypes)
         else:
             skip = pytest.mark.skip(reason=f"{framework} is not installed")
             found.append(pytest.param(*[None] * len(names), id=framework, marks=skip))
     metafunc.parametrize(names, found)
 
 
-def parameters(adapter: Adapter, with_dtype: bool) -> list[object]:
-    """Return the parameter sets of one adapter."""
-    if not with_dtype:
+def parameters(adapter: Adapter, *others: str, dtypes: Sequence[str]) -> list[object]:
+    """Return the parameter sets of one adapter, alone or with its dtypes, or with dtypes and faults."""
+    if not others:
         return [pytest.param(adapter, id=adapter.name)]
-    return [pytest.param(adapter, dtype, id=f"{adapter.name}-{dtype}") for dtype in adapter.dtypes]
+    pairs = [(dtype, f"{adapter.name}-{dtype}") for dtype in adapter.dtypes if dtype in dtypes]
+    if "fault" not in others:
+        return [pytest.param(adapter, dtype, id=id_) for dtype, id_ in pairs]
+    return [
+        pytest.param(adapter, dtype, fault, id=f"{id_}-{fault.name}")
+        for dtype, id_ in pairs
+        for fault in FAULTS.values()
+        if dtype in fault.precisions
+    ]

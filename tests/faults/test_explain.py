@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from reference import PRECISIONS, Case, Evaluation, Params
 from reference.explain import Diagnosis, both, explain, explain_subject, partial_order
 from reference.faults import COMPUTED, FAULTS, Fault, compute
 from reference.faults.fault import piecewise
+from reference.trial import Subject
+from tests.named import assert_named, case_of_a_trial, is_seen_by_a_trial_alone, plain, told
 
 IN_BOTH = pytest.mark.parametrize("dtype", COMPUTED)
 IN_EACH = pytest.mark.parametrize(
@@ -21,74 +22,20 @@ IN_EACH = pytest.mark.parametrize(
     [pytest.param(fault, dtype, id=f"{fault.name}-{dtype}") for fault in FAULTS.values() for dtype in fault.precisions],
 )
 
-# Faults that do the same to some cases, in every element.
-TWINS = (
-    {"relu's derivative of h >= 0", "derivative forgotten"},
-    {"upstream of the last step only", "recurrent gradient replaces upstream"},
-    {"products in TF32", "products in float16"},
-)
-SIZES: dict[str, Any] = {"T": 6, "N": 3, "D": 2, "H": 4, "seed": 1}
-
-
-@cache
-def plain(dtype: str = "float64", **options: Any) -> Case:
-    """Return a probed case of moderate sizes; the same object for the same options."""
-    return Case.random(**(SIZES | {"dtype": dtype} | options)).probed()
-
-
-def scaled(case: Case, **powers: int) -> Case:
-    """Return a case with some arrays multiplied by a power of two."""
-    arrays = {name: np.ldexp(getattr(case, name), power) for name, power in powers.items()}
-    return dataclasses.replace(case, **arrays)
-
-
-# Each fault is shown in the first of these cases in which it can be told.
-CASES = {
-    dtype: (
-        plain(dtype),
-        plain(dtype, nonlinearity="relu"),
-        plain(dtype, nonlinearity="relu", values="integers", seed=2),
-        plain(dtype, values="nan"),
-        plain(dtype, N=1),
-        scaled(plain(dtype), xs=2),
-        scaled(plain(dtype), upstream=-16),
-    )
-    for dtype in COMPUTED
-}
-
 
 def diagnosis(fault: Fault, dtype: str, *, rounded: bool = False) -> Diagnosis:
     """Return the diagnosis of a fault; ``rounded``: of one that rounds otherwise than the catalogue does."""
-    for case in CASES[dtype]:
-        asked = case.astype("float64") if rounded else case
-        evaluation = fault.subject()(asked.map(np.array)).astype(dtype)
-        found = explain(case, evaluation, PRECISIONS[dtype])
-        if found.status == "fail" and found.comparable:
-            return found
-    raise AssertionError(f"{fault.name}: expected a case that shows it, got none")
 
+    def in_float64() -> Subject:
+        return lambda case: fault.subject()(case.astype("float64")).astype(dtype)
 
-def assert_named(found: Diagnosis, *names: str) -> None:
-    """Raise unless these are named and no other but one that does the same, and that is said."""
-    twins = set(names).union(*(twins for twins in TWINS if twins & set(names)))
-    if not set(names) <= found.names <= twins:
-        raise AssertionError(f"expected {names}, got {found.names}: {found}")
-    assert ("indistinguishable" in str(found)) == (len(found.names) > 1)
-    assert not set(found.wrong) & set(found.right)
-
-
-SECOND_CALL = {"state kept from the last call", "gradients grow from call to call"}
-
-
-def is_seen_by_a_trial_alone(fault: Fault) -> bool:
-    return (fault.family == "contract" and fault.name != "NaN laundered into 0") or fault.name in SECOND_CALL
+    return told(in_float64 if rounded else fault.subject, dtype, PRECISIONS[dtype])
 
 
 @IN_EACH
 def test_every_fault_is_named(fault: Fault, dtype: str) -> None:
     if is_seen_by_a_trial_alone(fault):
-        case = plain(dtype, N=1) if fault.name == "axes of length 1 squeezed" else plain(dtype)
-        found = explain_subject(fault.subject(), case, PRECISIONS[dtype])
+        found = explain_subject(fault.subject(), case_of_a_trial(fault, dtype), PRECISIONS[dtype])
         assert found.account is not None
     else:
         found = diagnosis(fault, dtype)
@@ -322,8 +269,37 @@ def test_a_state_left_out_of_torch_code_is_two_faults(dtype: str) -> None:
 def test_fewer_digits_in_torch_code_are_seen(dtype: str, inner: str) -> None:
     case = plain(dtype, norm=1.5)
     found = explain(case, torch_subject(dtype=inner)(case), PRECISIONS[dtype].with_tanh(1.0))
-    assert not found.names - {"float32 inside float64"}
-    assert found.names or f"has as few digits as {inner} holds." in str(found)
+    if (dtype, inner) == ("float64", "float32"):
+        assert_named(found, "float32 inside float64")
+    else:
+        assert not found.names
+        assert f"Computed as if in {inner}: every number in what is wrong has as few digits" in str(found)
+
+
+@pytest.mark.parametrize("quantity", ["hs", "dxs", "dh0", "dWx", "dWh", "db"])
+def test_fewer_digits_in_one_quantity_are_no_known_fault(quantity: str) -> None:
+    right = compute(plain())
+    rounded = getattr(right, quantity).astype("float32").astype("float64")
+    found = explain(plain(), dataclasses.replace(right, **{quantity: rounded}), PRECISIONS["float64"])
+    assert (found.status, found.matches) == ("fail", ())
+    # The other quantities are judged from the states and the A that were returned.
+    if quantity not in ("hs", "dxs"):
+        assert str(found).endswith("as if in float32: every number in what is wrong has as few digits as that holds.")
+
+
+def test_a_rounding_is_known_by_its_digits_in_what_is_offered() -> None:
+    case = plain(norm=1.5)
+    evaluation = dataclasses.replace(torch_subject(dtype="float32")(case), dWx=None, dh0=None)
+    found = explain(case, evaluation, PRECISIONS["float64"].with_tanh(1.0))
+    assert found.wrong == ("h", "dx", "dWh", "db")
+    assert_named(found, "float32 inside float64")
+
+
+def test_digits_alone_do_not_make_a_rounding() -> None:
+    cut = compute(plain()).map(lambda array: (array * 0.75).astype("float32").astype("float64"))
+    found = explain(plain(), cut, PRECISIONS["float64"])
+    assert not found.names
+    assert str(found).endswith("as if in float32: every number in what is wrong has as few digits as that holds.")
 
 
 def test_fewer_digits_in_products_are_told_by_the_size_of_the_errors() -> None:
@@ -331,7 +307,7 @@ def test_fewer_digits_in_products_are_told_by_the_size_of_the_errors() -> None:
     case = plain("float32", seed=3)
     nudged = dataclasses.replace(case, h0=np.nextafter(case.h0, np.float32(2)))
     found = explain(case, FAULTS["products in float16"].subject()(nudged), PRECISIONS["float32"])
-    assert "products in float16" in found.names or "Its errors are of the size that TF32 makes" in str(found)
+    assert "products in float16" in found.names or "Computed as if in TF32, by the size of its errors" in str(found)
 
 
 def test_correct_torch_code_has_no_fault() -> None:

@@ -9,11 +9,9 @@ import pytest
 from reference import Case, Evaluation
 from reference.faults import COMPUTED, FAULTS, Fault, compute
 from reference.teeth import LIMIT, catch, false_alarms, score, try_once
+from tests.named import is_seen_by_a_trial_alone
 
 SEEDS = (0, 1, 2)
-
-# Faults of other families that only a second call of the same case brings to light.
-SECOND_CALL = {"state kept from the last call", "gradients grow from call to call"}
 
 IN_EACH = pytest.mark.parametrize(
     ("fault", "dtype"),
@@ -39,9 +37,8 @@ def test_fault_is_caught(fault: Fault, dtype: str) -> None:
 @IN_EACH
 def test_only_a_broken_contract_is_called_so(fault: Fault, dtype: str) -> None:
     caught = catch(fault, dtype, SEEDS[0])
-    expected = (fault.family == "contract" and fault.name != "NaN laundered into 0") or fault.name in SECOND_CALL
     assert caught is not None
-    assert (caught.by == "contract") is expected, caught.account
+    assert (caught.by == "contract") is is_seen_by_a_trial_alone(fault), caught.account
 
 
 @IN_BOTH

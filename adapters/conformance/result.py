@@ -1,0 +1,74 @@
+"""What one check found about one adapter in one dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from reference import Case, Verdict
+
+
+@dataclass
+class Result:
+    """What one check found about one adapter in one dtype, kept up to date while it runs."""
+
+    name: str
+    cases: int = 0
+    examples: int = 0
+    inconclusive: int = 0
+    worst: dict[str, float] = field(default_factory=dict)  # quantity: largest |error| / bound
+    resolutions: list[float] = field(default_factory=list)  # of the coarsest quantity of every case
+    refusals: list[str] = field(default_factory=list)
+    failure: str | None = None
+    crashed: bool = False  # the failure is an error that was raised, not a wrong answer
+    known: str | None = None  # why a failure is expected, and where that is written down
+    counterexample: Case | None = None
+    diagnosis: str | None = None
+    reproduction: list[Path] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def status(self) -> str:
+        """Give "fail", "stale", "known", "interrupted", "inconclusive", "refused", "empty" or "pass".
+
+        Stale: a failure was expected, and there is none. Refused: nothing was on offer. Empty: nothing was judged.
+        """
+        if self.failure is not None:
+            return "known" if self.known else "fail"
+        if self.interrupted:
+            return "interrupted"
+        if self.known:
+            return "stale"
+        if self.inconclusive:
+            return "inconclusive"
+        if not self.cases:
+            return "refused" if self.refusals else "empty"
+        return "pass"
+
+    @property
+    def resolution(self) -> float | None:
+        """Median over the cases of bound / scale of value, of the coarsest quantity; None before the first case."""
+        return float(np.median(self.resolutions)) if self.resolutions else None
+
+    @property
+    def account(self) -> list[str]:
+        """What a person reads of a failure: what failed, where it starts, what it looks like, where it is written."""
+        if self.failure is None:
+            return [f"expected a failure, got none: {self.known}"]
+        written = [f"written: {path}" for path in self.reproduction]
+        return [self.failure, *([self.diagnosis] if self.diagnosis else []), *written]
+
+    def add(self, verdict: Verdict) -> None:
+        """Count the cases of a verdict."""
+        self.cases += len(verdict.statuses)
+        self.inconclusive += verdict.statuses.count("inconclusive")
+        for name, worst in verdict.worst.items():
+            self.worst[name] = max(self.worst.get(name, 0.0), worst.ratio)
+        self.resolutions += np.max([judged.resolutions for judged in verdict.judged.values()], axis=0).tolist()
+
+    def refuse(self, refusal: str) -> None:
+        """Note a refusal, once."""
+        if refusal not in self.refusals:
+            self.refusals.append(refusal)

@@ -1,0 +1,143 @@
+"""The laws that need no oracle, and the layouts of memory: kept by every adapter, and broken by code that is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters import Adapter
+from adapters.conformance import memory
+from adapters.conformance.laws import LAWS, rows_of, slice_of
+from reference import PRECISIONS, Case, Evaluation, Mismatch
+from reference.sequence import evaluate_arrays
+
+Subject = Callable[[Case], Evaluation]
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+@settings(max_examples=5)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_every_adapter_keeps_it(adapter: Adapter, dtype: str, law: str, nonlinearity: str, seed: int) -> None:
+    like: dict[str, Any] = {"dtype": dtype, "nonlinearity": nonlinearity, "direction": adapter.takes_direction}
+    case = Case.random(T=4, N=2, D=3, H=5, seed=seed, **like).probed()
+    LAWS[law](adapter, case, adapter.precision(dtype))
+
+
+@pytest.mark.parametrize("layout", memory.LAYOUTS)
+def test_every_adapter_reads_it_or_refuses_it(adapter: Adapter, dtype: str, layout: str) -> None:
+    case = Case.random(T=3, N=2, D=3, H=4, dtype=dtype, direction=adapter.takes_direction).probed()
+    verdicts, refusals = memory.judge(adapter, case, adapter.precision(dtype))
+    assert len(verdicts) + len(refusals) == len(memory.LAYOUTS)
+    assert {verdict.status for verdict in verdicts} == {"pass"}
+    assert any(f": {layout} memory is refused, " in refusal for refusal in refusals) == (layout in adapter.refuses)
+
+
+# Code that is wrong.
+
+
+def right(case: Case) -> Evaluation:
+    """Compute the oracle's own formula in the dtype of the case."""
+    return evaluate_arrays(case.xs, case.h0, *case.params.for_cell(), upstream=case.upstream, f=case.nonlinearity)
+
+
+def mean_over_rows(case: Case) -> Evaluation:
+    answer = right(case)
+    return dataclasses.replace(answer, hs=answer.hs - answer.hs.mean(axis=-2, keepdims=True))
+
+
+def forgetful(case: Case) -> Evaluation:
+    return right(dataclasses.replace(case, h0=0 * case.h0, is_probed=False))
+
+
+def leaking(case: Case) -> Evaluation:
+    answer = right(case)
+    return dataclasses.replace(answer, dWh=answer.dWh + np.asarray(1e-3, case.dtype))
+
+
+def squared(case: Case) -> Evaluation:
+    answer = right(case)
+    return dataclasses.replace(answer, dxs=answer.dxs * np.abs(answer.dxs))
+
+
+def clipped(case: Case) -> Evaluation:
+    answer = right(case)
+    return dataclasses.replace(answer, dWx=np.clip(answer.dWx, -0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("law", "wrong", "message"),
+    [
+        ("rows are independent", mean_over_rows, r"numpy\.wrong rows \[1, 0\]: float64 h"),
+        ("a sequence may be cut", forgetful, r"numpy\.wrong cut in two: float64 h\["),
+        (
+            "no upstream, no gradient",
+            leaking,
+            r"numpy\.wrong: expected dWh of zeros for an upstream of zeros, got 0",
+        ),
+        ("the pull-back scales", squared, r"numpy\.wrong: expected dx to double with the upstream, got another number"),
+        (
+            "the pull-back adds",
+            clipped,
+            r"numpy\.wrong: expected dWx to add up over the steps of the upstream, got",
+        ),
+    ],
+)
+def test_code_that_breaks_it_is_told(law: str, wrong: Subject, message: str) -> None:
+    case = Case.random(T=4, N=2, D=3, H=5, seed=3).probed()
+    for subject, expected in ((right, False), (wrong, True)):
+        adapter = Adapter("numpy.wrong", subject, "wrong", np.tanh, {"float64": 2.5}, takes_stacks=True)
+        if not expected:
+            LAWS[law](adapter, case, PRECISIONS["float64"])
+            continue
+        with pytest.raises(Mismatch, match=message):
+            LAWS[law](adapter, case, PRECISIONS["float64"])
+
+
+def test_code_that_takes_memory_for_contiguous_is_told() -> None:
+    def flat(array: Any) -> Any:
+        """Read an array as if its memory were in the order of its axes."""
+        return np.lib.stride_tricks.as_strided(array, strides=np.empty(array.shape).strides)
+
+    def careless(case: Case) -> Evaluation:
+        return evaluate_arrays(
+            flat(case.xs), case.h0, *case.params.for_cell(), upstream=case.upstream, f=case.nonlinearity
+        )
+
+    adapter = Adapter("numpy.careless", careless, "careless", np.tanh, {"float64": 2.5}, takes_stacks=True)
+    with pytest.raises(Mismatch, match=r"^transposed inputs: float64 h\["):
+        memory.judge(adapter, Case.random(T=3, N=2, D=3, H=4, seed=1), PRECISIONS["float64"])
+
+
+def test_code_that_writes_to_its_input_is_told() -> None:
+    def writing(case: Case) -> Evaluation:
+        answer = right(case)
+        if case.xs.flags.writeable:
+            case.xs[...] = 0
+        return answer
+
+    adapter = Adapter("numpy.writing", writing, "writes", np.tanh, {"float64": 2.5}, takes_stacks=True)
+    with pytest.raises(Mismatch, match=r"^contract: expected transposed inputs unchanged, got others$"):
+        memory.judge(adapter, Case.random(T=2, N=2, D=2, H=2), PRECISIONS["float64"])
+
+
+@pytest.mark.parametrize("layout", memory.LAYOUTS)
+def test_a_layout_keeps_the_numbers(layout: str) -> None:
+    case = Case.random(T=3, N=2, D=3, H=4, direction=True)
+    moved = memory.laid_out(case, layout)
+    assert moved.h0.tolist() == case.h0.tolist()
+    assert moved.params.Wx.tolist() == case.params.Wx.tolist()
+    expected = np.repeat(case.xs[:1], 3, axis=0) if layout == "repeated" else case.xs
+    assert moved.xs.tolist() == expected.tolist()
+
+
+def test_rows_and_steps_are_taken_from_every_array() -> None:
+    case = Case.random(T=4, N=3, D=2, H=2, direction=True)
+    assert rows_of(case, np.array([2, 0])).sizes == {"T": 4, "N": 2, "D": 2, "H": 2}
+    assert slice_of(Case.random(T=4), slice(1, 3)).sizes["T"] == 2

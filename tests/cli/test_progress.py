@@ -1,0 +1,75 @@
+"""The progress bar: it counts every trial of a search, up to its limit, and leaves nothing on the screen."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import adapters
+from adapters.conformance.bar import bar
+from adapters.conformance.reproduce import TRIES, reproduce
+from reference import Case, Evaluation
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Return what a terminal is sent by the command line."""
+    sent = io.StringIO()
+    console = Console(file=sent, force_terminal=True, width=120)
+    monkeypatch.setattr("adapters.conformance.cli.wide_console", lambda: console)
+    return sent
+
+
+def counts(screen: io.StringIO, total: int) -> set[int]:
+    """Return the numbers that stood before a total."""
+    return {int(done) for done in re.findall(rf"(\d+)/{total}\b", re.sub(r"\x1b\[[\d;?]*\w", "", screen.getvalue()))}
+
+
+def test_a_bar_shows_what_is_done_and_goes_away() -> None:
+    screen = io.StringIO()
+    with bar(Console(file=screen, force_terminal=True, width=120), 5, "eggs") as update:
+        update(advance=1)
+        update(advance=1, description="spam")
+    assert counts(screen, 5) >= {2}
+    assert "spam" in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[1A\x1b[2K")
+
+
+def test_explain_counts_the_trials(rnn_oracle: Run, screen: io.StringIO, tmp_path: Path) -> None:
+    Case.random(T=3, N=2, D=2, H=3, seed=1, dtype="float32").probed().save(tmp_path / "case.npz")
+    assert rnn_oracle("explain", str(tmp_path / "case.npz"), "--adapter", "numpy.wrong")[0] == 1
+    assert 0 < max(counts(screen, TRIES)) <= TRIES
+    assert "smallest case, and what reproduces it" in screen.getvalue()
+
+
+def test_check_counts_the_trials_of_each_reproduction(rnn_oracle: Run, screen: io.StringIO, tmp_path: Path) -> None:
+    quick = ("--examples", "2", "--dtype", "float32")
+    assert rnn_oracle("check", "numpy.wrong", *quick, "--reproduce", str(tmp_path))[0] == 1
+    assert 0 < max(counts(screen, TRIES)) <= TRIES
+    assert "smallest case: numpy.wrong-float32-sequence" in screen.getvalue()
+
+
+@pytest.mark.parametrize("shows_in", ["every case", "probed cases"])
+@pytest.mark.parametrize("tries", [4, 10])
+def test_reproduce_tells_of_each_trial_up_to_its_limit(
+    framework: None, shows_in: str, tries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, wrong, *_ = adapters.load("numpy")
+
+    def run(case: Case) -> Evaluation:
+        return wrong.run(case) if case.is_probed or shows_in == "every case" else right.run(case)
+
+    subject = dataclasses.replace(wrong, run=run)
+    case = Case.random(T=9, N=4, D=3, H=6, seed=1, dtype="float32").probed()
+    told: list[None] = []
+    monkeypatch.setattr("adapters.conformance.reproduce.TRIES", tries)
+    reproduce(subject, case, {}, tmp_path, "case", progress=lambda: told.append(None))
+    assert len(told) == tries
