@@ -201,18 +201,22 @@ def differentiate_twice(
 
 # torch.compile: minutes for a session, since every new shape is compiled.
 
+SHAPES = 10_000
+
 
 @cache
 def compiled() -> Any:
-    """Return the compiled function; made when first wanted, since the compiler takes seconds to import."""
-    return torch.compile(states_of, dynamic=False)
+    """Return the compiled function, of one graph; made when first wanted, for the compiler takes seconds to import."""
+    return torch.compile(states_of, dynamic=False, fullgraph=True)
 
 
 def run_compiled(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Run the stepped cell compiled, forward and backward."""
     x, h = as_tensor(xs).requires_grad_(), as_tensor(h0).requires_grad_()
     cell = load_module(nn.RNNCell, Wx, Wh, b, nonlinearity)
-    hs = compiled()(cell, dict(cell.named_parameters()), x, h)
+    # Beyond its limit of shapes, eight by default, the compiler would run the code as it is and only log that.
+    with torch._dynamo.config.patch(recompile_limit=SHAPES):
+        hs = compiled()(cell, dict(cell.named_parameters()), x, h)
     return pull_back(hs, x, h, cell, upstream)
 
 
@@ -325,7 +329,7 @@ ADAPTERS = (
     ),
     Adapter.of_arrays(
         "torch.compile",
-        Idiom(CACHED, (*ARRAYS, pull_back, states_of, compiled, run_compiled)),
+        Idiom(CACHED, (*ARRAYS, pull_back, states_of, compiled, f"SHAPES = {SHAPES}", run_compiled)),
         "nn.RNNCell stepped, torch.compile, autograd",
         tanh_compiled,
         COMPILED_ULPS,

@@ -13,16 +13,16 @@ from reference.rounding import FORMATS, Precision
 if TYPE_CHECKING:
     from reference.verdict import Verdict
 
-# Correct arithmetic comes at least this near to its bound (README, "A thousand steps").
-NEAR = 0.1
+# The largest |error| / bound of correct code is about this, and never below the second, however long its sums are.
+USUAL, LEAST = 0.2, 0.02
 
 
 def computed_as_if(verdict: Verdict) -> str | None:
     """Say in which coarser arithmetic a failing evaluation would be right; None if in none, or if it is another fault.
 
     The digits show where a format stored what was returned. The size of the errors says something only if most of the
-    elements that can be wrong are, if all are within the bounds of the coarser arithmetic, and if the largest comes as
-    near to its bound as correct code does.
+    elements that can be wrong are, and all are within the bounds of a coarser arithmetic: it is the one in which the
+    largest comes as near to its bound as that of correct code usually does.
 
     Args:
         verdict: on one case or a stack.
@@ -40,13 +40,22 @@ def computed_as_if(verdict: Verdict) -> str | None:
             return f"Computed as if in {form.name}: every number in what is wrong has as few digits as that holds."
     if not all(np.median(judged.ratio[judged.want != 0]) > 1 for judged in wrong if (judged.want != 0).any()):
         return None
+    name, share = likeliest(verdict)
+    return f"Computed as if in {name}, by the size of its errors: the largest is {share}." if name else None
+
+
+def likeliest(verdict: Verdict) -> tuple[str | None, str]:
+    """Return the arithmetic that the size of the errors is likeliest to come from, None if none, and that size."""
+    sizes = {}
     for name, model in coarser(verdict.precision):
         found = verdict.again(verdict.case, verdict.evaluation, model)
-        if found.status != "fail":
-            worst = max(worst.ratio for worst in found.worst.values())
-            share = f"the largest is {worst:.2g} x the bound of a correct run in it"
-            return f"Computed as if in {name}, by the size of its errors: {share}." if worst >= NEAR else None
-    return None
+        largest = max(worst.ratio for worst in found.worst.values())
+        if found.status != "fail" and largest > LEAST:
+            sizes[name] = largest
+    if not sizes:
+        return None, ""
+    name = min(sizes, key=lambda name: abs(np.log(sizes[name] / USUAL)))
+    return name, f"{sizes[name]:.2g} x the bound of a correct run in it"
 
 
 def coarser(precision: Precision) -> Iterator[tuple[str, Precision]]:

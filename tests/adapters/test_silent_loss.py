@@ -1,0 +1,122 @@
+"""A framework that computes in fewer digits than it says is rejected, and the verdict names the format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapters import Adapter
+from reference import PRECISIONS, Case, Evaluation, certify
+from reference.faults import FAULTS
+
+
+@pytest.mark.parametrize(
+    ("fault", "dtype", "names"),
+    [
+        ("products in TF32", "float32", ("TF32", "float16")),
+        ("products in bfloat16", "float32", ("bfloat16",)),
+        ("products in float16", "float32", ("TF32", "float16")),
+        ("products in float32", "float64", ("float32",)),
+        ("float32 inside float64", "float64", ("float32",)),
+        ("sums in float32", "float64", ("float32",)),
+        ("sums in float16", "float32", ("TF32", "float16")),
+    ],
+)
+@pytest.mark.parametrize("sizes", [(5, 4, 3, 6), (2, 16, 64, 32)])
+def test_the_verdict_says_in_which_format(fault: str, dtype: str, names: tuple[str, ...], sizes: Any) -> None:
+    """What this machine cannot execute, emulated: 11 bits are those of TF32 and of float16."""
+    case = Case.random(*sizes, seed=2, dtype=dtype, norm=0.9).probed()
+    verdict = certify(case, FAULTS[fault].subject()(case.map(np.array)), PRECISIONS[dtype])
+    assert verdict.status == "fail"
+    assert any(f"Computed as if in {name}" in str(verdict) for name in names), str(verdict)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_sums_in_a_half_precision_are_told_from_sums_in_float32(dtype: str) -> None:
+    case = Case.random(T=1, N=8, D=512, H=8, dtype=dtype, nonlinearity="relu", stack=4).map(np.abs)
+    verdict = certify(case, summed_in_storage(case), PRECISIONS[dtype])
+    assert verdict.status == "fail"
+    # The sums of float16 are as coarse as bfloat16 is.
+    names = {"bfloat16": ["bfloat16, sums included"], "float16": ["float16, sums included", "bfloat16"]}[dtype]
+    assert any(f"Computed as if in {name}, by the size of its errors" in str(verdict) for name in names)
+
+
+def summed_in_storage(case: Case) -> Evaluation:
+    """Compute one step of relu, its sums one term after the other in the dtype of the case."""
+    right = [np.float32(0) + array.astype(np.float32) for array in (case.xs[:, 0], case.params.Wx)]
+    total = np.zeros(case.upstream.shape, case.xs.dtype)[:, 0]
+    for d in range(case.sizes["D"]):
+        term = (right[0][..., d : d + 1] * right[1][:, d : d + 1, :]).astype(case.xs.dtype)
+        total = (total.astype(np.float32) + term.astype(np.float32)).astype(case.xs.dtype)
+    assert case.params.b is not None
+    rest = case.h0.astype(np.float32) @ case.params.Wh.astype(np.float32) + case.params.b[:, None].astype(np.float32)
+    return Evaluation((total.astype(np.float32) + rest).clip(0).astype(case.xs.dtype)[:, None])
+
+
+def test_a_thousandth_in_one_gradient_is_no_format() -> None:
+    case = Case.random(T=3, seed=1, dtype="float64").probed()
+    right = FAULTS["db halved"].subject()(case.map(np.array))
+    assert "Computed as if in" not in str(certify(case, right, PRECISIONS["float64"]))
+
+
+def test_jax_without_x64_is_told() -> None:
+    jax = pytest.importorskip("jax")
+    from adapters.jax import flat, jitted, scanned
+
+    case = Case.random(T=4, seed=3)
+    weights = (case.params.Wx, case.params.Wh, case.params.b)
+    with jax.enable_x64(False):
+        found = flat(jitted(scanned, "tanh", case.xs, case.h0, weights, case.upstream))
+    with pytest.raises(TypeError, match=r"^certify: expected hs as an array of float64, got float32 \(T=4, "):
+        certify(case, Evaluation(*found), PRECISIONS["float64"])
+    # Cast back, as a wrapper that wants float64 does, it has lost its name, and not its digits.
+    verdict = certify(case, Evaluation(*found).astype("float64"), PRECISIONS["float64"].with_tanh(8.0))
+    assert verdict.status == "fail"
+    assert "Computed as if in float32: every number in what is wrong has as few digits as that holds." in str(verdict)
+
+
+def switches() -> list[Any]:
+    """Return the ways in which PyTorch can be told to multiply float32 in fewer digits."""
+    return [("float32 matmul precision", value) for value in ("high", "medium")] + [
+        ("oneDNN", value) for value in ("bf16", "tf32")
+    ]
+
+
+@pytest.mark.parametrize(("switch", "value"), switches())
+def test_a_switch_of_pytorch_does_nothing_or_is_told(switch: str, value: str) -> None:
+    """Whether a processor has fewer digits to offer is its own affair; that they go unnoticed must not happen."""
+    torch = pytest.importorskip("torch")
+    import adapters
+
+    (adapter,) = adapters.load("torch.RNN")
+    case = Case.random(T=2, N=64, D=256, H=256, seed=1, dtype="float32").probed()
+    plain = adapter(case)
+    oneDNN, before = torch.backends.mkldnn.matmul, torch.get_float32_matmul_precision()
+    try:
+        if switch == "oneDNN":
+            oneDNN.fp32_precision = value
+        else:
+            torch.set_float32_matmul_precision(value)
+        switched = adapter(case)
+    finally:
+        oneDNN.fp32_precision = "none"
+        torch.set_float32_matmul_precision(before)
+    verdict = certify(case, switched, adapter.precision("float32"))
+    pairs = zip(plain.fields().values(), switched.fields().values(), strict=True)
+    if all(np.array_equal(one, two) for one, two in pairs):
+        assert verdict.status == "pass"
+    else:
+        assert "Computed as if in" in str(verdict)
+
+
+def test_the_accumulator_is_the_one_declared(adapter: Adapter) -> None:
+    """Terms of one sign, a thousand of them: sums in a half precision lose those that are small beside the total."""
+    for dtype in ("bfloat16", "float16"):
+        if dtype in adapter.dtypes and not adapter.takes_direction:
+            case = Case.random(T=1, N=2, D=1024, H=4, seed=5, dtype=dtype, nonlinearity="relu", norm=0.5).map(np.abs)
+            case = case.probed()
+            assert certify(case, adapter(case), adapter.precision(dtype)).status == "pass"
+            wide = adapter.precision(dtype).with_accumulator("float32")
+            assert (certify(case, adapter(case), wide).status == "pass") == (dtype not in adapter.accumulators)
