@@ -25,14 +25,23 @@ ONLY_FLOAT64, ONLY_FLOAT32 = ("float64",), ("float32",)
 class Lossy(np.ndarray[Any, Any]):
     """Arrays whose products round their operands."""
 
+    # Without it, arrays that are stacked become plain ones, and half of the products of backward with them.
+    __array_priority__ = 1.0
+
     @staticmethod
     def rounded(array: NDArray[Any]) -> NDArray[Any]:
         """Return an operand as the multiplier sees it."""
         return array
 
+    def product(self, p: NDArray[Any], q: NDArray[Any]) -> NDArray[Any]:
+        """Return p @ q of plain arrays as the multiplier makes it."""
+        return np.asarray(self.rounded(p) @ self.rounded(q), self.dtype)
+
     def __matmul__(self, other: Any) -> Any:
-        p, q = (self.rounded(np.asarray(operand)) for operand in (self, other))
-        return (p @ q).astype(self.dtype).view(type(self))
+        return self.product(np.asarray(self), np.asarray(other)).view(type(self))
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return self.product(np.asarray(other), np.asarray(self)).view(type(self))
 
 
 @family.arithmetic("products in TF32")
@@ -74,12 +83,12 @@ class Accumulated(Lossy):
 
     bits = 53
 
-    def __matmul__(self, other: Any) -> Any:
-        p, q = np.asarray(self), np.asarray(other)
+    def product(self, p: NDArray[Any], q: NDArray[Any]) -> NDArray[Any]:
+        """Return p @ q, every partial sum rounded."""
         total = np.zeros_like(p[..., :, :0] @ q[..., :0, :])
         for k in range(p.shape[-1]):
             total = chop(total + p[..., :, k : k + 1] * q[..., k : k + 1, :], self.bits)
-        return total.view(type(self))
+        return np.asarray(total)
 
 
 @family.arithmetic("sums in float16", precisions=ONLY_FLOAT32)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from reference import Case, Evaluation
+from reference import PRECISIONS, Case, Evaluation, certify
 from reference.arithmetic import chop
 from reference.faults import COMPUTED, FAMILIES, FAULTS, Fault, compute
 from reference.faults.fault import always
@@ -71,6 +71,21 @@ def test_something_is_wrong_where_it_applies(fault: Fault, dtype: str) -> None:
 
     cases = [case for case in drawn(dtype, 0, 50) if fault.applies(case)]
     assert any(differs(case) for case in cases) or fault.name == "buffer of the result used again"
+
+
+@pytest.mark.parametrize(
+    ("fault", "dtype"),
+    [
+        pytest.param(fault, dtype, id=f"{fault.name}-{dtype}")
+        for fault in FAULTS.values()
+        for dtype in fault.precisions
+        if fault.kind == "arithmetic"
+    ],
+)
+def test_fewer_digits_in_products_are_in_all_of_them(fault: Fault, dtype: str) -> None:
+    case = Case.random(6, 3, 2, 4, seed=1, dtype=dtype).probed()
+    worst = certify(case, fault.subject()(case), PRECISIONS[dtype]).worst
+    assert {name for name, found in worst.items() if found.ratio > 1} >= {"h", "dx", "dh0", "dWx", "dWh"}
 
 
 def as_bytes(record: Case | Evaluation) -> list[tuple[tuple[int, ...], bytes]]:
