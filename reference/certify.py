@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -142,8 +144,8 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
         h = Dual(h, Bounded(moved.value, precision, moved.error + hs_dot.sealed().error))
     upstream = plain["upstream"]
     if case.is_probed and evaluation.dxs is not None:
-        A: Array = Bounded.observed(evaluation.dxs[..., D:], precision)
-        A = Dual(A, Bounded.observed(evaluation.dxs_dot[..., D:], precision)) if moves else A
+        A: Array = _adjoints_seen(case, evaluation.dxs[..., D:], precision)
+        A = Dual(A, _adjoints_seen(case, evaluation.dxs_dot[..., D:], precision)) if moves else A
         later = steps(cell.to_state(rows(A[..., 1:, :, :])), max(T - 1, 0), N)
         dh = np.concatenate([upstream[..., :-1, :, :] + later, upstream[..., -1:, :, :]], axis=-3)
         probe = [cell.adjoint(dh, h)]
@@ -160,6 +162,14 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
     flat = [gradient.reshape(case.h0.shape[:-2] + case.h0.shape[-1:]) for gradient in db]
     gradients = unpacked(Evaluation(None, dxs, dh0, dWx, dWh, *flat)).fields()
     return {name: array for name, array in gradients.items() if array is not None}
+
+
+def _adjoints_seen(case: Case, A: NDArray[Any], precision: Precision) -> Bounded:
+    """Return the gradients at a as observed; what no upstream gradient reaches is zero, not one that underflowed."""
+    seen = Bounded.observed(A, precision)
+    later = np.logical_or.accumulate(case.upstream[..., ::-1, :, :] != 0, axis=-3)[..., ::-1, :, :]
+    seen.error = np.where(later.any(axis=-1, keepdims=True), seen.error, 0.0)
+    return seen
 
 
 def under(array: Array, precision: Precision) -> Array:

@@ -94,8 +94,9 @@ class Judged:
         floor = self.wanted.precision.floor
         with np.errstate(invalid="ignore", over="ignore"):
             coarse = self.bound / np.maximum(self.wanted.scale, floor)
-        # Nothing but zeros adds up to a zero that is told from anything that does not underflow.
-        coarse = np.where((self.wanted.scale == 0) & (self.bound <= floor), 0.0, coarse)
+        # Nothing but zeros, and what was lost in them, adds up to a zero that is told from all that does not underflow.
+        zero = (self.want == 0) & (np.maximum(self.wanted.scale, self.bound) <= floor)
+        coarse = np.where(zero, 0.0, coarse)
         coarse = np.where(np.isfinite(self.want) & ~np.isnan(coarse), coarse, np.inf if self.finite else 0.0)
         coarse = self._by_case(coarse)
         return np.median(coarse, axis=1) if coarse.shape[1] else np.zeros(len(coarse))
