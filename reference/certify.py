@@ -144,8 +144,8 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
         h = Dual(h, Bounded(moved.value, precision, moved.error + hs_dot.sealed().error))
     upstream = plain["upstream"]
     if case.is_probed and evaluation.dxs is not None:
-        A: Array = _adjoints_seen(case, evaluation.dxs[..., D:], precision)
-        A = Dual(A, _adjoints_seen(case, evaluation.dxs_dot[..., D:], precision)) if moves else A
+        A: Array = _adjoints_seen(case, evaluation.hs, evaluation.dxs[..., D:], precision)
+        A = Dual(A, _adjoints_seen(case, evaluation.hs, evaluation.dxs_dot[..., D:], precision)) if moves else A
         later = steps(cell.to_state(rows(A[..., 1:, :, :])), max(T - 1, 0), N)
         dh = np.concatenate([upstream[..., :-1, :, :] + later, upstream[..., -1:, :, :]], axis=-3)
         probe = [cell.adjoint(dh, h)]
@@ -164,11 +164,15 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
     return {name: array for name, array in gradients.items() if array is not None}
 
 
-def _adjoints_seen(case: Case, A: NDArray[Any], precision: Precision) -> Bounded:
-    """Return the gradients at a as observed; what no upstream gradient reaches is zero, not one that underflowed."""
+def _adjoints_seen(case: Case, hs: NDArray[Any], A: NDArray[Any], precision: Precision) -> Bounded:
+    """Return the gradients at a as observed.
+
+    What no upstream gradient reaches, or relu does not let through, is zero, and not a number that underflowed.
+    """
     seen = Bounded.observed(A, precision)
     later = np.logical_or.accumulate(case.upstream[..., ::-1, :, :] != 0, axis=-3)[..., ::-1, :, :]
-    seen.error = np.where(later.any(axis=-1, keepdims=True), seen.error, 0.0)
+    open_ = later.any(axis=-1, keepdims=True) & ((hs != 0) | (case.nonlinearity != "relu"))
+    seen.error = np.where(open_, seen.error, 0.0)
     return seen
 
 
