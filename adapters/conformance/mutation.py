@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from reference.faults import COMPUTED, FAULTS
+from reference.sensitivity import CASES, SHARE, sensitivity
 from reference.teeth import LIMIT, Row, false_alarms, score
+from reference.verdict import GRADIENTS
 
 # Stacks of cases on which correct code is tried, and cases in each.
 EXAMPLES, STACK = 20, 50
@@ -40,8 +42,9 @@ def run(dtypes: Sequence[str], seeds: int, console: Console, json_file: str | No
 
         rows = score(dtypes, range(seeds), advance)
         alarms = {dtype: false_alarms(dtype, EXAMPLES, stack=STACK) for dtype in dtypes}
-    console.print(table(rows))
-    console.print(hidden_table(dtypes))
+        smallest = {dtype: sensitivity(dtype) for dtype in dtypes}
+    for found in (table(rows), hidden_table(dtypes), sensitivity_table(smallest)):
+        console.print(found)
     for dtype, (judged, raised) in alarms.items():
         console.print(f"correct code in {dtype}: {raised} alarms in {judged:,} cases", highlight=False)
     missed = [f"{row.fault.name} in {row.dtype}" for row in rows if row.caught < 1]
@@ -53,6 +56,7 @@ def run(dtypes: Sequence[str], seeds: int, console: Console, json_file: str | No
     if json_file:
         plain = {"limit": LIMIT, "seeds": seeds, "faults": [as_json(row) for row in rows], "false_alarms": alarms}
         plain["hidden"] = [{"name": name, "dtype": dtype, "why": why} for name, dtype, why in hidden(dtypes)]
+        plain["sensitivity"] = smallest
         Path(json_file).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     return 1 if missed or not rows or any(raised for _, raised in alarms.values()) else 0
 
@@ -84,6 +88,15 @@ def hidden_table(dtypes: Sequence[str]) -> Table:
     found = Table("fault", "not to be told in", "because", title="what a precision hides", title_style="dim")
     for (name, why), group in itertools.groupby(hidden(dtypes), key=itemgetter(0, 2)):
         found.add_row(name, ", ".join(dtype for _, dtype, _ in group), why)
+    return found
+
+
+def sensitivity_table(smallest: dict[str, dict[str, float]]) -> Table:
+    """Return the table of the smallest errors that are detected, a row for every precision."""
+    title = f"error of one element, relative to the largest, detected in {SHARE:.0%} of {CASES:,} cases"
+    found = Table("precision", *GRADIENTS, title=title, title_style="dim")
+    for dtype, errors in smallest.items():
+        found.add_row(dtype, *(f"{errors[quantity]:.1e}" for quantity in GRADIENTS))
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reference.faults import FAULTS
+from reference.sensitivity import sensitivity
 from reference.teeth import Catch, Row
 
 Run = Callable[..., tuple[int, str, str]]
@@ -27,6 +28,10 @@ def test_every_fault_is_caught_and_correct_code_is_not(dtype: str, rnn_oracle: R
     assert {row["name"]: row["why"] for row in found["hidden"]} == {
         name: fault.hidden[dtype] for name, fault in FAULTS.items() if dtype in fault.hidden
     }
+    figures = sensitivity(dtype)
+    assert found["sensitivity"] == {dtype: figures}
+    line = " ".join([dtype, *(f"{figure:.1e}" for figure in figures.values())])
+    assert line in [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
 
 
 def test_all_precisions_are_tried_and_what_one_hides_is_told(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
