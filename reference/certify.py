@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -144,8 +146,8 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
         h = _moving(h, evaluation, hs_dot)
     upstream = plain["upstream"]
     if case.is_probed and evaluation.dxs is not None:
-        A: Array = Bounded.observed(evaluation.dxs[..., D:], precision)
-        A = Dual(A, Bounded.observed(evaluation.dxs_dot[..., D:], precision)) if moves else A
+        A: Array = _adjoints_seen(case, evaluation.hs, evaluation.dxs[..., D:], precision)
+        A = Dual(A, _adjoints_seen(case, evaluation.hs, evaluation.dxs_dot[..., D:], precision)) if moves else A
         later = steps(cell.to_state(rows(A[..., 1:, :, :])), max(T - 1, 0), N)
         dh = np.concatenate([upstream[..., :-1, :, :] + later, upstream[..., -1:, :, :]], axis=-3)
         probe = [cell.adjoint(dh, h)]
@@ -176,6 +178,18 @@ def _moving(h: Bounded, evaluation: Evaluation, hs_dot: Bounded) -> Dual:
     slope = Bounded(h.value, model, h.error + (POINTWISE + 1) * model.u, 1.0)
     anew = hs_dot.sealed()
     return Dual(slope, Bounded(moved.value, model, moved.error + anew.error, anew.scale))
+
+
+def _adjoints_seen(case: Case, hs: NDArray[Any], A: NDArray[Any], precision: Precision) -> Bounded:
+    """Return the gradients at a as observed.
+
+    What no upstream gradient reaches, or relu does not let through, is zero, and not a number that underflowed.
+    """
+    seen = Bounded.observed(A, precision)
+    later = np.logical_or.accumulate(case.upstream[..., ::-1, :, :] != 0, axis=-3)[..., ::-1, :, :]
+    open_ = later.any(axis=-1, keepdims=True) & ((hs != 0) | (case.nonlinearity != "relu"))
+    seen.error = np.where(open_, seen.error, 0.0)
+    return seen
 
 
 def under(array: Array, precision: Precision) -> Array:

@@ -93,8 +93,8 @@ class Precision:
 
     @property
     def floor(self) -> float:
-        """Scale below which what underflows is no longer small against a rounding."""
-        return self.underflow / self.u
+        """Scale below which what underflows, in storage or in a sum, is no longer small against a rounding there."""
+        return max(form.underflow / form.u for form in (self.storage, self.accumulator))
 
     @property
     def coarsest(self) -> float:
@@ -181,17 +181,26 @@ class Bounded(NDArrayOperatorsMixin):
 
     @classmethod
     def observed(cls, value: Any, precision: Precision) -> Self:
-        """Return numbers that an implementation returned: it may have held more digits of them inside."""
+        """Return numbers that an implementation returned: it may have held more digits of them inside.
+
+        Under a wider accumulator it may have held a number where a zero was returned: one that underflows in storage.
+        """
         seen = cls.exact(value, precision)
-        seen.error = seen.error + precision.u * np.abs(seen.value)
+        wider = precision.accumulator.u < precision.u
+        seen.error = seen.error + precision.u * np.abs(seen.value) + (precision.underflow if wider else 0.0)
         return seen
 
     @classmethod
     def activated(cls, h: Any, precision: Precision, nonlinearity: str) -> Self:
-        """Return observed states as a derivative sees them: tanh may have been kept, or taken anew, more exactly."""
+        """Return observed states as a derivative sees them: tanh may have been kept, or taken anew, more exactly.
+
+        A zero of relu is one: were it a number that underflows, nothing would be known of the derivative.
+        """
         seen = cls.observed(h, precision)
         if nonlinearity == "tanh":
             seen.error = seen.error + tanh_error(np.abs(seen.value), precision)
+        else:
+            seen.error = np.where(seen.value == 0, 0.0, seen.error)
         return seen
 
     @classmethod
@@ -312,7 +321,9 @@ def _multiply(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
     model, value = p.precision, p.value * q.value
     error = p.magnitude * q.error + p.error * np.abs(q.value)
-    rounding = POINTWISE * ((model.u + U64) * (np.abs(value) + error) + model.underflow)
+    # Zero times anything is zero in every form: nothing underflows.
+    underflow = np.where((p.magnitude == 0) | (q.magnitude == 0), 0.0, model.underflow)
+    rounding = POINTWISE * ((model.u + U64) * (np.abs(value) + error) + underflow)
     return Bounded(value, model, INFLATE * (error + rounding), p.scale * q.scale)
 
 

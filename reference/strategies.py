@@ -43,13 +43,16 @@ KINDS_OF_VALUES = {
     "tanh": ("plain", "plain", "plain", "wide", "wide", "nan", "nan"),
     "relu": ("plain", "plain", "plain", "wide", "integers", "integers"),
 }
-FINITE = ("plain", "integers", "wide")
+FINITE = ("plain", "integers", "wide", "one_sided")
 VALUES = (*FINITE, "nan")
 # Kinds that are about the edges of a format. They come with a probe even for one step: where tanh saturates, what is
 # left of 1 - h**2 is below the last digit, and only an A that is seen tells the rest.
 EDGES = ("poisoned", "saturated", "subnormal", "huge", "cancelling", "one_hot", "zeros")
 # Rows, T * N, from which on wide values are drawn.
 MANY = 8
+# Rows of a batch whose sums are long enough for a half precision to lose what is added to them late, and one in how
+# many shapes has them.
+LONG, SELDOM = 1024, 6
 # Steps after which a gradient may have left any format but float16.
 NEVER_EXPLODES = 20
 
@@ -76,6 +79,20 @@ def shapes(
     return st.builds(Shape, T, N, D, H, st.sampled_from(nonlinearities), st.sampled_from(biases))
 
 
+def long_sums() -> st.SearchStrategy[Shape]:
+    """Draw small shapes of a batch so large that it matters in what its sums are kept."""
+    few, nonlinearities, biases = st.sampled_from((1, 2, 3, 4)), st.sampled_from(("tanh", "relu")), st.booleans()
+    return st.builds(Shape, st.just(2), st.just(LONG), few, few, nonlinearities, biases)
+
+
+def shapes_for(dtype: str) -> st.SearchStrategy[Shape]:
+    """Draw shapes as ``shapes`` does; of a half precision also some with long sums."""
+    model = PRECISIONS[dtype]
+    if model.accumulator == model.storage:
+        return shapes()
+    return st.sampled_from([shapes] * (SELDOM - 1) + [long_sums]).flatmap(lambda of: of())
+
+
 @st.composite
 def cases(
     draw: st.DrawFn,
@@ -93,7 +110,7 @@ def cases(
     Args:
         draw: supplied by Hypothesis.
         dtype: of every array, as of ``Case``.
-        shape: strategy for the shape; ``shapes()`` by default.
+        shape: strategy for the shape; ``shapes_for(dtype)`` by default.
         stack: number of cases, K.
         norms: spectral norm of Wh is one of these.
         values: kinds of values, as of ``Case.random``, are among these; at least one of them has to suit every
@@ -104,9 +121,10 @@ def cases(
     Returns:
         A strategy for ``Case``, xs (K, T, N, D).
     """
-    T, N, D, H, nonlinearity, bias = draw(shapes() if shape is None else shape)
+    T, N, D, H, nonlinearity, bias = draw(shapes_for(dtype) if shape is None else shape)
     # Of few rows, wide values may saturate most: what is left of 1 - h**2 is then below the format's last digit.
     usual = [kind for kind in KINDS_OF_VALUES[nonlinearity] if kind != "wide" or T * N >= MANY]
+    usual = ["one_sided"] if N >= LONG and "one_sided" in values else usual
     kinds = [kind for kind in (*usual, *EDGES) if kind in values]
     kind = draw(st.sampled_from(kinds))
     case = Case.random(

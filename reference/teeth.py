@@ -115,7 +115,7 @@ def catch(fault: Fault, dtype: str, seed: int, limit: int = LIMIT) -> Catch | No
 
     Args:
         fault: of the catalogue.
-        dtype: "float64" or "float32".
+        dtype: one of those that the catalogue computes in.
         seed: of the cases; all faults get the same.
         limit: number of cases after which to give up.
 
@@ -162,7 +162,7 @@ def false_alarms(dtype: str, examples: int, *, seed: int = 0, stack: int = 32) -
     """Try correct code on many cases.
 
     Args:
-        dtype: "float64" or "float32".
+        dtype: one of those that the catalogue computes in.
         examples: number of stacks.
         seed: of the cases.
         stack: cases in a stack.

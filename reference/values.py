@@ -139,6 +139,12 @@ def zeros(random: Generator, arrays: Arrays, form: Format) -> None:
             arrays[name] = np.where(random.random((*array.shape[:-1], 1)) < share, zero, array)
 
 
+def one_sided(random: Generator, arrays: Arrays, form: Format) -> None:
+    """No negative inputs, states or upstream: what a long sum loses does not cancel."""
+    for name in ("xs", "h0", "upstream"):
+        arrays[name] = np.abs(arrays[name])
+
+
 KINDS: dict[str, Callable[[Generator, Arrays, Format], None]] = {
     kind.__name__: kind
     for kind in (
@@ -153,6 +159,7 @@ KINDS: dict[str, Callable[[Generator, Arrays, Format], None]] = {
         cancelling,
         one_hot,
         zeros,
+        one_sided,
     )
 }
 # Kinds with numbers that are not finite.

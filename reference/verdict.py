@@ -20,8 +20,6 @@ QUANTITIES = {"hs": "h", "dxs": "dx", "dh0": "dh0", "dWx": "dWx", "dWh": "dWh", 
 GRADIENTS = tuple(QUANTITIES.values())
 # The same along the direction of the case: J v, forward mode, and H v, the second derivatives.
 QUANTITIES |= {f"{field}_dot": f"{'jvp' if field == 'hs' else 'hvp'} {name}" for field, name in QUANTITIES.items()}
-# Numbers that underflow, as many as inner products are long, still add up to less than this times the floor.
-MANY_LOST = 64
 
 
 class Mismatch(AssertionError):
@@ -96,9 +94,9 @@ class Judged:
         floor = self.wanted.precision.floor
         with np.errstate(invalid="ignore", over="ignore"):
             coarse = self.bound / np.maximum(self.wanted.scale, floor)
-        # What adds up from nothing that this arithmetic can hold is told from anything that it can.
-        lost = (self.wanted.scale <= self.wanted.precision.underflow) & (self.bound <= MANY_LOST * floor)
-        coarse = np.where(lost, 0.0, coarse)
+        # Nothing but zeros, and what was lost in them, adds up to a zero that is told from all that does not underflow.
+        zero = (self.want == 0) & (np.maximum(self.wanted.scale, self.bound) <= floor)
+        coarse = np.where(zero, 0.0, coarse)
         coarse = np.where(np.isfinite(self.want) & ~np.isnan(coarse), coarse, np.inf if self.finite else 0.0)
         coarse = self._by_case(coarse)
         return np.median(coarse, axis=1) if coarse.shape[1] else np.zeros(len(coarse))

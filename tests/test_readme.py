@@ -6,7 +6,12 @@ import doctest
 import re
 from pathlib import Path
 
+import pytest
+
 import adapters
+from reference.faults import COMPUTED, FAULTS
+from reference.sensitivity import sensitivity
+from reference.teeth import LIMIT
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -21,6 +26,30 @@ def test_the_table_has_a_row_for_every_framework() -> None:
     table = README.read_text(encoding="utf-8").split("<!-- table")[1].split("<!-- end of table")[0]
     rows = re.findall(r"^\| (\w+)\.\w+ \| float", table, re.MULTILINE)
     assert sorted(set(rows)) == adapters.frameworks()
+
+
+def table_after(marker: str) -> str:
+    """Return the lines between a table's marker and the end of the table."""
+    return README.read_text(encoding="utf-8").split(f"<!-- table: {marker} -->\n")[1].split("<!-- end of table")[0]
+
+
+def test_the_catalogue_has_as_many_faults_as_the_readme_says() -> None:
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    shown = sum(len(fault.precisions) for fault in FAULTS.values())
+    hidden = sum(len(fault.hidden) for fault in FAULTS.values())
+    assert f"a catalogue of {len(FAULTS)} realistic mistakes" in text
+    assert f"all {shown} combinations of fault and precision are caught within {LIMIT} cases" in text
+    assert f"The other {hidden} are no more than a rounding" in text
+    assert f"| all {len(FAULTS)} |" in table_after("python tests/benchmarks/methods.py")
+
+
+@pytest.mark.parametrize("dtype", COMPUTED)
+def test_the_smallest_errors_are_those_that_the_readme_says(dtype: str) -> None:
+    head, _, *rows = (line.strip("| ").split(" | ") for line in table_after("rnn-oracle faults").splitlines())
+    (said,) = (dict(zip(head, row, strict=True)) for row in rows if row[0] == dtype)
+    # Correct code takes up a share of the bound, which is not the same on every machine.
+    shares = {name: figure / float(said[name]) for name, figure in sensitivity(dtype).items()}
+    assert all(0.8 < share < 1.25 for share in shares.values()), shares
 
 
 def test_a_runnable_example_stands_in_the_first_fifteen_lines() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.conformance.bar import bar
-from reference.faults import FAULTS
+from reference.faults import COMPUTED, FAULTS
+from reference.sensitivity import CASES, SHARE, sensitivity
 from reference.teeth import LIMIT, Row, false_alarms, score
+from reference.verdict import GRADIENTS
 
 # Stacks of cases on which correct code is tried, and cases in each.
 EXAMPLES, STACK = 20, 50
@@ -35,7 +39,9 @@ def run(dtypes: Sequence[str], seeds: int, console: Console, json_file: str | No
     with bar(console, total, "faults and precisions") as update:
         rows = score(dtypes, range(seeds), partial(update, advance=1))
         alarms = {dtype: false_alarms(dtype, EXAMPLES, stack=STACK) for dtype in dtypes}
-    console.print(table(rows))
+        smallest = {dtype: sensitivity(dtype) for dtype in dtypes}
+    for found in (table(rows), hidden_table(dtypes), sensitivity_table(smallest)):
+        console.print(found)
     for dtype, (judged, raised) in alarms.items():
         console.print(f"correct code in {dtype}: {raised} alarms in {judged:,} cases", highlight=False)
     missed = [f"{row.fault.name} in {row.dtype}" for row in rows if row.caught < 1]
@@ -46,17 +52,48 @@ def run(dtypes: Sequence[str], seeds: int, console: Console, json_file: str | No
         console.print(f"[red]missed[/]  {name}", highlight=False)
     if json_file:
         plain = {"limit": LIMIT, "seeds": seeds, "faults": [as_json(row) for row in rows], "false_alarms": alarms}
+        plain["hidden"] = [{"name": name, "dtype": dtype, "why": why} for name, dtype, why in hidden(dtypes)]
+        plain["sensitivity"] = smallest
         Path(json_file).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     return 1 if missed or not rows or any(raised for _, raised in alarms.values()) else 0
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """Return the table: a row for every fault and precision."""
-    found = Table("family", "fault", "precision", "caught", "cases", "by", title="mutation score", title_style="dim")
-    for row in rows:
-        share = "yes" if row.caught == 1 else f"[red]{row.caught:.0%}[/]"
-        cases = "-" if row.cases is None else f"{row.cases:g}"
-        found.add_row(row.fault.family, row.fault.name, row.dtype, share, cases, row.by or "-")
+    """Return the table: a row for every fault, with the cases it took in every precision and what gave it away."""
+    dtypes = sorted({row.dtype for row in rows}, key=COMPUTED.index)
+    found = Table(
+        "family", "fault", *dtypes, title="mutation score: cases until caught, and by what", title_style="dim"
+    )
+    for fault, group in itertools.groupby(rows, key=attrgetter("fault")):
+        cells = {row.dtype: cell(row) for row in group}
+        found.add_row(fault.family, fault.name, *(cells.get(dtype, "-") for dtype in dtypes))
+    return found
+
+
+def cell(row: Row) -> str:
+    """Return the median number of cases and what gave the fault away, or the share of seeds for which it was caught."""
+    return f"{row.cases:g}  {row.by}" if row.caught == 1 else f"[red]{row.caught:.0%}[/]"
+
+
+def hidden(dtypes: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return the faults that a precision cannot show: name, precision and reason."""
+    return [(f.name, dtype, f.hidden[dtype]) for f in FAULTS.values() for dtype in dtypes if dtype in f.hidden]
+
+
+def hidden_table(dtypes: Sequence[str]) -> Table:
+    """Return the table of what is no fault in which precision, or no more than a rounding, and why."""
+    found = Table("fault", "not to be told in", "because", title="what a precision hides", title_style="dim")
+    for (name, why), group in itertools.groupby(hidden(dtypes), key=itemgetter(0, 2)):
+        found.add_row(name, ", ".join(dtype for _, dtype, _ in group), why)
+    return found
+
+
+def sensitivity_table(smallest: dict[str, dict[str, float]]) -> Table:
+    """Return the table of the smallest errors that are detected, a row for every precision."""
+    title = f"error of one element, relative to the largest, detected in {SHARE:.0%} of {CASES:,} cases"
+    found = Table("precision", *GRADIENTS, title=title, title_style="dim")
+    for dtype, errors in smallest.items():
+        found.add_row(dtype, *(f"{errors[quantity]:.1e}" for quantity in GRADIENTS))
     return found
 
 

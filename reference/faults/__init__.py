@@ -9,11 +9,11 @@ fails can be compared with them.
 """
 
 from reference.faults import activation, bias, bptt, contract, derivative, layout, numerical, state, weights
-from reference.faults.fault import COMPUTED, Fault, compute
+from reference.faults.fault import COMPUTED, HALVES, Fault, compute
 
 FAMILIES = tuple(
     module.family for module in (layout, bias, activation, state, derivative, bptt, weights, numerical, contract)
 )
 FAULTS: dict[str, Fault] = {fault.name: fault for family in FAMILIES for fault in family.faults}
 
-__all__ = ["COMPUTED", "FAMILIES", "FAULTS", "Fault", "compute"]
+__all__ = ["COMPUTED", "FAMILIES", "FAULTS", "HALVES", "Fault", "compute"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reference.cells import NONLINEARITIES, RNN, Array
-from reference.faults.fault import Family, with_relu, with_tanh
+from reference.faults.fault import HALVES, Family, hides, with_relu, with_tanh
 
 family = Family("activation")
 
@@ -87,7 +87,7 @@ class Pade(Approximate):
         return np.clip(a * (27 + a * a) / (27 + 9 * a * a), -1, 1)
 
 
-@family.cell("tanh to 1e-4", applies=with_tanh)
+@family.cell("tanh to 1e-4", applies=with_tanh, hidden=hides("1e-4 is less than one rounding", *HALVES))
 class Table(Approximate):
     """Interpolates tanh in a table, which is right to 1e-4."""
 
@@ -98,7 +98,7 @@ class Table(Approximate):
         return np.interp(a, self.knots, np.tanh(self.knots)).astype(a.dtype)
 
 
-@family.cell("tanh saturated early", applies=with_tanh)
+@family.cell("tanh saturated early", applies=with_tanh, hidden=hides("beyond 4 a correct tanh may be 1", *HALVES))
 class Saturated(Approximate):
     """Returns exactly 1 beyond a = 4, where tanh is still 7e-4 away from it."""
 

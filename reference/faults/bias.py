@@ -8,7 +8,7 @@ import numpy as np
 
 from reference.case import Case, Evaluation
 from reference.cells import RNN, Array
-from reference.faults.fault import Family, Selective, longer_than, with_bias, with_params, with_rows, with_units
+from reference.faults.fault import Family, Selective, longer_than, scaled, with_bias, with_params, with_rows, with_units
 
 family = Family("bias")
 
@@ -60,7 +60,7 @@ class EverySecond(RNN):
 
 def scale_db(evaluation: Evaluation, share: float) -> Evaluation:
     """Return the evaluation with the gradient of the bias, if there is one, multiplied by ``share``."""
-    return evaluation if evaluation.db is None else dataclasses.replace(evaluation, db=share * evaluation.db)
+    return evaluation if evaluation.db is None else dataclasses.replace(evaluation, db=scaled(evaluation.db, share))
 
 
 @family.result("db missing", applies=with_bias)

@@ -76,7 +76,7 @@ def reused() -> Subject:
 
 @family.result("another dtype")
 def other_dtype(case: Case, evaluation: Evaluation) -> Evaluation:
-    """Returns dWh in another dtype than its parameter's: float64 under float32, float32 under float64."""
+    """Returns dWh in another dtype than its parameter's: float64 under float32, float32 under the others."""
     other = "float64" if case.dtype == "float32" else "float32"
     return dataclasses.replace(evaluation, dWh=evaluation.dWh.astype(other))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from reference.arithmetic import chop
 from reference.cells import RNN, Array
-from reference.faults.fault import Family, Tape, with_relu, with_tanh
+from reference.faults.fault import HALVES, Family, Tape, hides, with_relu, with_tanh
 
 family = Family("derivative")
 
@@ -78,7 +78,7 @@ def step_before(xs: Array, h_prev: Array, hs: Array) -> Tape:
     return xs, h_prev, h_prev
 
 
-@family.cell("derivative rounded to 11 bits", applies=with_tanh)
+@family.cell("derivative rounded to 11 bits", applies=with_tanh, hidden=hides("it has no more than 11 bits", *HALVES))
 class Coarse(RNN):
     """Keeps the derivative in half precision between forward and backward."""
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from reference.archive import DTYPES
 from reference.case import Case, Evaluation
 from reference.cells import RNN, Array
-from reference.sequence import TimeRNN, evaluate_arrays, rows, steps
+from reference.faults.storage import carried
+from reference.sequence import TimeRNN, evaluate_arrays, lift, rows, steps
 from reference.trial import Subject
 
 Tape = tuple[Array, Array, Array]
-# Precisions that the catalogue computes in.
-COMPUTED = ("float64", "float32")
+# Precisions that the catalogue computes in, and those of them whose unit roundoff is above 1e-4.
+COMPUTED, HALVES = DTYPES, ("bfloat16", "float16")
 Written = TypeVar("Written")
 
 
@@ -70,16 +72,31 @@ class Fault:
     family: str
     description: str  # one sentence: what the author of such code did wrong
     subject: Callable[[], Subject]  # a fresh one for each use, since some keep state from call to call
-    precisions: tuple[str, ...] = COMPUTED  # where the mistake is more than a rounding
+    hidden: Mapping[str, str] = field(default_factory=dict, hash=False)  # precisions that cannot show it, and why
     applies: Callable[[Case], bool] = always  # False where such code returns just what correct code does
     kind: str = "subject"  # how it is written: the name of the method of Family that took it
     written: Any = None  # what that method took, for two faults to be had at once
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions in which the mistake is more than a rounding: all but the hidden ones."""
+        return tuple(dtype for dtype in COMPUTED if dtype not in self.hidden)
+
+
+def hides(reason: str, *dtypes: str) -> dict[str, str]:
+    """Return precisions that cannot show a fault, all for one reason."""
+    return dict.fromkeys(dtypes, reason)
+
+
+def scaled(array: Any, share: float) -> Any:
+    """Return an array multiplied by ``share``, in its dtype, which bfloat16 would lose beside a number."""
+    return np.asarray(array * share, array.dtype)
 
 
 def compute(
     case: Case, Layer: type[TimeRNN] = TimeRNN, arithmetic: type[np.ndarray[Any, Any]] = np.ndarray
 ) -> Evaluation:
-    """Evaluate a case in its own dtype, as a correct implementation in NumPy does.
+    """Evaluate a case in its own dtype, in a half precision with sums in float32, as a correct implementation does.
 
     Args:
         case: one case or a stack.
@@ -89,11 +106,11 @@ def compute(
     Returns:
         The evaluation in the case's dtype, in memory of its own.
     """
-    xs, h0, upstream = (array.view(arithmetic) for array in (case.xs, case.h0, case.upstream))
-    Wx, Wh, b = (None if array is None else array.view(arithmetic) for array in case.params.for_cell())
+    wide, kind = carried(case.dtype, arithmetic)
+    arrays = lift(case, lambda array: array.astype(wide, copy=False).view(kind))
     with np.errstate(all="ignore"):
-        evaluation = evaluate_arrays(xs, h0, Wx, Wh, b, upstream=upstream, f=case.nonlinearity, Layer=Layer)
-    return evaluation.map(np.array)
+        evaluation = evaluate_arrays(**arrays, f=case.nonlinearity, Layer=Layer)
+        return evaluation.map(lambda array: np.array(array, case.xs.dtype))
 
 
 def unaware(case: Case) -> Case:

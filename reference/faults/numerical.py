@@ -14,12 +14,13 @@ from reference.arithmetic import chop
 from reference.case import Case, Evaluation
 from reference.cells import Array
 from reference.faults.activation import Approximate
-from reference.faults.fault import Family, compute, with_tanh
+from reference.faults.fault import HALVES, Family, compute, hides, with_tanh
 from reference.trial import Subject
 
 family = Family("numerical")
 
-ONLY_FLOAT64, ONLY_FLOAT32 = ("float64",), ("float32",)
+IN_FLOAT32 = hides("it computes in float32 itself", "float32", *HALVES)
+ONE_ROUNDING = "the error is less than one rounding"
 
 
 class Lossy(np.ndarray[Any, Any]):
@@ -44,35 +45,35 @@ class Lossy(np.ndarray[Any, Any]):
         return self.product(np.asarray(other), np.asarray(self)).view(type(self))
 
 
-@family.arithmetic("products in TF32")
+@family.arithmetic("products in TF32", hidden=hides("TF32 holds its every digit", *HALVES))
 class TF32(Lossy):
     """Leaves TF32 on, as GPUs have it for speed: operands of 11 bits, sums in float32."""
 
     rounded = staticmethod(lambda array: chop(array, 11))
 
 
-@family.arithmetic("products in bfloat16")
+@family.arithmetic("products in bfloat16", hidden=hides("it is what is asked for", "bfloat16"))
 class BFloat16(Lossy):
     """Multiplies in bfloat16, as CPUs do when told that a medium precision will do: operands of 8 bits."""
 
     rounded = staticmethod(lambda array: chop(array, 8))
 
 
-@family.arithmetic("products in float16")
+@family.arithmetic("products in float16", hidden=hides("it is what is asked for", "float16"))
 class Float16(Lossy):
     """Casts the operands of every product to float16 and the result back."""
 
     rounded = staticmethod(lambda array: array.astype(np.float16).astype(array.dtype))
 
 
-@family.arithmetic("products in float32", precisions=ONLY_FLOAT64)
+@family.arithmetic("products in float32", hidden=IN_FLOAT32)
 class Float32(Lossy):
     """Multiplies in float32 inside a layer of float64."""
 
     rounded = staticmethod(lambda array: array.astype(np.float32))
 
 
-@family.subject("float32 inside float64", precisions=ONLY_FLOAT64)
+@family.subject("float32 inside float64", hidden=IN_FLOAT32)
 def inside() -> Subject:
     """Casts everything to float32 on the way in and back to float64 on the way out."""
     return lambda case: compute(case.astype("float32")).astype(case.dtype)
@@ -91,21 +92,28 @@ class Accumulated(Lossy):
         return np.asarray(total)
 
 
-@family.arithmetic("sums in float16", precisions=ONLY_FLOAT32)
+@family.arithmetic("sums in bfloat16")
+class SumsInBFloat16(Accumulated):
+    """Adds the terms of products up in 8 bits, as a kernel does that keeps its sums in the storage type."""
+
+    bits = 8
+
+
+@family.arithmetic("sums in float16")
 class SumsInHalf(Accumulated):
-    """Adds the terms of products up in 11 bits, the storage type of a half-precision kernel."""
+    """Adds the terms of products up in 11 bits, as GPUs do where a float16 accumulator is allowed."""
 
     bits = 11
 
 
-@family.arithmetic("sums in float32", precisions=ONLY_FLOAT64)
+@family.arithmetic("sums in float32", hidden=IN_FLOAT32)
 class SumsInSingle(Accumulated):
     """Adds the terms of products up in float32 though the factors are float64."""
 
     bits = 24
 
 
-@family.cell("tanh in float32", precisions=ONLY_FLOAT64, applies=with_tanh)
+@family.cell("tanh in float32", hidden=IN_FLOAT32, applies=with_tanh)
 class TanhInSingle(Approximate):
     """Calls the float32 variant of tanh from float64 code."""
 
@@ -135,9 +143,11 @@ def off_by(relative: float, **options: Any) -> None:
     family.subject(f"one element off by {relative:g}", **options)(one_off)
 
 
-off_by(1e-5)
-off_by(1e-6)
-off_by(1e-12, precisions=ONLY_FLOAT64)
+off_by(0.05)
+off_by(0.005, hidden=hides("0.5 % is about one rounding", "bfloat16"))
+off_by(1e-5, hidden=hides(ONE_ROUNDING, *HALVES))
+off_by(1e-6, hidden=hides(ONE_ROUNDING, *HALVES))
+off_by(1e-12, hidden=hides(ONE_ROUNDING, "float32", *HALVES))
 
 
 def change_gradients(evaluation: Evaluation, change: Callable[[Array], Array]) -> Evaluation:
@@ -149,7 +159,7 @@ def change_gradients(evaluation: Evaluation, change: Callable[[Array], Array]) -
 @family.result("gradient clipped")
 def clipped(case: Case, evaluation: Evaluation) -> Evaluation:
     """Clips every gradient to [-1, 1] inside the layer."""
-    return change_gradients(evaluation, lambda array: np.clip(array, -1, 1))
+    return change_gradients(evaluation, lambda array: np.clip(array, -1, 1).astype(array.dtype))
 
 
 @family.result("gradient flushed below 1e-5")

@@ -9,7 +9,7 @@ import numpy as np
 
 from reference.case import Case, Evaluation
 from reference.cells import Array
-from reference.faults.fault import Family, Selective, Tape, longer_than, with_rows
+from reference.faults.fault import Family, Selective, Tape, longer_than, scaled, with_rows
 
 family = Family("weights")
 
@@ -35,8 +35,8 @@ def without_h0(xs: Array, h_prev: Array, hs: Array) -> Tape:
 def scale_all(evaluation: Evaluation, share: float) -> Evaluation:
     """Return the evaluation with all weight gradients multiplied by ``share``."""
     gradients = {name: getattr(evaluation, name) for name in ("dWx", "dWh", "db")}
-    scaled = {name: share * array for name, array in gradients.items() if array is not None}
-    return dataclasses.replace(evaluation, **scaled)
+    shares = {name: scaled(array, share) for name, array in gradients.items() if array is not None}
+    return dataclasses.replace(evaluation, **shares)
 
 
 @family.result("averaged over N", applies=with_rows)

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from reference.faults import FAULTS
-from reference.teeth import Row
+from reference.sensitivity import sensitivity
+from reference.teeth import Catch, Row
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_every_fault_is_caught_and_correct_code_is_not(rnn_oracle: Run, tmp_path: Path) -> None:
-    status, out, _ = rnn_oracle("faults", "--dtype", "float32", "--seeds", "1", "--json", str(tmp_path / "f.json"))
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_every_fault_is_caught_and_correct_code_is_not(dtype: str, rnn_oracle: Run, tmp_path: Path) -> None:
+    status, out, _ = rnn_oracle("faults", "--dtype", dtype, "--seeds", "1", "--json", str(tmp_path / "f.json"))
     assert status == 0
-    assert "correct code in float32: 0 alarms in 1,000 cases" in out
+    assert f"correct code in {dtype}: 0 alarms in 1,000 cases" in out
     found = json.loads((tmp_path / "f.json").read_text())
     assert {row["name"] for row in found["faults"]} == {
-        name for name, fault in FAULTS.items() if "float32" in fault.precisions
+        name for name, fault in FAULTS.items() if dtype in fault.precisions
     }
     assert all(row["caught"] == 1 and row["median_cases"] <= found["limit"] == 50 for row in found["faults"])
+    assert {row["name"]: row["why"] for row in found["hidden"]} == {
+        name: fault.hidden[dtype] for name, fault in FAULTS.items() if dtype in fault.hidden
+    }
+    figures = sensitivity(dtype)
+    assert found["sensitivity"] == {dtype: figures}
+    line = " ".join([dtype, *(f"{figure:.1e}" for figure in figures.values())])
+    assert line in [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
+
+
+def test_all_precisions_are_tried_and_what_one_hides_is_told(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [FAULTS["one element off by 0.005"], FAULTS["db halved"]]
+    tried: list[str] = []
+
+    def scored(dtypes: Sequence[str], *arguments: object) -> list[Row]:
+        tried.extend(dtypes)
+        return [Row(fault, dtype, (Catch(7, "dWh", ""),)) for fault in faults for dtype in fault.precisions]
+
+    monkeypatch.setattr("adapters.conformance.mutation.score", scored)
+    monkeypatch.setattr("adapters.conformance.mutation.false_alarms", lambda *arguments, **options: (10, 0))
+    status, out, _ = rnn_oracle("faults")
+    assert status == 0
+    assert tried == ["float64", "float32", "bfloat16", "float16"]
+    lines = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
+    assert "numerical one element off by 0.005 7 dWh 7 dWh - 7 dWh" in lines
+    assert "one element off by 0.005 bfloat16 0.5 % is about one rounding" in lines
 
 
 def test_a_fault_that_got_through_is_named(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:

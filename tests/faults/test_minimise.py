@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reference import PRECISIONS, Case, Evaluation
-from reference.faults import COMPUTED, FAULTS, compute
+from reference.faults import COMPUTED, FAULTS, HALVES, compute
 from reference.minimise import AXES, arrays_of, minimise, outcome, rank, sliced, smallest
 
 # T, N, D and H, without the probe, of the smallest counterexample.
@@ -33,8 +33,16 @@ SMALLEST = {
     "products in bfloat16": (1, 1, 1, 1),
     "input mutated": (1, 1, 1, 1),
 }
-IN_EACH = pytest.mark.parametrize("name", SMALLEST)
-IN_BOTH = pytest.mark.parametrize("dtype", COMPUTED)
+# Fewer digits in products are next to what a half precision does.
+IN_EACH = pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        (name, dtype)
+        for name in SMALLEST
+        for dtype in COMPUTED
+        if FAULTS[name].kind != "arithmetic" or dtype not in HALVES
+    ],
+)
 
 
 def large(dtype: str = "float64", *, stack: int | None = None) -> Case:
@@ -52,7 +60,6 @@ def sizes(case: Case) -> tuple[int, ...]:
 
 
 @IN_EACH
-@IN_BOTH
 def test_smallest_counterexample_is_as_small_as_the_fault_allows(name: str, dtype: str) -> None:
     small = smallest(FAULTS[name].subject(), large(dtype), PRECISIONS[dtype])
     assert sizes(small) == SMALLEST[name]

@@ -17,7 +17,7 @@ IN_EACH = pytest.mark.parametrize(
     ("fault", "dtype"),
     [pytest.param(fault, dtype, id=f"{fault.name}-{dtype}") for fault in FAULTS.values() for dtype in fault.precisions],
 )
-IN_BOTH = pytest.mark.parametrize("dtype", COMPUTED)
+IN_ALL = pytest.mark.parametrize("dtype", COMPUTED)
 
 CORRECT = Fault("nothing", "none", "Does nothing wrong.", lambda: compute)
 
@@ -41,24 +41,32 @@ def test_only_a_broken_contract_is_called_so(fault: Fault, dtype: str) -> None:
     assert (caught.by == "contract") is is_seen_by_a_trial_alone(fault), caught.account
 
 
-@IN_BOTH
+@pytest.mark.parametrize(
+    ("fault", "dtype"),
+    [pytest.param(fault, dtype, id=f"{fault.name}-{dtype}") for fault in FAULTS.values() for dtype in fault.hidden],
+)
+def test_a_fault_that_a_precision_hides_is_not_caught_in_it(fault: Fault, dtype: str) -> None:
+    assert catch(fault, dtype, SEEDS[0]) is None
+
+
+@IN_ALL
 def test_correct_code_is_never_caught(dtype: str) -> None:
     assert catch(CORRECT, dtype, SEEDS[0]) is None
 
 
-@IN_BOTH
+@IN_ALL
 def test_correct_code_raises_no_alarm(dtype: str) -> None:
     assert false_alarms(dtype, 40) == (40 * 32, 0)
 
 
-@IN_BOTH
+@IN_ALL
 @pytest.mark.parametrize(("H", "want"), [(1, "pass"), (2, "fail")])
 def test_a_transpose_shows_from_two_units_on(dtype: str, H: int, want: str) -> None:
     case = Case.random(4, 3, 2, H, seed=1, dtype=dtype).probed()
     assert status(FAULTS["Wh transposed"], case) == want
 
 
-@IN_BOTH
+@IN_ALL
 @pytest.mark.parametrize(("T", "want"), [(3, "pass"), (4, "fail")])
 def test_truncation_shows_from_the_fourth_step_on(dtype: str, T: int, want: str) -> None:
     case = Case.random(T, 3, 2, 3, seed=1, dtype=dtype).probed()
@@ -77,10 +85,21 @@ def test_laundering_needs_nan(values: str, want: str) -> None:
     assert status(FAULTS["NaN laundered into 0"], case) == want
 
 
-@pytest.mark.parametrize(("dtype", "want"), [("float32", "pass"), ("float64", "fail")])
-def test_what_a_format_cannot_hold_is_no_fault_in_it(dtype: str, want: str) -> None:
+@pytest.mark.parametrize(
+    ("relative", "dtype", "want"),
+    [
+        ("1e-12", "float64", "fail"),
+        ("1e-12", "float32", "pass"),
+        ("1e-06", "float32", "fail"),
+        ("1e-06", "float16", "pass"),
+        ("0.005", "float16", "fail"),
+        ("0.005", "bfloat16", "pass"),
+        ("0.05", "bfloat16", "fail"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_no_fault_in_it(relative: str, dtype: str, want: str) -> None:
     case = Case.random(4, 3, 2, 5, seed=1, dtype=dtype, stack=8).probed()
-    assert status(FAULTS["one element off by 1e-12"], case) == want
+    assert status(FAULTS[f"one element off by {relative}"], case) == want
 
 
 def test_score_has_a_row_for_each_fault_and_precision() -> None:

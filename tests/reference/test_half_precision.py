@@ -1,13 +1,17 @@
 """The half precisions: how much their bounds say, and what they are saved as."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from reference import PRECISIONS, Case, certify, evaluate
+from reference import PRECISIONS, Case, Params, certify, evaluate
 from reference.rounding import FORMATS
+from reference.strategies import cases
 
 # The widest median bound, relative to the scale of what it bounds, at the sizes of everyday tests.
 WIDEST = {"bfloat16": 2e-1, "float16": 3e-2}
@@ -36,6 +40,34 @@ def test_one_half_precision_is_told_from_the_other(plain_rnn: Any) -> None:
     coarse = plain_rnn("left")(case).astype("float16")
     # Three digits fewer are eight times the error, in one element in a hundred within the worst of the finer format.
     assert certify(case.astype("float16"), coarse, PRECISIONS["float16"]).statuses.count("fail") > 10
+
+
+@HALVES
+@given(data=st.data())
+def test_whoever_holds_more_digits_inside_is_right(dtype: str, data: st.DataObject) -> None:
+    case = data.draw(cases(dtype=dtype, stack=8))
+    verdict = certify(case, evaluate(case).astype(dtype), PRECISIONS[dtype])
+    assert set(verdict.statuses) == {"pass"}, verdict
+
+
+def test_a_gradient_that_underflows_may_go_on_inside() -> None:
+    """Of 64 units each gradient underflows in float16, and their sum does not."""
+    T, N, D, H = 2, 1, 1, 64
+    bias = np.resize([1.0, -1.0], H)
+    params = Params(np.zeros((D, H)), np.ones((H, H)), bias)
+    wide = Case(np.zeros((T, N, D)), np.zeros((N, H)), params, np.full((T, N, H), 2.0**-24))
+    case = wide.astype("float16").probed()
+    answer = evaluate(case).astype("float16")
+    assert not answer.dxs[1].any()
+    assert np.abs(answer.dxs[0, 0, -H:]).min() > 2.0**-21
+    assert certify(case, answer, PRECISIONS["float16"]).worst["dx"].ratio <= 1
+
+
+@HALVES
+def test_zeros_are_told_however_many_are_added_up(dtype: str) -> None:
+    case = Case.random(T=20, N=17, D=2, H=3, dtype=dtype, nonlinearity="relu", upstream="one").probed()
+    case = replace(case, upstream=0 * case.upstream)
+    assert certify(case, evaluate(case).astype(dtype), PRECISIONS[dtype]).status == "pass"
 
 
 @HALVES

@@ -103,6 +103,12 @@ def test_what_does_not_round_costs_nothing(name: str) -> None:
     assert not bounded.error.any()
 
 
+def test_zero_times_anything_costs_nothing() -> None:
+    p = Bounded([0.0, 0.0, 1.0], PRECISIONS["float16"]) * Bounded([3.0, 3.0, 0.0], PRECISIONS["float16"], [0, 1, 0.5])
+    assert p.error.tolist()[:2] == [0, 0]
+    assert p.error[2] > 0
+
+
 @given(data=st.data(), terms=st.integers(2, 30), dtype=DTYPES)
 def test_a_sum_holds_in_every_order(data: st.DataObject, terms: int, dtype: str) -> None:
     numbers = data.draw(arrays(dtype, (terms, 3), elements=st.floats(-1e6, 1e6, width=32)))

@@ -9,17 +9,17 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from reference import Case, evaluate
-from reference.strategies import Shape, cases, shapes, within_range
+from reference.strategies import LONG, Shape, cases, long_sums, shapes, shapes_for, within_range
 
 SEARCH = settings(max_examples=500, database=None, derandomize=True, deadline=None)
 
 
-def drawn(count: int = 400) -> list[Shape]:
+def drawn(strategy: st.SearchStrategy[Shape] | None = None, count: int = 400) -> list[Shape]:
     """Draw many shapes as a test would, and keep them."""
     kept: list[Shape] = []
 
     @settings(max_examples=count, database=None, derandomize=True, phases=[Phase.generate], deadline=None)
-    @given(shape=shapes())
+    @given(shape=shapes() if strategy is None else strategy)
     def keep(shape: Shape) -> None:
         kept.append(shape)
 
@@ -76,6 +76,23 @@ def test_a_stack_is_of_the_shape_and_the_size_asked_for(data: st.DataObject, K: 
 @given(case=cases(stack=2))
 def test_a_probe_is_there_wherever_there_is_more_than_one_step(case: Case) -> None:
     assert case.is_probed == (case.sizes["T"] > 1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "some"), [("float64", False), ("float32", False), ("bfloat16", True), ("float16", True)]
+)
+def test_a_half_precision_is_given_long_sums(dtype: str, some: bool) -> None:
+    assert any(shape.N >= LONG for shape in drawn(shapes_for(dtype), 60)) == some
+
+
+@given(case=cases(dtype="bfloat16", stack=2, shape=long_sums()))
+def test_the_terms_of_long_sums_do_not_cancel(case: Case) -> None:
+    assert min(case.xs.min(), case.h0.min(), case.upstream.min()) >= 0
+
+
+@given(case=cases(dtype="bfloat16", stack=4, shape=shapes(lengths=(1,), batches=(1, 2)), values=("plain",)))
+def test_one_step_in_a_half_precision_does_not_saturate(case: Case) -> None:
+    assert case.nonlinearity == "relu" or np.median(np.abs(evaluate(case).hs)) < 0.8
 
 
 @given(case=cases(stack=3, norms=(0.5,), shape=shapes(nonlinearities=("tanh",))))
