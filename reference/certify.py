@@ -143,14 +143,16 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
     cell = RNN(plain["Wx"], plain["Wh"], plain["b"], case.nonlinearity)
     h: Array = Bounded.activated(evaluation.hs, precision, case.nonlinearity)
     if hs_dot is not None and moves:
-        h = _moving(h, evaluation, hs_dot)
+        h = _moving(h, evaluation, hs_dot, case.nonlinearity)
     upstream = plain["upstream"]
     if case.is_probed and evaluation.dxs is not None:
         A: Array = _adjoints_seen(case, evaluation.hs, evaluation.dxs[..., D:], precision)
-        A = Dual(A, _adjoints_seen(case, evaluation.hs, evaluation.dxs_dot[..., D:], precision)) if moves else A
-        later = steps(cell.to_state(rows(A[..., 1:, :, :])), max(T - 1, 0), N)
-        dh = np.concatenate([upstream[..., :-1, :, :] + later, upstream[..., -1:, :, :]], axis=-3)
-        probe = [cell.adjoint(dh, h)]
+        if moves:
+            A = Dual(A, _adjoints_seen(case, evaluation.hs, evaluation.dxs_dot[..., D:], precision))
+            # A second derivative may be taken anew wherever it is used, and cancels: it is known to its own bound.
+            anew = _one_step_back(cell, A, h, upstream).tangent.sealed()
+            A = Dual(A.value, Bounded(A.tangent.value, precision, A.tangent.error + anew.error, anew.scale))
+        probe = [_one_step_back(cell, A, h, upstream)]
     else:
         A, probe = adjoints(cell, h, upstream), []
     dxs = np.concatenate([steps(cell.to_inputs(rows(A)), T, N), *probe], axis=-1)
@@ -166,16 +168,24 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
     return {name: array for name, array in gradients.items() if array is not None}
 
 
-def _moving(h: Bounded, evaluation: Evaluation, hs_dot: Bounded) -> Dual:
+def _one_step_back(cell: RNN, A: Array, h: Array, upstream: Array) -> Array:
+    """Return what A is by one step back from the A of the step after it."""
+    T, N = upstream.shape[-3:-1]
+    later = steps(cell.to_state(rows(A[..., 1:, :, :])), max(T - 1, 0), N)
+    dh = np.concatenate([upstream[..., :-1, :, :] + later, upstream[..., -1:, :, :]], axis=-3)
+    return cell.adjoint(dh, h)
+
+
+def _moving(h: Bounded, evaluation: Evaluation, hs_dot: Bounded, nonlinearity: str) -> Dual:
     """Return the states with how they move, as second derivatives see them.
 
-    Whoever differentiates twice may take the derivative of a state anew, as well as one that was returned. And the
+    Whoever differentiates twice may take the derivative of a state anew, as well as one that was returned. And tanh's
     slope in its form (1 - h) * (1 + h) moves by (1 - h) * h_dot - (1 + h) * h_dot, two terms that cancel: their seven
     roundings are relative to 2 * h_dot, as an h that is off by so many makes it, not to 2 * h * h_dot.
     """
     model = h.precision
     moved = Bounded.observed(evaluation.hs_dot, model)
-    slope = Bounded(h.value, model, h.error + (POINTWISE + 1) * model.u, 1.0)
+    slope = h if nonlinearity == "relu" else Bounded(h.value, model, h.error + (POINTWISE + 1) * model.u, 1.0)
     anew = hs_dot.sealed()
     return Dual(slope, Bounded(moved.value, model, moved.error + anew.error, anew.scale))
 

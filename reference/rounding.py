@@ -168,7 +168,7 @@ class Bounded(NDArrayOperatorsMixin):
         self.value: Values = np.asarray(value, np.float64)
         self.precision = precision
         self.error: Values = np.broadcast_to(np.asarray(error, np.float64), self.value.shape)
-        self.scale: Values = np.abs(self.value) if scale is None else np.broadcast_to(scale, self.value.shape)
+        self._scale: Values | None = None if scale is None else np.broadcast_to(scale, self.value.shape)
         self.mass: Values | None = None
         self.terms = 0
 
@@ -210,6 +210,11 @@ class Bounded(NDArrayOperatorsMixin):
         return sum_
 
     @property
+    def scale(self) -> Values:
+        """What the terms of all sums that led here amount to without their signs; the magnitude if there were none."""
+        return np.abs(self.value) if self._scale is None else self._scale
+
+    @property
     def magnitude(self) -> Values:
         """Largest absolute value that the number, or the sum of its terms' absolute values, may have."""
         return np.abs(self.value) + self.error if self.mass is None else self.mass
@@ -227,7 +232,7 @@ class Bounded(NDArrayOperatorsMixin):
     def under(self, precision: Precision) -> Bounded:
         """Return the sealed array as part of another model: its errors stay, those to come are that model's."""
         self = self.sealed()
-        return Bounded(self.value, precision, self.error, self.scale)
+        return Bounded(self.value, precision, self.error, self._scale)
 
     # The parts of an ndarray that the formula touches.
 
@@ -249,7 +254,8 @@ class Bounded(NDArrayOperatorsMixin):
     def _each(self, change: Callable[[Values], Any]) -> Bounded:
         """Return the sealed array with a change of shape applied to all its parts."""
         self = self.sealed()
-        return Bounded(change(self.value), self.precision, change(self.error), change(self.scale))
+        scale = None if self._scale is None else change(self._scale)
+        return Bounded(change(self.value), self.precision, change(self.error), scale)
 
     @property
     def mT(self) -> Bounded:
@@ -265,8 +271,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     def __setitem__(self, index: Any, other: Bounded) -> None:
         other = other.sealed()
-        self.error, self.scale = np.array(self.error), np.array(self.scale)
-        self.value[index], self.error[index], self.scale[index] = other.value, other.error, other.scale
+        self.error, self._scale = np.array(self.error), np.array(self.scale)
+        self.value[index], self.error[index], self._scale[index] = other.value, other.error, other.scale
 
     def sum(self, axis: int) -> Bounded:
         """Return the sum over one axis, pending: n terms, n - 1 additions."""
@@ -274,7 +280,8 @@ class Bounded(NDArrayOperatorsMixin):
         terms = max(self.shape[axis] - 1, 0)
         parts = (self.value, self.error, self.magnitude)
         value, error, mass = (part.sum(axis=axis) for part in parts)
-        return Bounded._pending(value, self.precision, error, mass, terms)
+        scale = None if self._scale is None else self._scale.sum(axis=axis)
+        return Bounded._pending(value, self.precision, error, mass, terms, scale)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         rule = RULES.get(ufunc)
@@ -292,8 +299,9 @@ class Bounded(NDArrayOperatorsMixin):
         parts = [
             part.sealed() if isinstance(part, Bounded) else Bounded.exact(part, self.precision) for part in args[0]
         ]
-        names = ("value", "error", "scale")
-        value, error, scale = (function([getattr(part, name) for part in parts], **kwargs) for name in names)
+        value, error = (function([getattr(part, name) for part in parts], **kwargs) for name in ("value", "error"))
+        plain = all(part._scale is None for part in parts)
+        scale = None if plain else function([part.scale for part in parts], **kwargs)
         return Bounded(value, self.precision, error, scale)
 
 
@@ -314,7 +322,8 @@ def _matmul(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
     error = p.magnitude @ q.error + p.error @ np.abs(q.value)
     mass = p.magnitude @ q.magnitude
-    return Bounded._pending(p.value @ q.value, p.precision, error, mass, p.shape[-1])
+    scale = None if p._scale is None and q._scale is None else p.scale @ q.scale
+    return Bounded._pending(p.value @ q.value, p.precision, error, mass, p.shape[-1], scale)
 
 
 def _multiply(p: Bounded, q: Bounded) -> Bounded:

@@ -23,8 +23,8 @@ SPREAD = 1.5
 # "wide" values span so many binary orders of magnitude, the inputs up to four times the plain ones: tanh saturates.
 ORDERS = 30
 SATURATING = 2
-# Binary orders of magnitude that "huge" values keep below the largest number: room for sums of some sixty terms.
-ROOM = 7
+# Binary orders of magnitude that "huge" values keep below the largest number: room for sums of a thousand terms.
+ROOM = 12
 UPSTREAMS = ("every", "last", "one")
 PARAMETERS = ("Wx", "Wh", "b")
 
@@ -107,10 +107,17 @@ def subnormal(random: Generator, arrays: Arrays, form: Format) -> None:
 
 
 def huge(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Inputs, or the upstream, as large as sums of some sixty terms admit, and the other as small."""
+    """Upstream gradients as large as sums of a thousand terms admit, and inputs as small."""
     power = 2.0 ** np.floor(np.log2(form.largest) - ROOM)
-    arrays["xs"] *= power if random.random() < 0.5 else 1 / power
-    arrays["upstream"] *= power / np.abs(arrays["xs"]).max(initial=1.0)
+    arrays["xs"] /= power
+    arrays["upstream"] *= power
+
+
+def huge_inputs(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Inputs as large as sums of a thousand terms admit, and upstream gradients as small: for relu."""
+    power = 2.0 ** np.floor(np.log2(form.largest) - ROOM)
+    arrays["xs"] *= power
+    arrays["upstream"] /= power
 
 
 def cancelling(random: Generator, arrays: Arrays, form: Format) -> None:
@@ -156,6 +163,7 @@ KINDS: dict[str, Callable[[Generator, Arrays, Format], None]] = {
         saturated,
         subnormal,
         huge,
+        huge_inputs,
         cancelling,
         one_hot,
         zeros,

@@ -91,6 +91,7 @@ class Drawn(Check):
         stack = self.stack
         if params is not None:
             stack = max(1, min(stack, LARGEST_STACK // (params.Wx.size + params.Wh.size + 1)))
+        stack = max(1, stack // asked.adapter.pace)
         along = asked.adapter.takes_direction
         return cases(
             dtype=asked.dtype,
