@@ -12,6 +12,10 @@ nox.options.default_venv_backend = "virtualenv"
 PROJECT = nox.project.load_toml("pyproject.toml")
 BACKENDS = sorted(PROJECT["project"]["optional-dependencies"])
 PARALLEL = ("--numprocesses", "auto")
+# A framework's threads, times as many processes as there are cores, wait for one another.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+# Ways of running a framework that take minutes: compiled anew for each shape, or one operation at a time.
+SLOW = ("torch.compile", "jax.eager")
 CONSTRAINTS = "--constraint=tests/constraints.txt"
 
 
@@ -58,7 +62,7 @@ def backend(session: nox.Session, name: str) -> None:
     """Test the adapters of one framework, and what else needs it, and fail if they did not run."""
     install(session, "test", extra=name)
     others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name}_*.py")))
-    session.run("pytest", *PARALLEL, "tests/adapters", *others, "--backend", name, *session.posargs)
+    session.run("pytest", *PARALLEL, "tests/adapters", *others, "--backend", name, *session.posargs, env=ONE_THREAD)
 
 
 for name in BACKENDS:
@@ -81,6 +85,21 @@ def benchmark(session: nox.Session) -> None:
     install(session, extra=",".join(BACKENDS))
     session.run("python", "tests/benchmarks/speed.py")
     session.run("python", "tests/benchmarks/methods.py", *session.posargs)
+
+
+@nox.session(default=False)
+def slow(session: nox.Session) -> None:
+    """Judge the ways of running a framework that take minutes."""
+    install(session, extra=",".join(BACKENDS))
+    session.run("rnn-oracle", "check", *SLOW, "--examples", "4", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session(default=False)
+def alarms(session: nox.Session) -> None:
+    """Look for false alarms: 200,000 cases of every way and precision, or as `-- --examples N` says, 204 N."""
+    install(session, extra=",".join(BACKENDS))
+    asked = ("--only", "step", "sequence", "edges", "--examples", "1000", *session.posargs)
+    session.run("rnn-oracle", "check", *BACKENDS, *asked, env=ONE_THREAD)
 
 
 @nox.session(default=False)

@@ -181,7 +181,7 @@ ADAPTERS = (
         (unrolled, forward_and_pull_back, flat, run_eager),
         "composed cell, operation by operation",
         max_T=8,
-        pace=16,
+        slow=True,
         refuses=("T=0",),
     ),
     of_parts(
@@ -217,7 +217,7 @@ ADAPTERS = (
         "jax.twice",
         (unrolled, forward_and_pull_back, differentiated_twice, flat, run_twice),
         "composed cell, unrolled, jvp of vjp: second derivatives, jit",
-        max_T=32,
+        max_T=8,
         refuses=("T=0",),
         offers=EVERYTHING,
     ),

@@ -150,8 +150,7 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
         if moves:
             A = Dual(A, _adjoints_seen(case, evaluation.hs, evaluation.dxs_dot[..., D:], precision))
             # A second derivative may be taken anew wherever it is used, and cancels: it is known to its own bound.
-            anew = _one_step_back(cell, A, h, upstream).tangent.sealed()
-            A = Dual(A.value, Bounded(A.tangent.value, precision, A.tangent.error + anew.error, anew.scale))
+            A = Dual(A.value, A.tangent.known_to(_one_step_back(cell, A, h, upstream).tangent))
         probe = [_one_step_back(cell, A, h, upstream)]
     else:
         A, probe = adjoints(cell, h, upstream), []
@@ -186,8 +185,7 @@ def _moving(h: Bounded, evaluation: Evaluation, hs_dot: Bounded, nonlinearity: s
     model = h.precision
     moved = Bounded.observed(evaluation.hs_dot, model)
     slope = h if nonlinearity == "relu" else Bounded(h.value, model, h.error + (POINTWISE + 1) * model.u, 1.0)
-    anew = hs_dot.sealed()
-    return Dual(slope, Bounded(moved.value, model, moved.error + anew.error, anew.scale))
+    return Dual(slope, moved.known_to(hs_dot))
 
 
 def _adjoints_seen(case: Case, hs: NDArray[Any], A: NDArray[Any], precision: Precision) -> Bounded:

@@ -168,7 +168,8 @@ class Bounded(NDArrayOperatorsMixin):
         self.value: Values = np.asarray(value, np.float64)
         self.precision = precision
         self.error: Values = np.broadcast_to(np.asarray(error, np.float64), self.value.shape)
-        self._scale: Values | None = None if scale is None else np.broadcast_to(scale, self.value.shape)
+        self.scale: Values = np.abs(self.value) if scale is None else np.broadcast_to(scale, self.value.shape)
+        self.carries_scale = False  # whether what is summed from it has a scale summed from this one's
         self.mass: Values | None = None
         self.terms = 0
 
@@ -210,11 +211,6 @@ class Bounded(NDArrayOperatorsMixin):
         return sum_
 
     @property
-    def scale(self) -> Values:
-        """What the terms of all sums that led here amount to without their signs; the magnitude if there were none."""
-        return np.abs(self.value) if self._scale is None else self._scale
-
-    @property
     def magnitude(self) -> Values:
         """Largest absolute value that the number, or the sum of its terms' absolute values, may have."""
         return np.abs(self.value) + self.error if self.mass is None else self.mass
@@ -229,10 +225,20 @@ class Bounded(NDArrayOperatorsMixin):
             rounding = rounding + model.stored * (model.u * self.mass + model.underflow)
         return Bounded(self.value, model, INFLATE * (self.error + rounding), self.scale)
 
+    def known_to(self, other: Bounded) -> Bounded:
+        """Return the array with the error of another besides, which is small against the other's scale."""
+        other = other.sealed()
+        found = Bounded(self.value, self.precision, self.error + other.error, other.scale)
+        return found._carrying(True)
+
+    def _carrying(self, carries: bool) -> Bounded:
+        self.carries_scale = carries
+        return self
+
     def under(self, precision: Precision) -> Bounded:
         """Return the sealed array as part of another model: its errors stay, those to come are that model's."""
         self = self.sealed()
-        return Bounded(self.value, precision, self.error, self._scale)
+        return Bounded(self.value, precision, self.error, self.scale)._carrying(self.carries_scale)
 
     # The parts of an ndarray that the formula touches.
 
@@ -254,8 +260,8 @@ class Bounded(NDArrayOperatorsMixin):
     def _each(self, change: Callable[[Values], Any]) -> Bounded:
         """Return the sealed array with a change of shape applied to all its parts."""
         self = self.sealed()
-        scale = None if self._scale is None else change(self._scale)
-        return Bounded(change(self.value), self.precision, change(self.error), scale)
+        changed = Bounded(change(self.value), self.precision, change(self.error), change(self.scale))
+        return changed._carrying(self.carries_scale)
 
     @property
     def mT(self) -> Bounded:
@@ -271,8 +277,8 @@ class Bounded(NDArrayOperatorsMixin):
 
     def __setitem__(self, index: Any, other: Bounded) -> None:
         other = other.sealed()
-        self.error, self._scale = np.array(self.error), np.array(self.scale)
-        self.value[index], self.error[index], self._scale[index] = other.value, other.error, other.scale
+        self.error, self.scale = np.array(self.error), np.array(self.scale)
+        self.value[index], self.error[index], self.scale[index] = other.value, other.error, other.scale
 
     def sum(self, axis: int) -> Bounded:
         """Return the sum over one axis, pending: n terms, n - 1 additions."""
@@ -280,7 +286,7 @@ class Bounded(NDArrayOperatorsMixin):
         terms = max(self.shape[axis] - 1, 0)
         parts = (self.value, self.error, self.magnitude)
         value, error, mass = (part.sum(axis=axis) for part in parts)
-        scale = None if self._scale is None else self._scale.sum(axis=axis)
+        scale = self.scale.sum(axis=axis) if self.carries_scale else None
         return Bounded._pending(value, self.precision, error, mass, terms, scale)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -299,9 +305,8 @@ class Bounded(NDArrayOperatorsMixin):
         parts = [
             part.sealed() if isinstance(part, Bounded) else Bounded.exact(part, self.precision) for part in args[0]
         ]
-        value, error = (function([getattr(part, name) for part in parts], **kwargs) for name in ("value", "error"))
-        plain = all(part._scale is None for part in parts)
-        scale = None if plain else function([part.scale for part in parts], **kwargs)
+        names = ("value", "error", "scale")
+        value, error, scale = (function([getattr(part, name) for part in parts], **kwargs) for name in names)
         return Bounded(value, self.precision, error, scale)
 
 
@@ -322,7 +327,7 @@ def _matmul(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
     error = p.magnitude @ q.error + p.error @ np.abs(q.value)
     mass = p.magnitude @ q.magnitude
-    scale = None if p._scale is None and q._scale is None else p.scale @ q.scale
+    scale = p.scale @ q.scale if p.carries_scale or q.carries_scale else None
     return Bounded._pending(p.value @ q.value, p.precision, error, mass, p.shape[-1], scale)
 
 

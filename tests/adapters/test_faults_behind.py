@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from adapters import Adapter
 from reference import Case, Evaluation, Params, Verdict, certify
 from reference.explain import diagnose, explain, watched
-from reference.faults import COMPUTED, Fault, bptt, compute, contract, numerical, state
+from reference.faults import Fault, bptt, compute, contract, numerical, state
 from reference.faults import fault as writing
 from reference.faults.fault import taped, unaware, unrolled
 from reference.trial import Subject
 from tests.named import CASES, TWINS, assert_named, case_of_a_trial, is_seen_by_a_trial_alone, plain, told
 
-pytestmark = pytest.mark.gradients(dtypes=COMPUTED)
+pytestmark = pytest.mark.gradients(dtypes=("float64", "float32"))
 
 # Modules with subjects written over ``compute``, which looks its name up when it is called.
 CALLERS = (bptt, contract, numerical, state, writing)

@@ -9,7 +9,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from reference import Case, evaluate
-from reference.strategies import LONG, Shape, cases, long_sums, shapes, shapes_for, within_range
+from reference.strategies import EDGES, LONG, Shape, cases, long_sums, shapes, shapes_for, within_range
 
 SEARCH = settings(max_examples=500, database=None, derandomize=True, deadline=None)
 
@@ -90,9 +90,23 @@ def test_the_terms_of_long_sums_do_not_cancel(case: Case) -> None:
     assert min(case.xs.min(), case.h0.min(), case.upstream.min()) >= 0
 
 
-@given(case=cases(dtype="bfloat16", stack=4, shape=shapes(lengths=(1,), batches=(1, 2)), values=("plain",)))
-def test_one_step_in_a_half_precision_does_not_saturate(case: Case) -> None:
-    assert case.nonlinearity == "relu" or np.median(np.abs(evaluate(case).hs)) < 0.8
+ONE_STEP = shapes(lengths=(1,))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dtype": "bfloat16"}, {"dtype": "float16"}, {"direction": True}, {"values": EDGES}],
+    ids=["bfloat16", "float16", "direction", "edges"],
+)
+@given(data=st.data())
+def test_one_step_that_says_too_little_without_a_probe_has_one(options: dict[str, Any], data: st.DataObject) -> None:
+    assert data.draw(cases(stack=2, shape=ONE_STEP, **options)).is_probed
+
+
+@given(data=st.data(), dtype=st.sampled_from(["float64", "float32", "bfloat16", "float16"]))
+def test_values_at_the_edges_are_all_drawn(data: st.DataObject, dtype: str) -> None:
+    case = data.draw(cases(dtype=dtype, stack=4, values=("saturated",), norms=(0.5,), shape=shapes(batches=(4,))))
+    assert np.abs(case.xs.astype(np.float64)).max() > 4
 
 
 @given(case=cases(stack=3, norms=(0.5,), shape=shapes(nonlinearities=("tanh",))))

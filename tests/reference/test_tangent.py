@@ -91,6 +91,8 @@ def test_a_direction_is_certified_step_by_step(case: Case) -> None:
 @pytest.mark.parametrize("dot", DOTS)
 @pytest.mark.parametrize(("dtype", "size"), [("float64", 1e-13), ("float32", 1e-5)])
 def test_a_derivative_that_is_wrong_is_told(dot: str, dtype: str, size: float) -> None:
+    # Second derivatives may be taken anew wherever they are used, so that less is known of them.
+    size = size if dot == "hs_dot" else 10 * size
     case = Case.random(T=4, N=3, D=3, H=4, dtype=dtype, direction=True, seed=2).probed()
     right = evaluate(case).astype(dtype)
     wrong = np.array(getattr(right, dot))
