@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from adapters import Adapter
-from reference import Case, Evaluation, Mismatch, Precision, certify
+from reference import Case, Evaluation, Mismatch, Precision, certify, evaluate
 from reference.archive import spell
 from reference.certify import enclose
 from reference.verdict import QUANTITIES
@@ -22,6 +22,7 @@ from reference.verdict import QUANTITIES
 Law = Callable[[Adapter, Case, Precision], None]
 
 BACKWARD = ("dxs", "dh0", "dWx", "dWh", "db")
+EXACT = ("hs", *BACKWARD)
 BY_ROW = {"hs": -2, "dxs": -2, "dh0": -2}  # field: the axis of its rows
 
 
@@ -129,6 +130,24 @@ def the_pull_back_adds(adapter: Adapter, case: Case, precision: Precision) -> No
                 )
 
 
+def small_integers_are_exact(adapter: Adapter, case: Case, precision: Precision) -> None:
+    """Under relu, sums of integers that the format holds are exact in any order: every bit is the oracle's."""
+    if "relu" not in adapter.nonlinearities:
+        return
+    like: dict[str, Any] = {"dtype": case.dtype, "nonlinearity": "relu", "values": "integers"}
+    whole = Case.random(T=2, N=2, D=2, H=3, seed=1, direction=adapter.takes_direction, **like)
+    largest = max(float(np.abs(array).max()) for array in _given(evaluate(whole.map(np.abs))).values())
+    if largest > 1 / precision.u:
+        raise ValueError(f"laws: expected integers up to {1 / precision.u:g}, got {largest:g} ({spell(whole.sizes)})")
+    answer, want = adapter(whole), evaluate(whole)
+    for name, array in _given(answer).items():
+        if name in EXACT and not np.array_equal(array.astype(np.float64), getattr(want, name)):
+            raise Mismatch(
+                f"{adapter.name}: expected {QUANTITIES[name]} of small integers to the bit, got another number "
+                f"({spell(whole.sizes)})"
+            )
+
+
 def _given(answer: Evaluation) -> dict[str, Any]:
     return {name: array for name, array in answer.fields().items() if array is not None}
 
@@ -139,4 +158,5 @@ LAWS: dict[str, Law] = {
     "no upstream, no gradient": no_upstream_gives_no_gradient,
     "the pull-back scales": the_pull_back_scales,
     "the pull-back adds": the_pull_back_adds,
+    "small integers are exact": small_integers_are_exact,
 }

@@ -75,6 +75,11 @@ def clipped(case: Case) -> Evaluation:
     return dataclasses.replace(answer, dWx=np.clip(answer.dWx, -0.5, 0.5))
 
 
+def almost(case: Case) -> Evaluation:
+    answer = right(case)
+    return dataclasses.replace(answer, dWh=np.nextafter(answer.dWh, np.inf))
+
+
 @pytest.mark.parametrize(
     ("law", "wrong", "message"),
     [
@@ -86,6 +91,11 @@ def clipped(case: Case) -> Evaluation:
             r"numpy\.wrong: expected dWh of zeros for an upstream of zeros, got 0",
         ),
         ("the pull-back scales", squared, r"numpy\.wrong: expected dx to double with the upstream, got another number"),
+        (
+            "small integers are exact",
+            almost,
+            r"numpy\.wrong: expected dWh of small integers to the bit, got another nu",
+        ),
         (
             "the pull-back adds",
             clipped,
