@@ -160,7 +160,7 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
     model = precision.storing(2 * T if moves else T)
     h_prev = _before(plain["h0"], evaluation, precision)
     # With the probe's columns of x, all zero: the probe's rows of dWx are held to exactly that.
-    arrays = (under(rows(array), model) for array in (A, exact["xs"], h_prev))
+    arrays = (rows(array).under(model) for array in (A, exact["xs"], h_prev))
     dWx, dWh, *db = cell.to_params(*arrays)
     flat = [gradient.reshape(case.h0.shape[:-2] + case.h0.shape[-1:]) for gradient in db]
     gradients = unpacked(Evaluation(None, dxs, dh0, dWx, dWh, *flat)).fields()
@@ -198,15 +198,6 @@ def _adjoints_seen(case: Case, hs: NDArray[Any], A: NDArray[Any], precision: Pre
     open_ = later.any(axis=-1, keepdims=True) & ((hs != 0) | (case.nonlinearity != "relu"))
     seen.error = np.where(open_, seen.error, 0.0)
     return seen
-
-
-def under(array: Array, precision: Precision) -> Array:
-    """Return a bounded array, or a dual of two, as part of another model."""
-    return (
-        Dual(*(part.under(precision) for part in (array.value, array.tangent)))
-        if isinstance(array, Dual)
-        else (array.under(precision))
-    )
 
 
 def _zeroed(want: Bounded, case: Case, evaluation: Evaluation, field: str) -> tuple[Bounded, NDArray[np.bool_]]:

@@ -61,6 +61,10 @@ class Dual(NDArrayOperatorsMixin):
         """Return the array in another shape of the same size."""
         return self._each(lambda part: part.reshape(shape))
 
+    def under(self, precision: Any) -> Dual:
+        """Return bounded parts as parts of another model."""
+        return self._each(lambda part: part.under(precision))
+
     def sum(self, axis: int) -> Dual:
         """Return the sum over one axis."""
         return self._each(lambda part: part.sum(axis=axis))
