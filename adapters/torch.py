@@ -6,6 +6,7 @@ the second is set to zero here, and db is the gradient of the first (both have t
 
 from __future__ import annotations
 
+import logging
 import pickle
 import warnings
 from functools import cache, partial
@@ -207,6 +208,8 @@ SHAPES = 10_000
 @cache
 def compiled() -> Any:
     """Return the compiled function, of one graph; made when first wanted, for the compiler takes seconds to import."""
+    # What it cannot trace it raises, and logs with its traceback besides.
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
     return torch.compile(states_of, dynamic=False, fullgraph=True)
 
 
@@ -268,7 +271,7 @@ COMPILED_ULPS = {"float64": 1.5, "float32": 1.5, "bfloat16": 1.0, "float16": 1.0
 IMPORTS = "import torch\nfrom torch import Tensor, nn"
 FUNCTIONAL = f"from functools import partial\n{IMPORTS}\nfrom torch.func import functional_call, vjp"
 VMAPPED = f"import warnings\n{FUNCTIONAL.replace('vjp', 'stack_module_state, vjp, vmap')}"
-CACHED = f"from functools import cache\n{IMPORTS}\nfrom torch.func import functional_call"
+CACHED = f"import logging\nfrom functools import cache\n{IMPORTS}\nfrom torch.func import functional_call"
 ARRAYS = (as_tensor, as_array, load_module)
 # An nn.RNNCell that is stepped no times has no states.
 OF_CELL, OF_LAYER = ("T=0", "reversed"), ("T=0", "D=0", "reversed")

@@ -11,6 +11,7 @@ import pytest
 import adapters
 from adapters import Adapter
 
+README = Path(__file__).parents[2] / "README.md"
 HIDE = """
 import sys
 sys.modules[{name!r}] = None
@@ -43,6 +44,12 @@ def test_the_environment_names_the_version(adapter: Adapter) -> None:
     environment = adapters.load_framework(adapter.framework).environment()
     assert environment[adapter.framework]
     assert any("precision" in name for name in environment)
+
+
+def test_the_readme_shows_it_and_its_verdict(adapter: Adapter, dtype: str) -> None:
+    table = README.read_text(encoding="utf-8").split("<!-- table: rnn-oracle check")[1].split("<!-- end of table")[0]
+    (row,) = (line for line in table.splitlines() if line.startswith(f"| {adapter.name} | {dtype} |"))
+    assert row.endswith("| pass |")
 
 
 def test_an_unknown_framework_is_named() -> None:
