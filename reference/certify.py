@@ -53,10 +53,8 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
     judged = {}
     for field, name in QUANTITIES.items():
         if field in got:
-            bounded, may_be_nan = _zeroed(want[field].sealed(), case, evaluation, field)
-            if field == "dxs":
-                may_be_nan = may_be_nan | _beside_nan(case, bounded)
-            judged[name] = Judged(got[field], bounded, may_be_nan, case.finite, case.K is not None)
+            beside_nan = field == "dxs" and _beside_nan(case, want[field])
+            judged[name] = Judged(got[field], want[field].sealed(), beside_nan, case.finite, case.K is not None)
     return Verdict(case, evaluation, precision, judged, certify)
 
 
@@ -198,24 +196,6 @@ def _adjoints_seen(case: Case, hs: NDArray[Any], A: NDArray[Any], precision: Pre
     open_ = later.any(axis=-1, keepdims=True) & ((hs != 0) | (case.nonlinearity != "relu"))
     seen.error = np.where(open_, seen.error, 0.0)
     return seen
-
-
-def _zeroed(want: Bounded, case: Case, evaluation: Evaluation, field: str) -> tuple[Bounded, NDArray[np.bool_]]:
-    """Return what is wanted where relu is off and what it multiplies is not finite: 0, and where NaN will do, too.
-
-    The derivative is 0 there. Who multiplies gets 0 * NaN = NaN, who selects gets 0: both are right.
-    """
-    nothing = np.zeros(want.shape, bool)
-    if case.nonlinearity != "relu" or case.finite or field not in ("dxs", "hs_dot"):
-        return want, nothing
-    off = np.broadcast_to(evaluation.hs.astype(np.float64) <= 0, case.upstream.shape)
-    if field == "dxs":
-        # Of dx, the last H columns of a probed case are the gradient that the derivative multiplies.
-        columns = nothing[..., : want.shape[-1] - off.shape[-1]]
-        off = np.concatenate([columns, off], axis=-1) if case.is_probed else nothing
-    lost = off & ~np.isfinite(want.value)
-    value, error = (np.where(lost, 0.0, part) for part in (want.value, want.error))
-    return Bounded(value, want.precision, error, want.scale), lost
 
 
 def _beside_nan(case: Case, dxs: Bounded) -> NDArray[np.bool_]:

@@ -372,9 +372,7 @@ def _maximum(p: Bounded, zero: Bounded) -> Bounded:
 def _greater(p: Bounded, q: Bounded) -> Bounded:
     difference = _subtract(p.sealed(), q.sealed())
     unsure = (np.abs(difference.value) <= difference.error) & (difference.error > 0)
-    # What relu's derivative is at NaN is anybody's choice between 0 and 1: frameworks differ, and IEEE 754 is silent.
-    nan = np.isnan(difference.value)
-    return Bounded(np.where(nan, 0.5, difference.value > 0), p.precision, np.where(nan, 0.5, unsure), 1.0)
+    return Bounded(difference.value > 0, p.precision, unsure, 1.0)
 
 
 RULES: dict[Any, Any] = {

@@ -117,14 +117,15 @@ def huge_inputs(random: Generator, arrays: Arrays, form: Format) -> None:
     """Inputs as large as sums of a thousand terms admit, and upstream gradients as small: for relu."""
     power = 2.0 ** np.floor(np.log2(form.largest) - ROOM)
     arrays["xs"] *= power
-    arrays["upstream"] /= power
+    arrays["upstream"] /= power**0.5
 
 
 def cancelling(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Inputs that come twice, a hundred times as large, under weights that all but cancel."""
+    """Inputs that come twice, up to a hundred times as large, under weights that all but cancel."""
     half = arrays["xs"].shape[-1] // 2
     xs, Wx = arrays["xs"], arrays["Wx"]
-    xs *= 100
+    # So much that in a half precision something is left to tell.
+    xs *= min(100.0, 2.0**-6 / form.u)
     xs[..., half : 2 * half] = xs[..., :half]
     Wx[..., half : 2 * half, :] = -Wx[..., :half, :] * (1 + 16 * form.u)
 

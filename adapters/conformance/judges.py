@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+
 from adapters import Adapter
 from adapters.conformance import memory
 from adapters.conformance.laws import LAWS
@@ -35,11 +37,7 @@ def accept(verdict: Verdict, result: Result) -> None:
 
 
 def offering(adapter: Adapter, precision: Precision) -> Callable[[Case], Evaluation]:
-    """Return the adapter, held to all that it offers, without weight gradients of which no bound can tell anything.
-
-    Where the accumulator is wider than the storage, each step's share of them is rounded to storage: after some fifty
-    steps of bfloat16 that may be all there is.
-    """
+    """Return the adapter, held to all that it offers, without what nothing can be told of."""
 
     def subject(case: Case) -> Evaluation:
         evaluation = adapter(case)
@@ -50,13 +48,29 @@ def offering(adapter: Adapter, precision: Precision) -> Callable[[Case], Evaluat
             if wanted != (getattr(evaluation, name) is not None):
                 what = f"{'a' if wanted else 'no'} {name}"
                 raise Mismatch(f"contract: expected {what}, as {adapter.name} offers {list(adapter.offers)}")
-        mixed, shares = precision.accumulator.u < precision.u, case.sizes["T"] * (2 if adapter.takes_direction else 1)
-        if mixed and precision.storing(shares).stored * precision.u > precision.coarsest / 2:
-            gone = {name: None for name in QUANTITIES if name.startswith(("dW", "db"))}
-            return dataclasses.replace(evaluation, **gone)
-        return evaluation
+        gone = dict.fromkeys(untold(adapter, case, precision))
+        return dataclasses.replace(evaluation, **gone)
 
     return subject
+
+
+def untold(adapter: Adapter, case: Case, precision: Precision) -> list[str]:
+    """Return the fields of which no bound can tell anything.
+
+    What becomes of an infinity in backward is a matter of the form: (g + g * h) * (1 - h) is NaN where g * (1 - h * h)
+    is infinite, and a derivative that underflows, times infinity, is infinite or NaN. Behind a relu that is off or at
+    NaN, who multiplies by its derivative has NaN and who selects has 0. And where the accumulator is wider than the
+    storage, each step's share of the weight gradients is rounded to storage: after some fifty steps of bfloat16 that
+    may be all there is.
+    """
+    infinite = any(isinstance(array, np.ndarray) and np.isinf(array).any() for array in case.fields().values())
+    if infinite or (case.nonlinearity == "relu" and not case.finite):
+        return [name for name in QUANTITIES if name != "hs"]
+    shares = case.sizes["T"] * (2 if adapter.takes_direction else 1)
+    mixed = precision.accumulator.u < precision.u
+    if mixed and precision.storing(shares).stored * precision.u > precision.coarsest / 2:
+        return [name for name in QUANTITIES if name.startswith(("dW", "db"))]
+    return []
 
 
 def in_memory(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
