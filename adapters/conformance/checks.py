@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, Refused
+from adapters.conformance.guard import TimedOut, Unusable, time_limit
 from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
 from adapters.conformance.result import Result
 from reference import Case, Mismatch, Params
@@ -41,6 +43,7 @@ class Asked(NamedTuple):
     examples: int  # stacks of cases, before a check's own thinning
     seed: int
     params: Params | None = None  # in the place of drawn ones
+    shard: tuple[int, int] = (1, 1)  # I of N: this one takes every N-th example, from the I-th on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,11 @@ class Check:
     def count(self, examples: int) -> int:
         """Return how many examples the check takes of those asked for."""
         raise NotImplementedError
+
+    def indices(self, examples: int, shard: tuple[int, int]) -> range:
+        """Return which of its examples a shard takes: those of all N shards are together all, and none twice."""
+        part, parts = shard
+        return range(part - 1, self.count(examples), parts)
 
     def suits(self, params: Params | None) -> bool:
         """Tell whether the check can be made on parameters that a user gives."""
@@ -237,6 +245,8 @@ def run(
     asked: Asked,
     result: Result,
     advance: Callable[[], Any] = lambda: None,
+    *,
+    limit: float | None = None,
 ) -> None:
     """Judge one adapter on one check, keeping ``result`` up to date after every example.
 
@@ -245,19 +255,24 @@ def run(
         asked: who is judged on how many; the same seed asks every adapter the same.
         result: where the findings go.
         advance: called after every example.
+        limit: seconds after which it is a failure, as of ``guard.time_limit``.
     """
     adapter, dtype = asked.adapter, asked.dtype
     precision = adapter.precision(dtype)
     known = adapter.known.get(check.name) or adapter.known.get(f"{check.name} {dtype}")
     result.known = f"{known.reason} ({known.reference})" if known else None
+    mine, index = check.indices(asked.examples, asked.shard), itertools.count()
 
     def judge(case: Case) -> None:
+        # Once there is a failure, all that comes makes it smaller.
+        if next(index) not in mine and result.failure is None:
+            return
         try:
             check.judge(adapter, case, precision, result)
         except Refused as refusal:
             result.refuse(str(refusal))
         except Exception as error:
-            result.crashed = not isinstance(error, Mismatch)
+            result.crashed = not isinstance(error, Mismatch) or isinstance(error, Unusable)
             result.counterexample = error.verdict.case if isinstance(error, Mismatch) and error.verdict else case
             result.failure = f"{adapter.name} {_account(error, dtype)}"
             raise
@@ -267,15 +282,20 @@ def run(
 
     # Hypothesis runs the smallest failure last, so that what result holds then is that one.
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), time_limit(limit):
             warnings.simplefilter("ignore", hypothesis.errors.HypothesisWarning)
             check.each(asked, judge)
     except KeyboardInterrupt:
         result.interrupted = True
         raise
+    except TimedOut as late:
+        # Without the case: who ran it again would wait again.
+        result.failure = result.failure or f"{adapter.name} {dtype}: {late}"
     except Exception:
         if result.failure is None:
             raise
+    if asked.shard != (1, 1) and result.failure is None:
+        result.known = None  # the case that is known to fail may be in another shard
 
 
 def quiet(examples: int, *phases: Phase) -> settings:
@@ -293,6 +313,8 @@ def quiet(examples: int, *phases: Phase) -> settings:
 
 
 def _account(error: Exception, dtype: str) -> str:
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        return f"{dtype}: contract: expected the case unchanged, got a write to a read-only array ({error})"
     if isinstance(error, Mismatch):
         return str(error) if error.verdict else f"{dtype}: {error}"
     return f"{dtype}: raised {type(error).__name__}: {error}"

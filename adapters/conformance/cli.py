@@ -13,14 +13,16 @@ from rich.table import Table
 
 import adapters
 from adapters import Adapter
-from adapters.conformance import mutation
+from adapters.conformance import mutation, subjects
 from adapters.conformance.bar import bar
-from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES, Asked, run
+from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES
+from adapters.conformance.guard import guarded
+from adapters.conformance.plan import Plan, diagnose, first_failures, judge
 from adapters.conformance.report import Report, Row, machine
 from adapters.conformance.reproduce import TRIES, reproduce
-from adapters.conformance.result import Result
+from adapters.conformance.smoke import smoke
 from adapters.conformance.weights import read_params
-from reference import Case, Params
+from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
 from reference.faults import COMPUTED
@@ -28,6 +30,7 @@ from reference.minimise import outcome
 
 # Columns of the widest table.
 WIDTH = 160
+OWN = "one of your own: a module of the path or of this folder, and an adapter or a function in it; may be repeated"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,11 +68,13 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="judge adapters against the oracle")
     check.set_defaults(command=check_adapters)
     check.add_argument("names", nargs="*", metavar="NAME", help="torch, or torch.RNN; default: all that are installed")
+    check.add_argument("--adapter", action="append", default=[], metavar="MODULE:NAME", help=OWN)
     check.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}; default: all")
     check.add_argument("--only", nargs="+", choices=NAMES, metavar="CHECK", help=f"of {', '.join(NAMES)}; default: all")
     check.add_argument("--quantities", action="store_true", help="show the largest error of each quantity, too")
     check.add_argument("--examples", type=positive, default=EXAMPLES, metavar="N", help="stacks of cases a check")
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
+    check.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="judge the I-th of N parts alone")
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
     check.add_argument("--reproduce", metavar="DIR", help="write every failure down: the case, a script, a bug report")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
@@ -77,7 +82,11 @@ def parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="say what is wrong with an adapter on a saved case")
     explain.set_defaults(command=explain_case)
     explain.add_argument("case", metavar="CASE.npz", help="as --reproduce writes it")
-    explain.add_argument("--adapter", required=True, metavar="NAME", help="one adapter, as torch.RNN")
+    explain.add_argument("--adapter", required=True, metavar="NAME", help="one adapter, as torch.RNN or MODULE:NAME")
+    smoke = commands.add_parser("smoke", help="judge one small case and say what is wrong with an adapter")
+    smoke.set_defaults(command=smoke_adapters)
+    smoke.add_argument("--adapter", required=True, metavar="NAME", help="as torch.RNN or MODULE:NAME")
+    smoke.add_argument("--dtype", choices=DTYPES, metavar="D", help="default: float32, or the first on offer")
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
     faults.set_defaults(command=judge_suite)
     faults.add_argument("--dtype", nargs="+", choices=COMPUTED, metavar="D", help=f"of {', '.join(COMPUTED)}")
@@ -97,6 +106,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def shard(text: str) -> tuple[int, int]:
+    """Return I and N of "I/N".
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none such.
+    """
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"expected I/N with 1 <= I <= N, got {text!r}")
+    return int(part), int(parts)
+
+
 def list_adapters(options: argparse.Namespace, console: Console) -> int:
     """Print every adapter of every framework, installed or not."""
     table = Table("adapter", "what it calls", "version", "dtypes", "nonlinearities", "T")
@@ -108,27 +129,42 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
             missing.append(str(error))
             continue
         for adapter in module.ADAPTERS:
-            limit = "any" if adapter.max_T is None else f"up to {adapter.max_T}"
-            offers = (", ".join(adapter.dtypes), ", ".join(adapter.nonlinearities))
-            table.add_row(adapter.name, adapter.describe, module.environment()[name], *offers, limit)
+            table.add_row(*listed(adapter, module.environment()[name]))
+    for entry in subjects.plugins().values():
+        try:
+            offered = subjects.from_plugin(entry)
+        except (ValueError, TypeError) as error:
+            missing.append(str(error))
+            continue
+        for adapter in offered:
+            table.add_row(*listed(adapter, entry.dist.version if entry.dist else "-"))
     console.print(table)
     for line in missing:
         console.print(line, highlight=False, soft_wrap=True)
     return 0
 
 
+def listed(adapter: Adapter, version: str) -> tuple[str, ...]:
+    """Return the row of an adapter in the list."""
+    limit = "any" if adapter.max_T is None else f"up to {adapter.max_T}"
+    offers = (", ".join(adapter.dtypes), ", ".join(adapter.nonlinearities))
+    return adapter.name, adapter.describe, version, *offers, limit
+
+
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
     """Judge the adapters asked for and print the table."""
-    chosen = choose(options.names)
+    chosen = [guarded(adapter) for adapter in choose([*options.names, *options.adapter])]
     expect_folder("--json", options.json)
     expect_folder("--markdown", options.markdown)
-    params = read_params(options.params) if options.params else None
-    names = sorted({adapter.framework for adapter in chosen})
-    report = Report({"oracle": machine()} | {name: adapters.load_framework(name).environment() for name in names})
+    plan = plan_for(options, chosen)
+    report = Report({"oracle": machine()})
     status = None
     try:
-        judge(report, chosen, options, params, console)
-        diagnose(report, chosen, console)
+        with bar(console, plan.total) as update:
+            judge(report, plan, lambda what: update(description=what), partial(update, advance=1))
+        for row, check in first_failures(report):
+            with bar(console, TRIES, f"what it looks like: {row.adapter} {row.dtype}") as update:
+                diagnose(by_name(chosen, row), check, row.dtype, partial(update, advance=1))
         if options.reproduce:
             write_down(report, chosen, Path(options.reproduce), console)
     except KeyboardInterrupt:
@@ -144,41 +180,54 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     return status or report.exit_status
 
 
-def diagnose(report: Report, chosen: Sequence[Adapter], console: Console) -> None:
-    """Say of the first failure of every row what it looks like; the others are as likely its consequence."""
-    by_name = {adapter.name: adapter for adapter in chosen}
-    for row in report.rows:
-        failing = [check for check in row.checks if check.status == "fail" and check.counterexample is not None]
-        for check in failing[:1]:
-            adapter, case = by_name[row.adapter], check.counterexample
-            if case is None or case.direction is not None or check.crashed:
-                continue  # the catalogue has no faults of second derivatives, and an error speaks for itself
-            with bar(console, TRIES, f"what it looks like: {row.adapter} {row.dtype}") as update:
-                advance = partial(update, advance=1)
-                try:
-                    found = explain_subject(adapter, case, adapter.precision(row.dtype), progress=advance, tries=TRIES)
-                except ValueError:
-                    continue  # it fails only as the check asks, or not again: the message says all there is
-                check.diagnosis = str(found)
+def plan_for(options: argparse.Namespace, chosen: Sequence[Adapter]) -> Plan:
+    """Return what is judged as the options say.
+
+    Raises:
+        ValueError: the shard has nothing to judge.
+    """
+    params = read_params(options.params) if options.params else None
+    checks = [check for check in CHECKS if check.name in (options.only or NAMES) and check.suits(params)]
+    pairs = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
+    plan = Plan(pairs, checks, options.examples, options.seed, params, options.shard)
+    most = max((check.count(options.examples) for check in checks), default=0)
+    if checks and options.shard[0] > most:
+        raise ValueError(f"--shard: expected one of at most {most}, the examples of a check, got {options.shard[0]}")
+    return plan
+
+
+def by_name(chosen: Sequence[Adapter], row: Row) -> Adapter:
+    """Return the adapter that a row of the report is about."""
+    return next(adapter for adapter in chosen if adapter.name == row.adapter)
 
 
 def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console: Console) -> None:
     """Write a reproduction of every failure into a folder."""
-    by_name = {adapter.name: adapter for adapter in chosen}
     for row in report.rows:
         for check in row.checks:
-            if check.counterexample is not None and check.status == "fail":
+            if check.failed and check.counterexample is not None:
                 name = f"{row.adapter}-{row.dtype}-{check.name}"
                 facts = report.environment["oracle"] | report.environment[row.framework]
                 with bar(console, TRIES, f"smallest case: {name}") as update:
-                    subject, tried = by_name[row.adapter], partial(update, advance=1)
+                    subject, tried = by_name(chosen, row), partial(update, advance=1)
                     written = reproduce(subject, check.counterexample, facts, folder, name, progress=tried)
                 check.reproduction = written
 
 
+def smoke_adapters(options: argparse.Namespace, console: Console) -> int:
+    """Judge one small case of each adapter of a name, and say what is wrong."""
+    statuses = []
+    for adapter in subjects.find(options.adapter):
+        faults = smoke(adapter, options.dtype)
+        statuses.append(1 if faults else 0)
+        for line in faults or [f"{adapter.name}: right in one small case; now: rnn-oracle check"]:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return max(statuses)
+
+
 def explain_case(options: argparse.Namespace, console: Console) -> int:
     """Judge one adapter on one saved case and print the diagnosis."""
-    found = adapters.load(options.adapter)
+    found = subjects.find(options.adapter)
     if len(found) != 1:
         raise ValueError(f"explain: expected one adapter, got {[adapter.name for adapter in found]}")
     case = Case.load(options.case)
@@ -218,23 +267,4 @@ def choose(names: Sequence[str]) -> list[Adapter]:
         raise ValueError(
             "\n".join(["check: expected at least one framework, got none installed; install one:", *lines])
         )
-    return list({adapter.name: adapter for name in named for adapter in adapters.load(name)}.values())
-
-
-def judge(
-    report: Report, chosen: Sequence[Adapter], options: argparse.Namespace, params: Params | None, console: Console
-) -> None:
-    """Run every check on every adapter and dtype, adding to the report as it goes."""
-    checks = [check for check in CHECKS if check.name in (options.only or NAMES) and check.suits(params)]
-    plan = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
-    total = len(plan) * sum(check.count(options.examples) for check in checks)
-    with bar(console, total) as update:
-        for adapter, dtype in plan:
-            version = report.environment[adapter.framework][adapter.framework]
-            row = Row(adapter.name, adapter.framework, version, dtype)
-            report.rows.append(row)
-            for check in checks:
-                update(description=f"{adapter.name} {dtype} {check.name}")
-                row.checks.append(Result(check.name))
-                asked = Asked(adapter, dtype, options.examples, options.seed, params)
-                run(check, asked, row.checks[-1], partial(update, advance=1))
+    return list({adapter.name: adapter for name in named for adapter in subjects.find(name)}.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
 from collections.abc import Sequence
@@ -80,6 +81,7 @@ class Report:
 
     environment: dict[str, dict[str, str]]
     rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # of the run as a whole
 
     @property
     def exit_status(self) -> int:
@@ -136,7 +138,13 @@ class Report:
                     found.setdefault(f"refused  {check.name}: {refusal}", []).append(row.dtype)
                 if check.status == "known":
                     found.setdefault(f"known    {check.name}: {row.adapter}: {check.known}", []).append(row.dtype)
-        return [f"{line} ({', '.join(dtypes)})" for line, dtypes in found.items()]
+        return [*(f"{line} ({', '.join(dtypes)})" for line, dtypes in found.items()), *self.notes]
+
+    def __str__(self) -> str:
+        """Return what ``show`` prints, without colours: the table, refusals and failures."""
+        text = io.StringIO()
+        self.show(Console(file=text, width=160, no_color=True))
+        return text.getvalue()
 
     def markdown(self, *, quantities: bool = False) -> str:
         """Return the table, or that of the largest errors by quantity, in Markdown."""

@@ -9,6 +9,13 @@ import numpy as np
 
 from reference import Case, Verdict
 
+# What there is to say of a status that is not good, though nothing failed.
+WITHOUT_FAILURE = {
+    "stale": "expected a failure, got none: {0.known}",
+    "inconclusive": "expected bounds that can tell, got {0.inconclusive} of {0.cases} cases that are inconclusive",
+    "empty": "expected cases to be judged, got none",
+}
+
 
 @dataclass
 class Result:
@@ -48,6 +55,11 @@ class Result:
         return "pass"
 
     @property
+    def failed(self) -> bool:
+        """Whether it failed on a case that is at hand, and not as is known."""
+        return self.status == "fail" and self.counterexample is not None
+
+    @property
     def resolution(self) -> float | None:
         """Median over the cases of bound / scale of value, of the coarsest quantity; None before the first case."""
         return float(np.median(self.resolutions)) if self.resolutions else None
@@ -56,7 +68,7 @@ class Result:
     def account(self) -> list[str]:
         """What a person reads of a failure: what failed, where it starts, what it looks like, where it is written."""
         if self.failure is None:
-            return [f"expected a failure, got none: {self.known}"]
+            return [WITHOUT_FAILURE.get(self.status, self.status).format(self)]
         written = [f"written: {path}" for path in self.reproduction]
         return [self.failure, *([self.diagnosis] if self.diagnosis else []), *written]
 

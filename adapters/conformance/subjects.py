@@ -1,0 +1,144 @@
+"""Who is judged: a function or an adapter of one's own, a plug-in of an installed package, or a name of the registry.
+
+A package ships its adapters under the entry-point group ``rnn_oracle.adapters``; the name of an entry is theirs, and
+it leads to an Adapter, a tuple of them, or a function of a case.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import adapters
+from adapters import Adapter
+from reference import PRECISIONS
+from reference.archive import DTYPES
+
+GROUP = "rnn_oracle.adapters"
+
+
+def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
+    """Return an adapter as it is, or a function ``case -> Evaluation`` as one that takes single cases.
+
+    Args:
+        subject: an adapter, or a function that returns all six quantities of a single case.
+        dtypes: dtypes that a function takes; all four by default.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: a dtype is none that there is, or not on offer.
+    """
+    if not _is_subject(subject):
+        raise TypeError(f"adapter: expected an Adapter or a function of a case, got {subject!r}")
+    offered = subject.dtypes if isinstance(subject, Adapter) else DTYPES
+    unknown = [dtype for dtype in dtypes or () if dtype not in offered]
+    if unknown or (dtypes is not None and not dtypes):
+        raise ValueError(f"dtypes: expected some of {list(offered)}, got {list(dtypes or ())}")
+    if isinstance(subject, Adapter):
+        return subject
+    name = str(getattr(subject, "__name__", type(subject).__name__))
+    describe = (getattr(subject, "__doc__", None) or "a function of a case").strip().splitlines()[0]
+    return Adapter(name, subject, describe, np.tanh, {dtype: PRECISIONS[dtype].tanh_ulps for dtype in dtypes or DTYPES})
+
+
+def find(name: str) -> tuple[Adapter, ...]:
+    """Return the adapters of a name.
+
+    Args:
+        name: "mypackage.mycell:adapter", a module and an attribute of it; or as of ``adapters.load``, or of a plug-in.
+
+    Raises:
+        ValueError: there is nothing of this name, or it cannot be imported.
+        TypeError: what is there is no adapter.
+        ModuleNotFoundError: a framework is not installed.
+    """
+    if ":" in name:
+        return from_module(name)
+    plugged = plugins()
+    framework = name.partition(".")[0]
+    if framework in adapters.frameworks():
+        return adapters.load(name)
+    if name in plugged:
+        return from_plugin(plugged[name])
+    if framework in plugged:
+        offered = from_plugin(plugged[framework])
+        if found := tuple(adapter for adapter in offered if adapter.name == name):
+            return found
+        raise ValueError(f"adapters: expected one of {[adapter.name for adapter in offered]}, got {name!r}")
+    if plugged:
+        known = [*adapters.frameworks(), *plugged]
+        raise ValueError(f"adapters: expected a framework or plug-in among {known}, got {name!r}")
+    return adapters.load(name)
+
+
+def from_module(name: str) -> tuple[Adapter, ...]:
+    """Return the adapters of "module:attribute", a module of the current folder included.
+
+    Raises:
+        ValueError: the name is none of that form, or the module or the attribute is not there.
+        TypeError: the attribute is no adapter.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute.isidentifier():
+        raise ValueError(f"--adapter: expected a module and an attribute as mypackage.mycell:adapter, got {name!r}")
+    # As python -m does: a script installed elsewhere does not look where its user is.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise ValueError(f"--adapter: expected a module that can be imported as {module_name}, got {got}") from error
+    if not hasattr(module, attribute):
+        there = [key for key, value in vars(module).items() if not key.startswith("_") and _is_subject(value)]
+        raise ValueError(f"--adapter: expected an attribute of {module_name} as {there}, got {attribute!r}")
+    return _as_tuple(getattr(module, attribute))
+
+
+def _is_subject(value: Any) -> bool:
+    return isinstance(value, Adapter) or (callable(value) and not isinstance(value, type))
+
+
+def plugins() -> dict[str, importlib.metadata.EntryPoint]:
+    """Return what installed packages offer, by name."""
+    return {entry.name: entry for entry in sorted(importlib.metadata.entry_points(group=GROUP))}
+
+
+def from_plugin(entry: importlib.metadata.EntryPoint) -> tuple[Adapter, ...]:
+    """Return the adapters of an entry point.
+
+    Raises:
+        ValueError: it cannot be loaded.
+        TypeError: it leads to no adapter.
+    """
+    try:
+        loaded = entry.load()
+    except (Exception, SystemExit) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{GROUP}: expected {entry.name} = {entry.value} to load, got {got}") from error
+    return _as_tuple(loaded)
+
+
+def _as_tuple(found: Any) -> tuple[Adapter, ...]:
+    return tuple(as_adapter(one) for one in (found if isinstance(found, (tuple, list)) else (found,)))
+
+
+def facts(adapter: Adapter) -> dict[str, str]:
+    """Return the versions that a reader must know of: an adapter's framework and its precision flags.
+
+    Of an adapter from elsewhere, the version of the package that its function comes from, a dash where there is none.
+    """
+    if adapter.framework in adapters.frameworks() and adapters.is_installed(adapter.framework):
+        environment: dict[str, str] = adapters.load_framework(adapter.framework).environment()
+        return environment
+    package = getattr(adapter.run, "__module__", None) or ""
+    try:
+        return {adapter.framework: importlib.metadata.version(package.partition(".")[0])}
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return {adapter.framework: "-"}

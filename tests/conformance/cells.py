@@ -1,0 +1,158 @@
+"""Cells as a user might bring them: a right one, and wrong ones of every kind."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from reference import Case, Evaluation, evaluate
+from reference.faults import compute
+
+
+def right(case: Case) -> Evaluation:
+    """Compute a case rightly."""
+    return compute(case)
+
+
+def doubled(case: Case) -> Evaluation:
+    """Add the gradients of two biases up."""
+    answer = compute(case)
+    return answer if answer.db is None else dataclasses.replace(answer, db=2 * answer.db)
+
+
+def transposed(case: Case) -> Evaluation:
+    """Return dWx as (H, D) and dWh the other way round."""
+    answer = compute(case)
+    return dataclasses.replace(answer, dWx=np.array(answer.dWx.mT), dWh=np.array(answer.dWh.mT))
+
+
+def only_dwh_transposed(case: Case) -> Evaluation:
+    """Return dWh the other way round."""
+    answer = compute(case)
+    return dataclasses.replace(answer, dWh=np.array(answer.dWh.mT))
+
+
+def batch_first(case: Case) -> Evaluation:
+    """Return (N, T, H) for (T, N, H)."""
+    answer = compute(case)
+    return dataclasses.replace(answer, hs=np.array(answer.hs.swapaxes(0, 1)), dxs=np.array(answer.dxs.swapaxes(0, 1)))
+
+
+def without_batch(case: Case) -> Evaluation:
+    """Forget the batch in hs."""
+    answer = compute(case)
+    return dataclasses.replace(answer, hs=np.array(answer.hs[:, 0]))
+
+
+def without_dwh(case: Case) -> Evaluation:
+    """Leave dWh out."""
+    return dataclasses.replace(compute(case), dWh=None)
+
+
+def without_hs(case: Case) -> Evaluation:
+    """Leave hs out."""
+    return dataclasses.replace(compute(case), hs=None)
+
+
+def in_float64(case: Case) -> Evaluation:
+    """Compute in float64 whatever was asked for."""
+    return evaluate(case)
+
+
+def lists(case: Case) -> Evaluation:
+    """Return dh0 as a list."""
+    answer = compute(case)
+    return dataclasses.replace(answer, dh0=answer.dh0.tolist())
+
+
+def objects(case: Case) -> Evaluation:
+    """Return what is no array at all."""
+    return dataclasses.replace(compute(case), dh0=right)
+
+
+def unsummed(case: Case) -> Evaluation:
+    """Return db for every row of the batch."""
+    answer = compute(case)
+    rows = None if answer.db is None else np.stack([answer.db / case.sizes["N"]] * case.sizes["N"])
+    return dataclasses.replace(answer, db=rows)
+
+
+def two_biases(case: Case) -> Evaluation:
+    """Put the gradients of two biases one behind the other."""
+    answer = compute(case)
+    return dataclasses.replace(answer, db=np.concatenate([answer.db, answer.db]))
+
+
+def in_a_column(case: Case) -> Evaluation:
+    """Return db as (1, H)."""
+    answer = compute(case)
+    return dataclasses.replace(answer, db=answer.db[None])
+
+
+def negative(case: Case) -> Evaluation:
+    """Return dh0 with the wrong sign."""
+    answer = compute(case)
+    return dataclasses.replace(answer, dh0=-answer.dh0)
+
+
+def sharing(case: Case) -> Evaluation:
+    """Return the case's own memory beside right numbers."""
+    answer = compute(case)
+    object.__setattr__(case, "h0", answer.dh0)
+    return answer
+
+
+def nothing(case: Case) -> Any:
+    """Forget to return."""
+
+
+def a_list(case: Case) -> Any:
+    """Return a list where an Evaluation belongs."""
+    return list(compute(case).fields().values())
+
+
+def mutating(case: Case) -> Evaluation:
+    """Write to its input."""
+    case.h0[...] = 0
+    return compute(case)
+
+
+def crashing(case: Case) -> Evaluation:
+    """Raise."""
+    raise RuntimeError("the kernel died")
+
+
+def crashing_on_sequences(case: Case) -> Evaluation:
+    """Raise on more than one step."""
+    if case.sizes["T"] > 1:
+        raise RuntimeError("the loop died")
+    return compute(case)
+
+
+def leaving(case: Case) -> Evaluation:
+    """End the process."""
+    raise SystemExit(3)
+
+
+def interrupting(case: Case) -> Evaluation:
+    """Be interrupted by the user."""
+    raise KeyboardInterrupt
+
+
+def hanging(case: Case) -> Evaluation:
+    """Not come back from a sequence, and catch whatever is an Exception."""
+    while case.sizes["T"] > 1:
+        try:
+            time.sleep(60)
+        except Exception:
+            continue
+    return compute(case)
+
+
+def printing(case: Case) -> Evaluation:
+    """Print while it computes."""
+    print("step by step\nby step")  # noqa: T201
+    return compute(case)

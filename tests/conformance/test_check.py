@@ -1,0 +1,232 @@
+"""``check``: what a script is told of one's own cell, whatever that does."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapters import Adapter, Refused
+from adapters.conformance import check
+from adapters.conformance.checks import NAMES
+from adapters.conformance.guard import TimedOut, time_limit
+from adapters.conformance.result import Result
+from reference import Case, Evaluation, Mismatch
+from tests.conformance import cells
+
+QUICK: dict[str, Any] = {"examples": 2, "dtypes": ["float32"], "only": ["step", "sequence"]}
+
+
+def statuses(cell: Callable[[Case], Any], **options: Any) -> list[str]:
+    """Return the status of every check of the only dtype."""
+    (row,) = check(cell, on_fail="report", **(QUICK | options)).rows
+    return [found.status for found in row.checks]
+
+
+def test_a_function_is_judged_in_all_dtypes_on_all_checks() -> None:
+    report = check(cells.right, examples=1)
+    assert [row.dtype for row in report.rows] == ["float64", "float32", "bfloat16", "float16"]
+    assert {row.adapter for row in report.rows} == {"right"}
+    assert report.checks == list(NAMES)
+    assert report.exit_status == 0
+    assert all(row.cases > 100 for row in report.rows)
+    assert "right    float32    " in str(report)
+
+
+def test_a_warning_of_numpy_s_about_nan_is_no_fault() -> None:
+    def warned(case: Case) -> Evaluation:
+        np.log(-np.ones(1))
+        return cells.right(case)
+
+    assert statuses(warned) == ["pass", "pass"]
+
+
+def test_an_adapter_is_judged_as_it_is() -> None:
+    own = Adapter("mine.fused", cells.doubled, "wrong", np.tanh, {"float32": 2.5, "float64": 2.5})
+    report = check(own, on_fail="report", examples=1, only=["step"])
+    assert [(row.adapter, row.framework, row.dtype) for row in report.rows] == [
+        ("mine.fused", "mine", "float32"),
+        ("mine.fused", "mine", "float64"),
+    ]
+    assert report.exit_status == 1
+
+
+def test_a_wrong_cell_is_told_what_is_wrong_once_all_checks_have_run() -> None:
+    seen: list[str] = []
+    told = (
+        r"doubled float32, step: fail\ndoubled float32 db\[\d\]: got \S+, want \S+\n.* x its bound .*\n"
+        r"db is wrong; h, dx, dh0, dWx, dWh are right (.|\n)*`db summed twice`"
+    )
+    with pytest.raises(Mismatch, match=told):
+        check(cells.doubled, progress=seen.append, examples=2, dtypes=["float32"], only=["step", "trained", "options"])
+    assert check(cells.doubled, on_fail="report", **QUICK).exit_status == 1
+
+
+def test_progress_tells_what_is_being_judged() -> None:
+    seen: list[str] = []
+    check(cells.right, progress=seen.append, **QUICK)
+    assert seen == ["right float32 step"] * 2 + ["right float32 sequence"] * 2
+
+
+BAD: dict[Callable[[Case], Any], str] = {
+    cells.crashing: "raised RuntimeError: the kernel died",
+    cells.nothing: r"contract: expected an Evaluation, got None \(T=1, ",
+    cells.a_list: r"contract: expected an Evaluation, got a list of 6 \(T=1, ",
+    cells.leaving: r"contract: expected an Evaluation, got sys.exit\(3\)",
+    cells.in_float64: "contract: expected hs as an array of float32, got an array of float64",
+    cells.lists: "contract: expected dh0 as an array of float32, got a list of",
+    cells.objects: "contract: expected dh0 as an array of float32, got a function",
+    cells.unsummed: r"contract: expected db of shape \(H,\) = \(\d,\), got \(\d, \d\) \(T=1, ",
+    cells.mutating: r"contract: expected the case unchanged, got a write to a read-only array \(assignment destination",
+    cells.without_dwh: r"contract: expected a dWh, as without_dwh offers \['h', 'dx'",
+    cells.without_hs: "contract: expected a hs, as without_hs offers",
+}
+
+
+@pytest.mark.parametrize("cell", BAD, ids=lambda cell: cell.__name__)
+def test_a_broken_cell_is_told_in_one_sentence_and_every_check_runs(cell: Callable[[Case], Any]) -> None:
+    report = check(cell, on_fail="report", **QUICK)
+    (row,) = report.rows
+    assert [found.status for found in row.checks] == ["fail", "fail"]
+    sentence = row.checks[0].account[0]
+    assert re.match(f"{cell.__name__} float32: {BAD[cell]}", sentence), sentence
+    with pytest.raises(Mismatch, match=BAD[cell]):
+        check(cell, **QUICK)
+
+
+def test_what_was_judged_before_a_crash_is_kept() -> None:
+    (row,) = check(cells.crashing_on_sequences, on_fail="report", **QUICK).rows
+    assert [found.status for found in row.checks] == ["pass", "fail"]
+    assert row.checks[0].cases == 2 * 52
+    assert row.checks[0].worst["dWh"] > 0
+
+
+def test_an_interrupt_passes() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        check(cells.interrupting, **QUICK)
+
+
+def test_what_it_prints_is_taken_up_and_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    report = check(cells.printing, **QUICK)
+    assert capsys.readouterr().out == ""
+    assert re.search(r"printed  printing: in \d+ calls, first 'step by step'", str(report))
+    assert check(cells.right, **QUICK).notes == []
+
+
+def test_a_hang_costs_its_own_check_and_no_other() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    (row,) = check(cells.hanging, on_fail="report", limit=0.5, **QUICK | {"only": ["step", "sequence", "trained"]}).rows
+    assert [found.status for found in row.checks] == ["pass", "fail", "fail"]
+    assert row.checks[1].account == ["hanging float32: expected an answer within 0.5 s, got none"]
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+
+
+def test_a_timer_that_is_running_is_left_alone() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 600)
+    try:
+        with time_limit(0.01):
+            assert signal.getitimer(signal.ITIMER_REAL)[0] > 500
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def test_another_thread_has_no_limit() -> None:
+    ended: list[str] = []
+
+    def wait() -> None:
+        with time_limit(0.01):
+            threading.Event().wait(0.1)
+        ended.append("by itself")
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join()
+    assert ended == ["by itself"]
+    with pytest.raises(TimedOut, match=r"expected an answer within 0.01 s, got none"), time_limit(0.01):
+        threading.Event().wait(60)
+
+
+@pytest.mark.parametrize("key", ["sequence", "sequence float32"])
+def test_a_failure_that_is_expected_is_none(key: str) -> None:
+    known = {key: "the loop dies, see our list"}
+    report = check(cells.crashing_on_sequences, expected_failures=known, **QUICK)
+    assert [found.status for found in report.rows[0].checks] == ["pass", "known"]
+    assert "known    sequence: crashing_on_sequences: the loop dies, see our list (expected_failures)" in str(report)
+
+
+def test_an_expected_failure_that_does_not_fail_is_a_failure() -> None:
+    known = {"step": "was wrong once"}
+    assert statuses(cells.right, expected_failures=known) == ["stale", "pass"]
+    with pytest.raises(Mismatch, match=r"step: stale\nexpected a failure, got none: was wrong once"):
+        check(cells.right, expected_failures=known, **QUICK)
+    assert statuses(cells.right, expected_failures={"step float32": "was wrong once"}) == ["stale", "pass"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ({"stpe": "typo"}, r"^expected_failures: expected one of \['step', .*\], alone or before .*, got 'stpe'$"),
+        ({"step float64": "not asked"}, r"before one of \['float32'\], got 'step float64'$"),
+        ({"step": " "}, "^expected_failures: expected a reason for 'step', got ' '$"),
+    ],
+)
+def test_an_expected_failure_names_a_check_and_has_a_reason(expected: Mapping[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check(cells.right, expected_failures=expected, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"only": ["steps"]}, r"^only: expected some of \['step', .*\], got \['steps'\]$"),
+        ({"only": []}, r"^only: expected some of \['step', .*\], got \[\]$"),
+        ({"dtypes": ["float8"]}, r"^dtypes: expected some of \['float64', .*\], got \['float8'\]$"),
+        ({"dtypes": []}, r"^dtypes: expected some of .*, got \[\]$"),
+        ({"examples": 0}, "^check: expected examples of at least 1, got 0$"),
+        ({"on_fail": "shout"}, "^check: expected on_fail as 'raise' or 'report', got 'shout'$"),
+    ],
+)
+def test_bad_arguments_are_told(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check(cells.right, **options)
+
+
+@pytest.mark.parametrize("subject", [3, dict, None])
+def test_what_is_no_function_is_refused(subject: Any) -> None:
+    with pytest.raises(TypeError, match=r"^adapter: expected an Adapter or a function of a case, got "):
+        check(subject)
+
+
+def test_nothing_but_refusals_is_no_success() -> None:
+    def refusing(case: Case) -> Evaluation:
+        raise Refused("no kernel")
+
+    with pytest.raises(Mismatch, match=r"^check: expected something to be judged, got only refusals: \['no kernel'"):
+        check(refusing, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (Result("step", cases=9, inconclusive=2), "expected bounds that can tell, got 2 of 9 cases that are inconclus"),
+        (Result("step"), "expected cases to be judged, got none"),
+    ],
+)
+def test_what_did_not_fail_and_is_not_good_is_told(result: Result, message: str) -> None:
+    assert result.account[0].startswith(message)
+
+
+def test_importing_the_front_ends_imports_no_pytest() -> None:
+    code = "import sys, adapters.conformance; print('pytest' in sys.modules, 'hypothesis' in sys.modules)"
+    root = Path(__file__).parents[2]
+    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "True"]

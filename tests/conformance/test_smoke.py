@@ -1,0 +1,105 @@
+"""``smoke``: one small case, and in words what is wrong with an adapter that is being written."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapters import Adapter, Refused
+from adapters.conformance.cli import main
+from adapters.conformance.smoke import smoke
+from adapters.conformance.subjects import as_adapter
+from reference import Case, Evaluation
+from reference.faults import compute
+from tests.conformance import cells
+
+HEAD = r"{} float32, one case of tanh \(T=3, N=2, D=4, H=5\):\n"
+RIGHT = r"Apart from that, the numbers are right\."
+WRONG: dict[Callable[[Case], Any], str] = {
+    cells.transposed: r"dWx has shape \(5, 4\): expected \(D, H\) = \(4, 5\); its axes are \(H, D\)\.\n"
+    r"Apart from that, numbers are wrong:\nfloat32 dWh\[(.|\n)*`dWh transposed`",
+    cells.only_dwh_transposed: r"float32 dWh\[(.|\n)*dWh is wrong; h, dx, dh0, dWx, db are right(.|\n)*`dWh transp",
+    cells.doubled: r"float32 db\[(.|\n)*"
+    r"db is 2 times what it should be: of two biases that are added, each has the whole gradient; return one, not their"
+    r"(.|\n)*`db summed twice`",
+    cells.negative: r"float32 dh0\[(.|\n)*\ndh0 is -1 times what it should be\.\n",
+    cells.batch_first: r"hs has shape \(2, 3, 5\): expected \(T, N, H\) = \(3, 2, 5\); its axes are \(N, T, H\)\.\n"
+    rf"dxs has shape \(2, 3, 4\): expected \(T, N, D\) = \(3, 2, 4\); its axes are \(N, T, D\)\.\n{RIGHT}",
+    cells.without_batch: r"hs has shape \(3, 5\): expected \(T, N, H\) = \(3, 2, 5\); the batch axis, N, is missing\.$",
+    cells.without_dwh: rf"dWh is missing: expected an array of shape \(H, H\) = \(5, 5\)\.\n{RIGHT}",
+    cells.without_hs: r"hs is missing: expected an array of shape \(T, N, H\) = \(3, 2, 5\)\.$",
+    cells.in_float64: rf"hs is float64: expected the dtype of the case, float32\.\n(.*\n)*{RIGHT}",
+    cells.lists: rf"dh0 is a list of 2: expected a NumPy array; np.asarray\(dh0\) makes one\.\n{RIGHT}",
+    cells.objects: rf"dh0 is a function: expected an array of float32; np.asarray does not take it\.\n{RIGHT}",
+    cells.unsummed: rf"db has shape \(2, 5\): expected \(H,\) = \(5,\); it is not summed over N\.\n{RIGHT}",
+    cells.two_biases: rf"db has shape \(10,\): expected \(H,\) = \(5,\); H is there twice, as where two .*\n{RIGHT}",
+    cells.in_a_column: rf"db has shape \(1, 5\): expected \(H,\) = \(5,\); an axis of length 1 is too many .*\n{RIGHT}",
+    cells.nothing: r"It returned None: expected an Evaluation; write Evaluation\(hs, dxs, dh0, dWx, dWh, db\)\.$",
+    cells.a_list: r"It returned a list of 6: expected an Evaluation; write Evaluation\(",
+    cells.crashing: r"It raised RuntimeError: the kernel died \(.*cells.py:\d+\)\.$",
+    cells.leaving: r"It called sys.exit\(3\): expected an Evaluation \(.*cells.py:\d+\)\.$",
+    cells.mutating: r"It wrote to a read-only array, as those of the case are: copy what you change \(.*cells",
+    cells.sharing: r"contract: expected the case's h0 unchanged, got others \(T=3, N=2, D=4, H=5\)\.$",
+}
+
+
+@pytest.mark.parametrize("cell", WRONG, ids=lambda cell: cell.__name__)
+def test_what_is_wrong_is_told_in_words(cell: Callable[[Case], Any]) -> None:
+    told = "\n".join(smoke(as_adapter(cell)))
+    assert re.match(HEAD.format(cell.__name__) + WRONG[cell], told), told
+
+
+def test_a_right_cell_is_told_nothing() -> None:
+    assert [smoke(as_adapter(cells.right), dtype) for dtype in (None, "float64", "bfloat16", "float16")] == [[]] * 4
+
+
+def test_a_stack_is_taken_where_it_is_offered() -> None:
+    def of(cell: Callable[[Case], Evaluation]) -> list[str]:
+        return smoke(Adapter("mine", cell, "stacks", np.tanh, {"float64": 2.5}, takes_stacks=True))
+
+    assert of(compute) == []
+    assert "dWh transposed" in "\n".join(of(cells.only_dwh_transposed))
+    assert of(lambda case: compute(case[0]))[1] == (
+        "hs has shape (3, 2, 5): expected (K, T, N, H) = (1, 3, 2, 5); an axis of length 1 is too many or missing."
+    )
+
+
+def test_a_refusal_is_told() -> None:
+    def refusing(case: Case) -> Evaluation:
+        raise Refused("no kernel for tanh")
+
+    assert smoke(as_adapter(refusing))[1:] == ["It refuses the case: no kernel for tanh"]
+    with pytest.raises(Refused, match=r"^right: expected dtype in \['float64'\], got 'float32'$"):
+        smoke(as_adapter(cells.right, ["float64"]), "float32")
+
+
+def test_a_second_call_that_differs_is_told() -> None:
+    calls: list[None] = []
+
+    def growing(case: Case) -> Evaluation:
+        calls.append(None)
+        answer = compute(case)
+        answer.dWh[...] = np.nextafter(answer.dWh, np.inf) if len(calls) % 2 else answer.dWh
+        return answer
+
+    (told,) = smoke(as_adapter(growing))[1:]
+    assert told == "contract: expected the same bits of dWh from two equal calls, got others (T=3, N=2, D=4, H=5)."
+
+
+def test_it_takes_less_than_a_second() -> None:
+    smoke(as_adapter(cells.doubled))  # what is loaded and kept once
+    began = time.process_time()
+    smoke(as_adapter(cells.negative), "float64")
+    assert time.process_time() - began < 1
+
+
+def test_the_command_line_tells_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["smoke", "--adapter", "tests.conformance.cells:right"]) == 0
+    assert capsys.readouterr().out == "right: right in one small case; now: rnn-oracle check\n"
+    assert main(["smoke", "--adapter", "tests.conformance.cells:doubled", "--dtype", "float64"]) == 1
+    assert "db is 2 times what it should be" in capsys.readouterr().out
