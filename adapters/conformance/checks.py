@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, Refused
+from adapters.conformance.heat import Heat
 from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
 from adapters.conformance.result import Result
 from reference import Case, Mismatch, Params
@@ -258,7 +259,9 @@ def run(
             result.refuse(str(refusal))
         except Exception as error:
             result.crashed = not isinstance(error, Mismatch)
-            result.counterexample = error.verdict.case if isinstance(error, Mismatch) and error.verdict else case
+            verdict = error.verdict if isinstance(error, Mismatch) else None
+            result.counterexample = verdict.case if verdict else case
+            result.heat = Heat.of(verdict) if verdict and verdict.case.K is None else None
             result.failure = f"{adapter.name} {_account(error, dtype)}"
             raise
         if result.failure is None:
