@@ -23,7 +23,11 @@ def spell_ratio(ratio: float) -> str:
         return "\N{INFINITY}"
     if ratio == 0:
         return "0"
-    return f"{ratio:.2f}" if 0.005 <= ratio < 100 else f"{ratio:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    return (
+        f"{ratio:.2f}"
+        if 0.005 <= ratio < 100
+        else f"{ratio:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    )
 
 
 def histogram(counts: Sequence[int]) -> str:
