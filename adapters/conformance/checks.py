@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from adapters import Adapter, Refused
 from adapters.conformance.guard import TimedOut, Unusable, time_limit
+from adapters.conformance.heat import Heat
 from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
 from adapters.conformance.result import Result
 from reference import Case, Mismatch, Params
@@ -273,7 +274,9 @@ def run(
             result.refuse(str(refusal))
         except Exception as error:
             result.crashed = not isinstance(error, Mismatch) or isinstance(error, Unusable)
-            result.counterexample = error.verdict.case if isinstance(error, Mismatch) and error.verdict else case
+            verdict = error.verdict if isinstance(error, Mismatch) else None
+            result.counterexample = verdict.case if verdict else case
+            result.heat = Heat.of(verdict) if verdict and verdict.case.K is None else None
             result.failure = f"{adapter.name} {_account(error, dtype)}"
             raise
         if result.failure is None:

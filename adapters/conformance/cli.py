@@ -17,6 +17,10 @@ from adapters.conformance import mutation, subjects
 from adapters.conformance.bar import bar
 from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES
 from adapters.conformance.guard import guarded
+from adapters.conformance.junit import write_junit
+from adapters.conformance.markdown import write_markdown
+from adapters.conformance.merge import merged
+from adapters.conformance.page import write_page
 from adapters.conformance.plan import Plan, diagnose, first_failures, judge
 from adapters.conformance.report import Report, Row, machine
 from adapters.conformance.reproduce import TRIES, reproduce
@@ -79,6 +83,13 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--reproduce", metavar="DIR", help="write every failure down: the case, a script, a bug report")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
     check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")
+    check.add_argument("--html", metavar="FILE", help="write the report as a page")
+    publishing = commands.add_parser("report", help="make a page of what check --json wrote, once or more often")
+    publishing.set_defaults(command=publish)
+    publishing.add_argument("results", nargs="+", metavar="RESULTS.json", help="of one run, its shards, or many")
+    publishing.add_argument("-o", "--output", required=True, metavar="FILE.html", help="the page")
+    publishing.add_argument("--markdown", metavar="FILE", help="write the same in Markdown")
+    publishing.add_argument("--junit", metavar="FILE", help="write the same as JUnit XML")
     explain = commands.add_parser("explain", help="say what is wrong with an adapter on a saved case")
     explain.set_defaults(command=explain_case)
     explain.add_argument("case", metavar="CASE.npz", help="as --reproduce writes it")
@@ -156,6 +167,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     chosen = [guarded(adapter) for adapter in choose([*options.names, *options.adapter])]
     expect_folder("--json", options.json)
     expect_folder("--markdown", options.markdown)
+    expect_folder("--html", options.html)
     plan = plan_for(options, chosen)
     report = Report({"oracle": machine()})
     status = None
@@ -172,6 +184,8 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     report.show(console, quantities=options.quantities)
     if options.json:
         report.save(options.json)
+    if options.html:
+        write_page([report], options.html)
     if options.markdown:
         tables = [report.markdown(quantities=quantities) for quantities in (False, True)[: 1 + options.quantities]]
         Path(options.markdown).write_text("\n".join(tables), encoding="utf-8")
@@ -201,6 +215,19 @@ def by_name(chosen: Sequence[Adapter], row: Row) -> Adapter:
     return next(adapter for adapter in chosen if adapter.name == row.adapter)
 
 
+def publish(options: argparse.Namespace, console: Console) -> int:
+    """Write what runs found as a page, and in Markdown and JUnit XML if asked for; 0 once it is written."""
+    for name in ("output", "markdown", "junit"):
+        expect_folder(f"--{name}", getattr(options, name))
+    runs = merged(options.results)
+    write_page(runs, options.output)
+    if options.markdown:
+        write_markdown(runs, options.markdown)
+    if options.junit:
+        write_junit(runs, options.junit)
+    return 0
+
+
 def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console: Console) -> None:
     """Write a reproduction of every failure into a folder."""
     for row in report.rows:
@@ -212,6 +239,7 @@ def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console:
                     subject, tried = by_name(chosen, row), partial(update, advance=1)
                     written = reproduce(subject, check.counterexample, facts, folder, name, progress=tried)
                 check.reproduction = written
+                check.script = next((path.read_text("utf-8") for path in written if path.suffix == ".py"), None)
 
 
 def smoke_adapters(options: argparse.Namespace, console: Console) -> int:

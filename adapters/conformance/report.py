@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -16,7 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from adapters.conformance.result import Result
+from adapters.conformance.result import HIGHEST, LOWEST, Result
 from reference.verdict import GRADIENTS
 
 # From the worst to the best: a row is as good as its worst check.
@@ -81,6 +82,7 @@ class Report:
 
     environment: dict[str, dict[str, str]]
     rows: list[Row] = field(default_factory=list)
+    oracle: str = field(default_factory=lambda: metadata.version("rnn-oracle"))  # its version
     notes: list[str] = field(default_factory=list)  # of the run as a whole
 
     @property
@@ -100,12 +102,15 @@ class Report:
             entry = {"name": row.adapter, "framework": row.framework, "version": row.version, "dtypes": {}}
             dtypes = adapters.setdefault(row.adapter, entry)["dtypes"]
             dtypes[row.dtype] = {"status": row.status, "checks": [_plain(check) for check in row.checks]}
-        oracle = {"version": metadata.version("rnn-oracle")}
-        return {"oracle": oracle, "environment": self.environment, "adapters": list(adapters.values())}
+        return {
+            "oracle": {"version": self.oracle},
+            "environment": self.environment,
+            "adapters": list(adapters.values()),
+        }
 
     def save(self, path: str | Path) -> None:
         """Write the report as JSON."""
-        Path(path).write_text(json.dumps(self.as_json(), indent=1) + "\n", encoding="utf-8")
+        Path(path).write_text(_in_lines(json.dumps(self.as_json(), indent=1)) + "\n", encoding="utf-8")
 
     def show(self, console: Console, *, quantities: bool = False) -> None:
         """Print the environment, the table, the largest errors by quantity if asked for, refusals and failures."""
@@ -184,8 +189,20 @@ def machine() -> dict[str, str]:
 
 def _plain(check: Result) -> dict[str, Any]:
     names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "worst", "refusals", "known")
+    histogram = {"lowest": LOWEST, "highest": HIGHEST, "counts": check.histogram}
     failure = None
     if check.failure is not None:
-        reproduction = [str(path) for path in check.reproduction]
-        failure = {"message": check.failure, "diagnosis": check.diagnosis, "reproduction": reproduction}
-    return {name: getattr(check, name) for name in names} | {"failure": failure}
+        failure = {
+            "message": check.failure,
+            "crashed": check.crashed,
+            "diagnosis": check.diagnosis,
+            "reproduction": [str(path) for path in check.reproduction],
+            "script": check.script,
+            "heat": check.heat.as_json() if check.heat else None,
+        }
+    return {name: getattr(check, name) for name in names} | {"histogram": histogram, "failure": failure}
+
+
+def _in_lines(text: str) -> str:
+    """Put every list of numbers on one line; no text within quotes has a line break to be mistaken for one."""
+    return re.sub(r"\[\n(?:[-+.,\s\deE]|null)*\]", lambda found: " ".join(found[0].split()), text)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adapters.conformance.heat import Heat
 from reference import Case, Verdict
 
 # What there is to say of a status that is not good, though nothing failed.
@@ -15,6 +16,9 @@ WITHOUT_FAILURE = {
     "inconclusive": "expected bounds that can tell, got {0.inconclusive} of {0.cases} cases that are inconclusive",
     "empty": "expected cases to be judged, got none",
 }
+# The bins of the histogram, in decades of the largest |error| / bound of a case; what lies beyond is in the outermost.
+LOWEST, HIGHEST, BINS = -4, 1, 20
+EDGES = np.logspace(LOWEST, HIGHEST, BINS + 1)[1:-1]
 
 
 @dataclass
@@ -26,6 +30,7 @@ class Result:
     examples: int = 0
     inconclusive: int = 0
     worst: dict[str, float] = field(default_factory=dict)  # quantity: largest |error| / bound
+    histogram: list[int] = field(default_factory=lambda: [0] * BINS)  # cases by their largest |error| / bound
     resolutions: list[float] = field(default_factory=list)  # of the coarsest quantity of every case
     refusals: list[str] = field(default_factory=list)
     failure: str | None = None
@@ -34,6 +39,8 @@ class Result:
     counterexample: Case | None = None
     diagnosis: str | None = None
     reproduction: list[Path] = field(default_factory=list)
+    script: str | None = None  # the text of the script among them
+    heat: Heat | None = None  # where the failure lies
     interrupted: bool = False
 
     @property
@@ -78,6 +85,9 @@ class Result:
         self.inconclusive += verdict.statuses.count("inconclusive")
         for name, worst in verdict.worst.items():
             self.worst[name] = max(self.worst.get(name, 0.0), worst.ratio)
+        ratios = np.max([judged.ratios for judged in verdict.judged.values()], axis=0)
+        counts = np.bincount(np.searchsorted(EDGES, ratios), minlength=BINS)
+        self.histogram = [old + int(new) for old, new in zip(self.histogram, counts, strict=True)]
         self.resolutions += np.max([judged.resolutions for judged in verdict.judged.values()], axis=0).tolist()
 
     def refuse(self, refusal: str) -> None:

@@ -124,6 +124,22 @@ def test_the_table_comes_in_markdown_too(rnn_oracle: Run, tmp_path: Path) -> Non
     assert row.endswith("| pass |")
 
 
+def test_the_page_is_the_one_that_is_made_of_the_json(rnn_oracle: Run, tmp_path: Path) -> None:
+    page, found, later = (tmp_path / name for name in ("r.html", "r.json", "later.html"))
+    asked = ("--only", "sequence", "--html", str(page), "--json", str(found), "--reproduce", str(tmp_path / "new"))
+    assert rnn_oracle("check", "numpy.wrong", "numpy.right", *QUICK, *asked)[0] == 1
+    assert rnn_oracle("report", str(found), "-o", str(later)) == (0, "", "")
+    assert page.read_text("utf-8") == later.read_text("utf-8")
+    assert "1 of 2 checks did not pass." in page.read_text("utf-8")
+    wrong, right = json.loads(found.read_text())["adapters"]
+    failure = wrong["dtypes"]["float32"]["checks"][0]["failure"]
+    assert (failure["heat"]["quantity"], failure["crashed"]) == ("dWh", False)
+    row, column = failure["heat"]["first"]
+    assert failure["heat"]["ratios"][row][column] > 1
+    check = right["dtypes"]["float32"]["checks"][0]
+    assert sum(check["histogram"]["counts"]) == check["cases"] == 2 * 76
+
+
 def test_an_interrupt_prints_what_was_judged_and_ends_with_130(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("check", "numpy.right", "numpy.interrupted", *QUICK)
     assert status == 130
@@ -179,6 +195,7 @@ def test_an_inconclusive_case_is_no_pass() -> None:
             ["check", "--json", "/no/such/folder/r.json"],
             "--json: expected a file in a folder that is there, got /no/such",
         ),
+        (["check", "--html", "/no/such/r.html"], "--html: expected a file in a folder that is there, got /no/such"),
         (["tell"], "argument COMMAND: invalid choice: 'tell'"),
     ],
 )

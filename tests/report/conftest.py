@@ -1,0 +1,26 @@
+"""What several tests of the report ask for: files of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adapters.conformance.report import Report
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[object], Path]:
+    """Write a report, plain data or text to a file."""
+
+    def save(what: object) -> Path:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
+        if isinstance(what, Report):
+            what.save(path)
+        else:
+            path.write_text(what if isinstance(what, str) else json.dumps(what))
+        return path
+
+    return save

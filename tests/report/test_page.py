@@ -1,0 +1,242 @@
+"""The page: whole, inert, accessible, small, and opened by a browser without a request."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from adapters.conformance.drawing import heat_map, histogram, spell_ratio
+from adapters.conformance.heat import LARGEST, Heat
+from adapters.conformance.page import render, write_page
+from adapters.conformance.report import Report, Row
+from adapters.conformance.result import BINS, Result
+from tests.made import ENVIRONMENT, failing, passing, report_of
+
+CHROMIUM = shutil.which("chromium")
+QUIET = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--virtual-time-budget=2000"),
+    *("--enable-logging=stderr", "--host-resolver-rules=MAP * ~NOTFOUND"),
+]
+SCRIPT = "<script>document.title = 'eggs'</script>"
+
+
+class Page(HTMLParser):
+    """The start tags of a page with their attributes, and its text; elements that are not closed are an error."""
+
+    VOID = ("meta", "link")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        if self.open:
+            raise AssertionError(f"expected every element to be closed, got {self.open}")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag that is closed at once."""
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close the innermost element."""
+        if not self.open or self.open.pop() != tag:
+            raise AssertionError(f"expected no end of {tag}, got one")
+
+    def handle_data(self, data: str) -> None:
+        """Note text."""
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Return the attributes of all elements of a kind."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def known() -> Result:
+    """Return a check that fails as is known."""
+    found = failing(name="long")
+    found.known = "dWh comes transposed (an issue of eggs)"
+    return found
+
+
+@pytest.fixture
+def whole() -> str:
+    """Return a page with everything on it."""
+    return render([report_of(passing(), failing(), known(), Result("laws", interrupted=True))])
+
+
+def test_everything_that_is_known_is_on_the_page(whole: str) -> None:
+    text = " ".join(Page(whole).text.split())
+    for words in (
+        "2 of 4 checks did not pass.",
+        "108 cases",
+        "eggs.a float32 dWh[0, 1]: got 1, want 2",
+        "dWh is wrong",
+        "print('spam')",
+        "eggs.a: T=0 is refused",
+        "Known: dWh comes transposed (an issue of eggs)",
+        "eggs 1.0, flush denormal False",
+        "the first that is outside: dWh[0, 1], 3.00 x its bound",
+    ):
+        assert words in text
+
+
+def test_a_page_without_a_fault_says_so() -> None:
+    text = " ".join(Page(render([report_of(passing())])).text.split())
+    assert "The only check was judged, and nothing is outside its bound." in text
+    assert "What did not pass" not in text
+    assert "Nothing was judged." in Page(render([report_of()])).text
+
+
+def test_every_table_has_a_caption_and_every_heading_a_scope(whole: str) -> None:
+    page = Page(whole)
+    assert len(page.all("table")) == len(page.all("caption")) > 1
+    assert {heading.get("scope") for heading in page.all("th")} == {"col", "row"}
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("h1")) == len(page.all("main")) == 1
+
+
+def test_every_drawing_has_a_title_or_is_hidden(whole: str) -> None:
+    page = Page(whole)
+    named = [svg for svg in page.all("svg") if svg.get("role") == "img"]
+    assert len(page.all("title")) == len(named) + 1
+    assert all("aria-hidden" in svg for svg in page.all("svg") if svg not in named)
+
+
+def test_every_link_leads_to_what_is_there_once(whole: str) -> None:
+    page = Page(whole)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    links = [unquote(str(link["href"])) for link in page.all("a")]
+    assert len(set(ids)) == len(ids)
+    assert len(links) > 4
+    assert {link.removeprefix("#") for link in links} <= set(ids)
+
+
+@pytest.mark.parametrize("status", ["pass", "fail", "known", "interrupted"])
+def test_every_verdict_is_a_word_and_not_a_colour_alone(whole: str, status: str) -> None:
+    cell = re.search(rf'<td><a class="{status}".*?</a></td>', whole)
+    assert cell is not None
+    assert status in Page(cell[0]).text.split()
+
+
+@pytest.mark.parametrize("where", ["failure", "diagnosis", "script", "known", "name"])
+def test_what_a_framework_says_is_inert(where: str) -> None:
+    check = failing()
+    setattr(check, where, SCRIPT)
+    page = render([report_of(check, adapter=SCRIPT)])
+    assert "script" not in {tag for tag, _ in Page(page).tags}
+    assert page.count("&lt;script&gt;") >= 2
+
+
+def test_a_foreign_tag_is_seen() -> None:
+    assert Page(f"<p>{SCRIPT}</p>").all("script") == [{}]
+
+
+def test_a_page_needs_nothing_from_elsewhere(whole: str) -> None:
+    assert not re.findall(r"https?:|@import|url\(", whole)
+    assert not [link for link in Page(whole).all("link") if link.get("href") != "data:,"]
+
+
+def test_a_lone_surrogate_does_not_stop_the_page(tmp_path: Path) -> None:
+    write_page([report_of(failing("spam \ud800"))], tmp_path / "r.html")
+    assert "spam ?" in (tmp_path / "r.html").read_text("utf-8")
+
+
+def test_a_page_of_a_thousand_cells_with_many_large_failures_is_below_3_megabytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    large = failing()
+    large.heat = Heat.from_ratios("h", 2 * rng.random((1000, 2, 64)))
+    rows = [
+        Row(f"eggs.{i}", "eggs", "1", "float32", [passing(f"spam{j}") for j in range(10)] + [large] * (i < 10))
+        for i in range(100)
+    ]
+    report = Report(ENVIRONMENT, rows, "0.1")
+    assert len(render([report])) < 3_000_000
+    report.save(tmp_path / "r.json")
+    assert (tmp_path / "r.json").stat().st_size < 1_000_000
+
+
+def test_a_large_map_is_cut_around_the_first_element_outside() -> None:
+    ratios = np.zeros((500, 2, 100))
+    ratios[300, 1, 90] = ratios[400, 0, 5] = 7.0
+    heat = Heat.from_ratios("h", ratios)
+    assert heat.first == (300, 1, 90)
+    assert (len(heat.ratios), len(heat.ratios[0])) == (LARGEST, LARGEST)
+    assert heat.ratios[heat.mark[0]][heat.mark[1]] == 7.0
+    assert heat.is_cut
+    # What backward computes from the end starts there.
+    assert Heat.from_ratios("dx", ratios).first == (400, 0, 5)
+    assert Heat.from_json(heat.as_json()) == heat
+    check = failing()
+    check.heat = heat
+    assert "Cut to 64 x 64 elements, from row 569 and column 36 on." in render([report_of(check)])
+
+
+def test_a_vector_is_a_map_of_one_row() -> None:
+    heat = Heat.from_ratios("db", np.array([0.0, 2.0]))
+    assert (heat.first, heat.mark, heat.ratios, heat.is_cut) == ((1,), (0, 1), ((0.0, 2.0),), False)
+
+
+def test_a_map_marks_the_elements_outside_and_frames_the_first() -> None:
+    drawn = heat_map(Heat.from_ratios("dWh", np.array([[0.5, 3.0], [np.inf, 0.0]])))
+    assert drawn.count("l8 -8") == 2
+    assert '<rect class="first" x="52" y="0"' in drawn
+    assert [drawn.count(f'<path class="t{i}"') for i in range(6)] == [1, 1, 1, 0, 0, 1]
+
+
+def test_a_histogram_tells_the_cases_outside() -> None:
+    counts = [0] * BINS
+    counts[15], counts[16] = 1000, 1
+    drawn = histogram(counts)
+    assert "1,001 cases by their largest error in parts of its bound; 1 outside" in drawn
+    assert 'class="out" x="321" y="78" width="18" height="2"' in drawn
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [(0.314, "0.31"), (0, "0"), (2e-4, "2e-4"), (8.3e5, "8e5"), (1e37, "1e37"), (np.inf, "\N{INFINITY}")],
+)
+def test_a_ratio_is_spelled_in_few_characters(ratio: float, words: str) -> None:
+    assert spell_ratio(ratio) == words
+
+
+def browse(page: str, folder: Path) -> tuple[str, str]:
+    """Open a page in a browser at a closed check; give the document that it makes of it and what it logs."""
+    path = folder / "r.html"
+    path.write_text(page, "utf-8")
+    address = f"{path.as_uri()}#eggs.a-float32-step-0"
+    command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", "--dump-dom", address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout, done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_opens_the_page_without_an_error_and_a_link_opens_what_it_leads_to(
+    whole: str, tmp_path: Path
+) -> None:
+    document, log = browse(whole, tmp_path)
+    assert "CONSOLE" not in log
+    checks = [details for details in Page(document).all("details") if details.get("class") == "check"]
+    # Of the four, the failure is open from the start.
+    assert ["open" in details for details in checks] == [True, True, False, False]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_tells_of_a_request(whole: str, tmp_path: Path) -> None:
+    _, log = browse(whole.replace("<main>", "<main><img src='http://eggs.invalid/spam.png' alt=''>"), tmp_path)
+    assert "CONSOLE" in log
+    assert "eggs.invalid" in log
