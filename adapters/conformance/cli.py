@@ -181,7 +181,6 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
             write_down(report, chosen, Path(options.reproduce), console)
     except KeyboardInterrupt:
         status = 130
-    report.show(console, quantities=options.quantities)
     if options.json:
         report.save(options.json)
     if options.html:
@@ -189,6 +188,8 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     if options.markdown:
         tables = [report.markdown(quantities=quantities) for quantities in (False, True)[: 1 + options.quantities]]
         Path(options.markdown).write_text("\n".join(tables), encoding="utf-8")
+    # Last: whoever reads the table may close the pipe before its end.
+    report.show(console, quantities=options.quantities)
     if status:
         console.print("interrupted: the table holds what was judged before", style="yellow")
     return status or report.exit_status
