@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp, stack_module_state, vjp, vmap
 
 from adapters import Adapter, Idiom, Known
-from reference.verdict import GRADIENTS, QUANTITIES
+from reference.verdict import QUANTITIES
 
 
 def as_tensor(array: Any) -> Tensor:
@@ -330,7 +330,7 @@ ADAPTERS = (
         tanh,
         TANH_ULPS,
         refuses=OF_LAYER,
-        offers=(*GRADIENTS, *(name for name in QUANTITIES.values() if name not in GRADIENTS)),
+        offers=tuple(QUANTITIES.values()),
     ),
     Adapter.of_arrays(
         "torch.compile",
