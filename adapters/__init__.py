@@ -7,14 +7,18 @@ and precision flags that a reader of results must know. The extra of the same na
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
+import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, Self
 
@@ -202,23 +206,43 @@ def on_arrays(compute: Callable[..., Any], offers: Sequence[str]) -> Callable[[C
 
 
 def frameworks() -> list[str]:
-    """Return the names of all frameworks with a file here, installed or not."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    """Return the names of all frameworks with a file here, installed or not; ``_name.py`` is what several share."""
+    return sorted(name for _, name, is_package in pkgutil.iter_modules(__path__) if not (is_package or name[0] == "_"))
+
+
+@cache
+def packages(file: Path) -> frozenset[str]:
+    """Return the names of the packages that a file here imports when it is imported, but those of Python and ours."""
+    found: set[str] = set()
+    for statement in ast.parse(file.read_bytes()).body:
+        modules = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
+        modules += [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else []
+        for module in modules:
+            if module.startswith("adapters._"):
+                found |= packages(file.with_name(f"{module.removeprefix('adapters.')}.py"))
+            found.add(module.partition(".")[0])
+    return frozenset(found - sys.stdlib_module_names - {"adapters", "reference"})
+
+
+def missing(framework: str) -> list[str]:
+    """Return, without importing any, the packages of a framework that are not there."""
+    file = importlib.util.find_spec(f"adapters.{framework}")
+    needed = packages(Path(file.origin)) if file and file.origin else {framework}
+    return sorted(name for name in needed if importlib.util.find_spec(name) is None)
 
 
 def is_installed(framework: str) -> bool:
     """Tell, without importing it, whether a framework is there."""
-    return importlib.util.find_spec(framework) is not None
+    return not missing(framework)
 
 
 def install_line(framework: str) -> str:
     """Return the command that installs a framework, from the extra of its name."""
-    wanted = framework
-    for line in importlib.metadata.requires("rnn-oracle") or []:
-        requirement = Requirement(line)
-        if requirement.marker and requirement.marker.evaluate({"extra": framework}):
-            wanted = f"{requirement.name}{requirement.specifier}"
-    return f'python -m pip install "{wanted}"'
+    # Names of extras have a hyphen where those of modules have an underscore.
+    extra = {"extra": framework.replace("_", "-")}
+    lines = map(Requirement, importlib.metadata.requires("rnn-oracle") or [])
+    wanted = [f'"{line.name}{line.specifier}"' for line in lines if line.marker and line.marker.evaluate(extra)]
+    return f"python -m pip install {' '.join(wanted) or framework}"
 
 
 def load_framework(framework: str) -> ModuleType:
@@ -230,13 +254,11 @@ def load_framework(framework: str) -> ModuleType:
     """
     if framework not in frameworks():
         raise ValueError(f"adapters: expected a framework among {frameworks()}, got {framework!r}")
-    try:
-        return importlib.import_module(f"adapters.{framework}")
-    except ModuleNotFoundError as error:
-        if error.name != framework:
-            raise
+    if absent := missing(framework):
+        what = framework if absent == [framework] else f"{framework} ({', '.join(absent)})"
         line = install_line(framework)
-        raise ModuleNotFoundError(f"adapters: {framework} is not installed; install it with: {line}") from error
+        raise ModuleNotFoundError(f"adapters: {what} is not installed; install it with: {line}", name=absent[0])
+    return importlib.import_module(f"adapters.{framework}")
 
 
 def load(name: str) -> tuple[Adapter, ...]:
