@@ -159,6 +159,34 @@ def test_nan_laundered_into_zero_fails(T: int, quantity: str, field: str, plain_
     assert verdict.worst[quantity].ratio == np.inf
 
 
+@pytest.mark.parametrize(("nonlinearity", "value"), [("tanh", np.inf), ("relu", -np.inf), ("relu", np.nan)])
+@pytest.mark.parametrize("name", ["xs", "h0", "upstream"])
+def test_a_row_that_meets_no_infinity_is_judged_all_the_same(name: str, nonlinearity: str, value: float) -> None:
+    clean = Case.random(T=3, N=3, dtype="float32", nonlinearity=nonlinearity, seed=3).probed()
+    array = getattr(clean, name).copy()
+    array[..., 1, 0] = value
+    case = replace(clean, finite=False, **{name: array})
+    with np.errstate(all="ignore"):
+        right = evaluate(case).astype("float32")
+    assert judge(case, right).status == "pass"
+    for field, rows in (("dxs", (slice(None), 2)), ("dh0", (2,)), ("dxs", (0, 1)), ("dWx", (0, 0))):
+        changed = getattr(right, field).copy()
+        changed[rows] += 1
+        untouched = field in ("dxs", "dh0") and rows[-1] == 2
+        assert judge(case, replace(right, **{field: changed})).status == ("fail" if untouched else "pass"), field
+
+
+def test_an_infinite_parameter_reaches_all_rows_and_the_states_are_judged() -> None:
+    clean = Case.random(T=2, N=3, dtype="float32")
+    Wx = clean.params.Wx.copy()
+    Wx[0, 0] = np.inf
+    case = replace(clean, params=replace(clean.params, Wx=Wx), finite=False)
+    with np.errstate(all="ignore"):
+        right = evaluate(case).astype("float32")
+    assert judge(case, replace(right, dxs=0 * right.dxs + 1)).status == "pass"
+    assert judge(case, replace(right, hs=np.nan_to_num(right.hs) / 2)).status == "fail"
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_overflow_is_judged_as_overflow(sign: int) -> None:
     """2e38 + 2e38 is too large for float32: infinity is right, the largest number and the other infinity are not."""

@@ -105,7 +105,9 @@ def test_one_step_that_says_too_little_without_a_probe_has_one(options: dict[str
 
 @given(data=st.data(), dtype=st.sampled_from(["float64", "float32", "bfloat16", "float16"]))
 def test_values_at_the_edges_are_all_drawn(data: st.DataObject, dtype: str) -> None:
-    case = data.draw(cases(dtype=dtype, stack=4, values=("saturated",), norms=(0.5,), shape=shapes(batches=(4,))))
+    case = data.draw(
+        cases(dtype=dtype, stack=4, values=("saturated",), norms=(0.5,), shape=shapes(lengths=(2,), batches=(4,)))
+    )
     assert np.abs(case.xs.astype(np.float64)).max() > 4
 
 
