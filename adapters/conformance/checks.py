@@ -21,7 +21,7 @@ from adapters import Adapter, Refused
 from adapters.conformance.guard import TimedOut, Unusable, time_limit
 from adapters.conformance.heat import Heat
 from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
-from adapters.conformance.result import Result
+from adapters.conformance.result import Part, Result
 from reference import Case, Mismatch, Params
 from reference.strategies import BATCHES, EDGES, FINITE, NORMS, Shape, cases, shapes
 
@@ -262,6 +262,7 @@ def run(
     precision = adapter.precision(dtype)
     known = adapter.known.get(check.name) or adapter.known.get(f"{check.name} {dtype}")
     result.known = f"{known.reason} ({known.reference})" if known else None
+    result.asked = [Part(asked.seed, *asked.shard, check.count(asked.examples))]
     mine, index = check.indices(asked.examples, asked.shard), itertools.count()
 
     def judge(case: Case) -> None:
@@ -297,8 +298,6 @@ def run(
     except Exception:
         if result.failure is None:
             raise
-    if asked.shard != (1, 1) and result.failure is None:
-        result.known = None  # the case that is known to fail may be in another shard
 
 
 def quiet(examples: int, *phases: Phase) -> settings:

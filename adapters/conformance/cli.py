@@ -16,7 +16,8 @@ from adapters import Adapter
 from adapters.conformance import mutation, subjects
 from adapters.conformance.bar import bar
 from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES
-from adapters.conformance.guard import guarded
+from adapters.conformance.frontend import LIMIT
+from adapters.conformance.guard import TimedOut, guarded, time_limit
 from adapters.conformance.junit import write_junit
 from adapters.conformance.markdown import write_markdown
 from adapters.conformance.merge import merged
@@ -35,6 +36,8 @@ from reference.minimise import outcome
 # Columns of the widest table.
 WIDTH = 160
 OWN = "one of your own: a module of the path or of this folder, and an adapter or a function in it; may be repeated"
+
+PATIENCE = f"that one check may take in one precision, inf for any; default: {LIMIT:g}, and more for more examples"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--examples", type=positive, default=EXAMPLES, metavar="N", help="stacks of cases a check")
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="judge the I-th of N parts alone")
+    check.add_argument("--limit", type=seconds, metavar="SECONDS", help=PATIENCE)
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
     check.add_argument("--reproduce", metavar="DIR", help="write every failure down: the case, a script, a bug report")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
@@ -115,6 +119,21 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Return a number above 0, infinity included.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, or inf, got {text!r}")
+    return number
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -176,9 +195,9 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
             judge(report, plan, lambda what: update(description=what), partial(update, advance=1))
         for row, check in first_failures(report):
             with bar(console, TRIES, f"what it looks like: {row.adapter} {row.dtype}") as update:
-                diagnose(by_name(chosen, row), check, row.dtype, partial(update, advance=1))
+                diagnose(by_name(chosen, row), check, row.dtype, partial(update, advance=1), limit=plan.limit)
         if options.reproduce:
-            write_down(report, chosen, Path(options.reproduce), console)
+            write_down(report, chosen, Path(options.reproduce), console, plan.limit)
     except KeyboardInterrupt:
         status = 130
     if options.json:
@@ -204,7 +223,8 @@ def plan_for(options: argparse.Namespace, chosen: Sequence[Adapter]) -> Plan:
     params = read_params(options.params) if options.params else None
     checks = [check for check in CHECKS if check.name in (options.only or NAMES) and check.suits(params)]
     pairs = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
-    plan = Plan(pairs, checks, options.examples, options.seed, params, options.shard)
+    limit = options.limit or LIMIT * max(1, options.examples / EXAMPLES)
+    plan = Plan(pairs, checks, options.examples, options.seed, params, options.shard, limit)
     most = max((check.count(options.examples) for check in checks), default=0)
     if checks and options.shard[0] > most:
         raise ValueError(f"--shard: expected one of at most {most}, the examples of a check, got {options.shard[0]}")
@@ -229,16 +249,22 @@ def publish(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console: Console) -> None:
-    """Write a reproduction of every failure into a folder."""
+def write_down(
+    report: Report, chosen: Sequence[Adapter], folder: Path, console: Console, limit: float | None = None
+) -> None:
+    """Write a reproduction of every failure into a folder, but of one that hangs while its case is made smaller."""
     for row in report.rows:
         for check in row.checks:
             if check.failed and check.counterexample is not None:
                 name = f"{row.adapter}-{row.dtype}-{check.name}"
                 facts = report.environment["oracle"] | report.environment[row.framework]
-                with bar(console, TRIES, f"smallest case: {name}") as update:
-                    subject, tried = by_name(chosen, row), partial(update, advance=1)
-                    written = reproduce(subject, check.counterexample, facts, folder, name, progress=tried)
+                try:
+                    with time_limit(limit), bar(console, TRIES, f"smallest case: {name}") as update:
+                        subject, tried = by_name(chosen, row), partial(update, advance=1)
+                        written = reproduce(subject, check.counterexample, facts, folder, name, progress=tried)
+                except TimedOut as late:
+                    report.notes.append(f"unwritten  {name}: {late}")
+                    continue
                 check.reproduction = written
                 check.script = next((path.read_text("utf-8") for path in written if path.suffix == ".py"), None)
 

@@ -120,10 +120,10 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     already, as that of a test runner; and code that does not come back to Python ends before it is told.
 
     Args:
-        seconds: the limit; None for none.
+        seconds: the limit; None or infinity for none.
     """
     possible = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    if seconds is None or not possible or signal.getitimer(signal.ITIMER_REAL)[0]:
+    if seconds is None or seconds > threading.TIMEOUT_MAX or not possible or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
         return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import platform
@@ -76,14 +77,30 @@ class Row:
         return self.adapter, self.dtype, *("-" if ratio is None else f"{ratio:.2f}" for ratio in columns)
 
 
+@dataclass(frozen=True)
+class Run:
+    """What was asked for, and how long it took."""
+
+    seed: int
+    examples: int
+    shard: tuple[int, int]
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return it in words: "seed 0, 8 examples, shard 2/5, 31.4 s"."""
+        shard = "" if self.shard == (1, 1) else f", shard {self.shard[0]}/{self.shard[1]}"
+        return f"seed {self.seed}, {self.examples:,} examples{shard}, {self.seconds:g} s"
+
+
 @dataclass
 class Report:
-    """Everything that one run found."""
+    """Everything that one run found, or several in one environment."""
 
     environment: dict[str, dict[str, str]]
     rows: list[Row] = field(default_factory=list)
     oracle: str = field(default_factory=lambda: metadata.version("rnn-oracle"))  # its version
     notes: list[str] = field(default_factory=list)  # of the run as a whole
+    runs: list[Run] = field(default_factory=list)  # what was asked for, of one run or of several put together
 
     @property
     def exit_status(self) -> int:
@@ -105,12 +122,13 @@ class Report:
         return {
             "oracle": {"version": self.oracle},
             "environment": self.environment,
+            "runs": [dataclasses.asdict(run) for run in self.runs],
             "adapters": list(adapters.values()),
         }
 
     def save(self, path: str | Path) -> None:
         """Write the report as JSON."""
-        Path(path).write_text(_in_lines(json.dumps(self.as_json(), indent=1)) + "\n", encoding="utf-8")
+        Path(path).write_text(_in_lines(json.dumps(self.as_json(), indent=1, allow_nan=False)) + "\n", encoding="utf-8")
 
     def show(self, console: Console, *, quantities: bool = False) -> None:
         """Print the environment, the table, the largest errors by quantity if asked for, refusals and failures."""
@@ -188,8 +206,10 @@ def machine() -> dict[str, str]:
 
 
 def _plain(check: Result) -> dict[str, Any]:
-    names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "worst", "refusals", "known")
+    """Return a result as plain data; JSON has no infinity, so that null stands for one in ``worst``."""
+    names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "refusals", "known")
     histogram = {"lowest": LOWEST, "highest": HIGHEST, "counts": check.histogram}
+    asked = [part._asdict() for part in check.asked]
     failure = None
     if check.failure is not None:
         failure = {
@@ -200,7 +220,12 @@ def _plain(check: Result) -> dict[str, Any]:
             "script": check.script,
             "heat": check.heat.as_json() if check.heat else None,
         }
-    return {name: getattr(check, name) for name in names} | {"histogram": histogram, "failure": failure}
+    return {name: getattr(check, name) for name in names} | {
+        "worst": {name: ratio if np.isfinite(ratio) else None for name, ratio in check.worst.items()},
+        "asked": asked,
+        "histogram": histogram,
+        "failure": failure,
+    }
 
 
 def _in_lines(text: str) -> str:

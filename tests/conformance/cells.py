@@ -152,6 +152,13 @@ def hanging(case: Case) -> Evaluation:
     return compute(case)
 
 
+def hanging_once_it_is_small(case: Case) -> Evaluation:
+    """Be wrong in sequences, and not come back from a single step."""
+    if case.sizes["T"] == 1:
+        time.sleep(60)
+    return doubled(case)
+
+
 def printing(case: Case) -> Evaluation:
     """Print while it computes."""
     print("step by step\nby step")  # noqa: T201
