@@ -15,18 +15,17 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import mutation, subjects
 from adapters.conformance.bar import bar
-from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES
+from adapters.conformance.checks import EXAMPLES, NAMES
+from adapters.conformance.course import choose, grouped, judge_here, named
 from adapters.conformance.frontend import LIMIT
-from adapters.conformance.guard import TimedOut, guarded, time_limit
 from adapters.conformance.junit import write_junit
 from adapters.conformance.markdown import write_markdown
 from adapters.conformance.merge import merged
 from adapters.conformance.page import write_page
-from adapters.conformance.plan import Plan, diagnose, first_failures, judge
-from adapters.conformance.report import Report, Row, machine
-from adapters.conformance.reproduce import TRIES, reproduce
+from adapters.conformance.processes import judge_apart
+from adapters.conformance.report import Report, machine
+from adapters.conformance.reproduce import TRIES
 from adapters.conformance.smoke import smoke
-from adapters.conformance.weights import read_params
 from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
@@ -182,22 +181,18 @@ def listed(adapter: Adapter, version: str) -> tuple[str, ...]:
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
-    """Judge the adapters asked for and print the table."""
-    chosen = [guarded(adapter) for adapter in choose([*options.names, *options.adapter])]
-    expect_folder("--json", options.json)
-    expect_folder("--markdown", options.markdown)
-    expect_folder("--html", options.html)
-    plan = plan_for(options, chosen)
+    """Judge the adapters asked for, each framework in a process of its own if there are several; print the table."""
+    for name in ("json", "markdown", "html"):
+        expect_folder(f"--{name}", getattr(options, name))
+    names = named([*options.names, *options.adapter])
+    groups = grouped(names)
     report = Report({"oracle": machine()})
     status = None
     try:
-        with bar(console, plan.total) as update:
-            judge(report, plan, lambda what: update(description=what), partial(update, advance=1))
-        for row, check in first_failures(report):
-            with bar(console, TRIES, f"what it looks like: {row.adapter} {row.dtype}") as update:
-                diagnose(by_name(chosen, row), check, row.dtype, partial(update, advance=1), limit=plan.limit)
-        if options.reproduce:
-            write_down(report, chosen, Path(options.reproduce), console, plan.limit)
+        if len(groups) > 1:
+            judge_apart(options, groups, report, console)
+        else:
+            judge_here(options, choose(names), report, console)
     except KeyboardInterrupt:
         status = 130
     if options.json:
@@ -214,28 +209,6 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     return status or report.exit_status
 
 
-def plan_for(options: argparse.Namespace, chosen: Sequence[Adapter]) -> Plan:
-    """Return what is judged as the options say.
-
-    Raises:
-        ValueError: the shard has nothing to judge.
-    """
-    params = read_params(options.params) if options.params else None
-    checks = [check for check in CHECKS if check.name in (options.only or NAMES) and check.suits(params)]
-    pairs = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
-    limit = options.limit or LIMIT * max(1, options.examples / EXAMPLES)
-    plan = Plan(pairs, checks, options.examples, options.seed, params, options.shard, limit)
-    most = max((check.count(options.examples) for check in checks), default=0)
-    if checks and options.shard[0] > most:
-        raise ValueError(f"--shard: expected one of at most {most}, the examples of a check, got {options.shard[0]}")
-    return plan
-
-
-def by_name(chosen: Sequence[Adapter], row: Row) -> Adapter:
-    """Return the adapter that a row of the report is about."""
-    return next(adapter for adapter in chosen if adapter.name == row.adapter)
-
-
 def publish(options: argparse.Namespace, console: Console) -> int:
     """Write what runs found as a page, and in Markdown and JUnit XML if asked for; 0 once it is written."""
     for name in ("output", "markdown", "junit"):
@@ -247,26 +220,6 @@ def publish(options: argparse.Namespace, console: Console) -> int:
     if options.junit:
         write_junit(runs, options.junit)
     return 0
-
-
-def write_down(
-    report: Report, chosen: Sequence[Adapter], folder: Path, console: Console, limit: float | None = None
-) -> None:
-    """Write a reproduction of every failure into a folder, but of one that hangs while its case is made smaller."""
-    for row in report.rows:
-        for check in row.checks:
-            if check.failed and check.counterexample is not None:
-                name = f"{row.adapter}-{row.dtype}-{check.name}"
-                facts = report.environment["oracle"] | report.environment[row.framework]
-                try:
-                    with time_limit(limit), bar(console, TRIES, f"smallest case: {name}") as update:
-                        subject, tried = by_name(chosen, row), partial(update, advance=1)
-                        written = reproduce(subject, check.counterexample, facts, folder, name, progress=tried)
-                except TimedOut as late:
-                    report.notes.append(f"unwritten  {name}: {late}")
-                    continue
-                check.reproduction = written
-                check.script = next((path.read_text("utf-8") for path in written if path.suffix == ".py"), None)
 
 
 def smoke_adapters(options: argparse.Namespace, console: Console) -> int:
@@ -307,19 +260,3 @@ def expect_folder(option: str, path: str | None) -> None:
     """Raise FileNotFoundError, before any work is done, if there is no folder for a file that is to be written."""
     if path and not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"{option}: expected a file in a folder that is there, got {path}")
-
-
-def choose(names: Sequence[str]) -> list[Adapter]:
-    """Return the adapters of the names, each once; without names those of every framework that is installed.
-
-    Raises:
-        ValueError: a name is unknown, or there is no name and no framework.
-        ModuleNotFoundError: a framework that is named is not installed.
-    """
-    named = list(names) or [name for name in adapters.frameworks() if adapters.is_installed(name)]
-    if not named:
-        lines = [f"  {adapters.install_line(name)}" for name in adapters.frameworks()]
-        raise ValueError(
-            "\n".join(["check: expected at least one framework, got none installed; install one:", *lines])
-        )
-    return list({adapter.name: adapter for name in named for adapter in subjects.find(name)}.values())

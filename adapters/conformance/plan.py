@@ -60,7 +60,7 @@ def judge(report: Report, plan: Plan, begin: Callable[[str], Any], advance: Call
 def judge_row(
     report: Report, plan: Plan, adapter: Adapter, dtype: str, begin: Callable[[str], Any], advance: Callable[[], Any]
 ) -> None:
-    """Run every check on one adapter in one dtype; the arguments are as of ``judge``."""
+    """Run every check on one adapter in one dtype; the arguments are as of ``judge``, and the row is there at once."""
     report.environment.setdefault(adapter.framework, facts(adapter))
     version = report.environment[adapter.framework].get(adapter.framework, "-")
     row = Row(adapter.name, adapter.framework, version, dtype)
@@ -101,7 +101,6 @@ def diagnose(
     result.diagnosis = str(found)
 
 
-def first_failures(report: Report) -> list[tuple[Row, Result]]:
-    """Return the first failure of every row that has one; the others are as likely its consequence."""
-    failing = [(row, next((check for check in row.checks if check.failed), None)) for row in report.rows]
-    return [(row, check) for row, check in failing if check is not None]
+def first_failure(row: Row) -> Result | None:
+    """Return the first failure of a row, None if there is none."""
+    return next((check for check in row.checks if check.failed), None)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from adapters.conformance import cli
+from adapters.conformance import cli, course
 from adapters.conformance.cli import main
 from adapters.conformance.frontend import LIMIT
 from adapters.conformance.guard import time_limit
@@ -42,7 +42,7 @@ def test_a_failure_is_kept_where_making_it_smaller_hangs(tmp_path: Path, capsys:
 
 def limit_of(*arguments: str) -> float | None:
     """Return the limit of what the command line asks for."""
-    return cli.plan_for(cli.parser().parse_args(["check", *arguments]), []).limit
+    return course.plan_for(cli.parser().parse_args(["check", *arguments]), []).limit
 
 
 def test_more_examples_may_take_more_time_unless_it_is_said() -> None:
