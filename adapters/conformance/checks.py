@@ -320,4 +320,5 @@ def _account(error: Exception, case: Case) -> str:
         return f"{dtype}: contract: expected the case unchanged, got a write to a read-only array ({error})"
     if isinstance(error, Mismatch):
         return str(error) if error.verdict else f"{dtype}: {error}"
-    return f"{dtype}: raised {type(error).__name__}: {error} ({case.spelled})"
+    what = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+    return f"{dtype}: {what}raised {type(error).__name__}: {error} ({case.spelled})"

@@ -6,7 +6,9 @@ All sizes of the case differ, so that every axis can be told from the others by 
 from __future__ import annotations
 
 import itertools
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,11 +117,10 @@ def other_kinds(adapter: Adapter, dtype: str) -> Iterator[str]:
 
 
 def raised(error: BaseException) -> Iterator[str]:
-    """Say how the adapter ended, and where."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f" ({frame.tb_frame.f_code.co_filename}:{frame.tb_lineno})" if frame else ""
+    """Say how the adapter ended, and where: in its own code rather than in what that calls of a framework."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts] or frames
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     if isinstance(error, SystemExit):
         yield f"It called sys.exit({error.code!r}): expected an Evaluation{where}."
     elif isinstance(error, ValueError) and "read-only" in str(error):
@@ -152,8 +153,9 @@ def field(case: Case, name: str, got: Any) -> tuple[str | None, Any]:
     try:
         array = np.asarray(got)
         converted = array.astype(case.dtype)
-    except Exception:
-        return f"{name} is {kind_of(got)}: expected an array of {case.dtype}; np.asarray does not take it.", None
+    except Exception as error:
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        return f"{name} is {kind_of(got)}: expected an array of {case.dtype}; np.asarray says: {words}.", None
     wrong = []
     if not isinstance(got, np.ndarray):
         wrong.append(f"{name} is {kind_of(got)}: expected a NumPy array; np.asarray({name}) makes one")

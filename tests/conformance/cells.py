@@ -159,6 +159,13 @@ def crashing_on_sequences(case: Case) -> Evaluation:
     return compute(case)
 
 
+def crashing_on_reversed_memory(case: Case) -> Evaluation:
+    """Raise where a stride is negative."""
+    if min(case.xs.strides) < 0:
+        raise ValueError("negative strides")
+    return compute(case)
+
+
 def leaving(case: Case) -> Evaluation:
     """End the process."""
     raise SystemExit(3)
