@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.archive import spell
 from reference.arithmetic import computed_as_if
 from reference.case import Case, Evaluation
 from reference.rounding import Bounded, Precision
@@ -186,7 +185,7 @@ class Verdict:
             raise Mismatch(f"{subject} {self}".strip(), self)
 
     def __str__(self) -> str:
-        sizes = spell(self.case.sizes)
+        sizes = self.case.spelled
         failing = [self._describe(name, worst) for name, worst in self.worst.items() if worst.ratio > 1]
         if failing:
             return "\n".join([*failing, *([self.arithmetic] if self.arithmetic else [])])
@@ -205,5 +204,5 @@ class Verdict:
         return (
             f"{self.precision.name} {name}{list(worst.index)}: got {got}, want {want}\n"
             f"|error| {error:.3g} is {worst.ratio:.3g} x its bound {worst.bound:.3g}; "
-            f"{worst.exceeding} of {worst.size} elements exceed theirs ({spell(self.case.sizes)})"
+            f"{worst.exceeding} of {worst.size} elements exceed theirs ({self.case.spelled})"
         )

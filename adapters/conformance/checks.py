@@ -278,7 +278,7 @@ def run(
             verdict = error.verdict if isinstance(error, Mismatch) else None
             result.counterexample = verdict.case if verdict else case
             result.heat = Heat.of(verdict) if verdict and verdict.case.K is None else None
-            result.failure = f"{adapter.name} {_account(error, dtype)}"
+            result.failure = f"{adapter.name} {_account(error, case)}"
             raise
         if result.failure is None:
             result.examples += 1
@@ -314,9 +314,11 @@ def quiet(examples: int, *phases: Phase) -> settings:
     )
 
 
-def _account(error: Exception, dtype: str) -> str:
+def _account(error: Exception, case: Case) -> str:
+    dtype = case.dtype
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"{dtype}: contract: expected the case unchanged, got a write to a read-only array ({error})"
     if isinstance(error, Mismatch):
         return str(error) if error.verdict else f"{dtype}: {error}"
-    return f"{dtype}: raised {type(error).__name__}: {error}"
+    what = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+    return f"{dtype}: {what}raised {type(error).__name__}: {error} ({case.spelled})"

@@ -228,7 +228,9 @@ def smoke_adapters(options: argparse.Namespace, console: Console) -> int:
     for adapter in subjects.find(options.adapter):
         faults = smoke(adapter, options.dtype)
         statuses.append(1 if faults else 0)
-        for line in faults or [f"{adapter.name}: right in one small case; now: rnn-oracle check"]:
+        for line in faults or [
+            f"{adapter.name}: right in small cases; now: rnn-oracle check --adapter {options.adapter}"
+        ]:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     return max(statuses)
 

@@ -65,7 +65,7 @@ class Row:
         """Return the row as text: a verdict for every check, a star where something beside it is refused."""
         by_name = {check.name: check for check in self.checks}
         verdicts = [_cell(by_name[name]) if name in by_name else "empty" for name in checks]
-        worst = f"{max(self.worst.values()):.2f}" if self.worst else "-"
+        worst = _short(max(self.worst.values())) if self.worst else "-"
         resolution = "-" if self.resolution is None else f"{self.resolution:.0e}"
         return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, resolution, self.status
 
@@ -74,7 +74,7 @@ class Row:
         found = self.worst
         hvp = [ratio for name, ratio in found.items() if name.startswith("hvp")]
         columns = [found.get(name) for name in (*GRADIENTS, "jvp h")] + [max(hvp, default=None)]
-        return self.adapter, self.dtype, *("-" if ratio is None else f"{ratio:.2f}" for ratio in columns)
+        return self.adapter, self.dtype, *("-" if ratio is None else _short(ratio) for ratio in columns)
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,14 @@ class Report:
         for line in self.remarks():
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         for row in self.rows:
+            accounts: dict[tuple[str, ...], list[str]] = {}
             for check in row.checks:
                 if check.status in ("fail", "stale"):
-                    console.print(f"\n[red]{check.status.upper()}[/] in {check.name}", highlight=False)
-                    for line in check.account:
-                        console.print(line, highlight=False, markup=False, soft_wrap=True)
+                    accounts.setdefault((check.status.upper(), *check.account), []).append(check.name)
+            for (status, *account), names in accounts.items():
+                console.print(f"\n[red]{status}[/] in {', '.join(names)}", highlight=False)
+                for line in account:
+                    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -174,6 +177,10 @@ class Report:
         header = BY_QUANTITY if quantities else self.header
         rows = [row.ratios() if quantities else row.cells(self.checks) for row in self.rows]
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, tuple("---" for _ in header), *rows))
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.1e}"
 
 
 def _cell(check: Result) -> str:

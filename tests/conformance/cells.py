@@ -105,6 +105,33 @@ def sharing(case: Case) -> Evaluation:
     return answer
 
 
+def without_relu(case: Case) -> Evaluation:
+    """Have tanh alone, and compute it whatever is asked for."""
+    return compute(dataclasses.replace(case, nonlinearity="tanh"))
+
+
+def needing_a_bias(case: Case) -> Evaluation:
+    """Add a bias where there may be none."""
+    bias: Any = case.params.b
+    return compute(case) if (0 + bias).size else nothing(case)
+
+
+def needing_a_step(case: Case) -> Evaluation:
+    """Take the first step, which may not be there."""
+    return compute(case) if case.xs[0].size >= 0 else nothing(case)
+
+
+def needing_a_row(case: Case) -> Evaluation:
+    """Take the first row, which may not be there."""
+    return compute(case) if case.h0[0].size else nothing(case)
+
+
+def with_a_bias_always(case: Case) -> Evaluation:
+    """Return the gradient of a bias that is not there."""
+    answer = compute(case)
+    return answer if answer.db is not None else dataclasses.replace(answer, db=0 * answer.dWh[..., 0])
+
+
 def nothing(case: Case) -> Any:
     """Forget to return."""
 
@@ -129,6 +156,13 @@ def crashing_on_sequences(case: Case) -> Evaluation:
     """Raise on more than one step."""
     if case.sizes["T"] > 1:
         raise RuntimeError("the loop died")
+    return compute(case)
+
+
+def crashing_on_reversed_memory(case: Case) -> Evaluation:
+    """Raise where a stride is negative."""
+    if min(case.xs.strides) < 0:
+        raise ValueError("negative strides")
     return compute(case)
 
 

@@ -50,7 +50,7 @@ def test_it_passes_once_the_line_is_mended(installed: Environment, tmp_path: Pat
     assert (ran.returncode, ran.stderr) == (0, "")
     assert re.search(r"my_cell +float32 .* pass +\n", ran.stdout)
     smoke = installed.run("rnn-oracle", "smoke", "--adapter", "mended:my_cell", where=tmp_path)
-    assert smoke.stdout == "my_cell: right in one small case; now: rnn-oracle check\n"
+    assert smoke.stdout == "my_cell: right in small cases; now: rnn-oracle check --adapter mended:my_cell\n"
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
