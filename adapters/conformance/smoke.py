@@ -218,7 +218,7 @@ def factors(verdict: Verdict) -> Iterator[str]:
 
 WHY = {
     ("db", 2.0): ": of two biases that are added, each has the whole gradient; return one, not their sum",
-    ("db", 0.5): ": of two biases that are added, each has the whole gradient; do not share it out",
+    ("db", 0.5): ": of two biases that are added, each has the whole gradient; over rows, here two, it is summed",
 }
 
 

@@ -13,7 +13,8 @@ from adapters.conformance.cli import main
 from adapters.conformance.frontend import LIMIT
 from adapters.conformance.guard import time_limit
 
-QUICK = ("--dtype", "float32", "--examples", "2", "--limit", "0.5")
+# What does not hang takes a tenth of a second, on a machine that has nothing else to do.
+QUICK = ("--dtype", "float32", "--examples", "2", "--limit", "3")
 
 
 def judged(name: str, folder: Path, *arguments: str) -> dict[str, str]:
@@ -25,9 +26,9 @@ def judged(name: str, folder: Path, *arguments: str) -> dict[str, str]:
 
 
 def test_a_hang_costs_its_own_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = judged("hanging", tmp_path, "--only", "step", "sequence", "trained")
-    assert found == {"step": "pass", "sequence": "fail", "trained": "fail"}
-    told = "FAIL in sequence\nhanging float32: expected an answer within 0.5 s, got none\n"
+    found = judged("hanging", tmp_path, "--only", "step", "sequence", "options")
+    assert found == {"step": "pass", "sequence": "fail", "options": "refused"}
+    told = "FAIL in sequence\nhanging float32: expected an answer within 3 s, got none\n"
     assert told in capsys.readouterr().out
 
 
@@ -36,7 +37,7 @@ def test_a_failure_is_kept_where_making_it_smaller_hangs(tmp_path: Path, capsys:
     assert judged("hanging_once_it_is_small", tmp_path, *asked) == {"sequence": "fail"}
     out = capsys.readouterr().out
     assert "hanging_once_it_is_small float32 db[" in out
-    told = "unwritten  hanging_once_it_is_small-float32-sequence: expected an answer within 0.5 s, got none"
+    told = "unwritten  hanging_once_it_is_small-float32-sequence: expected an answer within 3 s, got none"
     assert told in out
 
 

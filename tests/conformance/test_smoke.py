@@ -27,6 +27,9 @@ WRONG: dict[Callable[[Case], Any], str] = {
     cells.doubled: r"float32 db\[(.|\n)*"
     r"db is 2 times what it should be: of two biases that are added, each has the whole gradient; return one, not their"
     r"(.|\n)*`db summed twice`",
+    cells.averaged: r"float32 db\[(.|\n)*"
+    r"db is 0.5 times what it should be: of two biases that are added, each has the whole gradient; over rows, "
+    r"here two, it is summed\.(.|\n)*`db averaged over N`",
     cells.negative: r"float32 dh0\[(.|\n)*\ndh0 is -1 times what it should be\.\n",
     cells.batch_first: r"hs has shape \(2, 3, 5\): expected \(T, N, H\) = \(3, 2, 5\); its axes are \(N, T, H\)\.\n"
     rf"dxs has shape \(2, 3, 4\): expected \(T, N, D\) = \(3, 2, 4\); its axes are \(N, T, D\)\.\n{RIGHT}",
