@@ -97,9 +97,10 @@ def test_comes_within_a_factor_of_ten_of_its_bound(adapter: Adapter, dtype: str)
 
 
 def test_the_bound_is_that_of_its_own_precision(adapter: Adapter) -> None:
-    case = case_for(adapter, "float64", T=1, N=2, D=3, H=4, seed=7)
-    coarse = adapter(case.astype("float32")).astype("float64")
-    assert certify(case, coarse, adapter.precision("float64")).status == "fail"
+    fine, coarse = adapter.dtypes[:2]
+    case = case_for(adapter, fine, T=1, N=2, D=3, H=4, seed=7)
+    answer = adapter(case.astype(coarse)).astype(fine)
+    assert certify(case, answer, adapter.precision(fine)).status == "fail"
 
 
 def test_refuses_by_name_what_it_does_not_offer(adapter: Adapter) -> None:
@@ -115,7 +116,7 @@ def test_refuses_by_name_what_it_does_not_offer(adapter: Adapter) -> None:
 def test_what_the_framework_is_said_to_refuse_and_does_not_is_an_error(adapter: Adapter) -> None:
     stale = dataclasses.replace(adapter, refuses=(*adapter.refuses, "N=0"))
     with pytest.raises(StaleRefusal, match=f"^{adapter.name}: expected N=0 to be refused, got a result$"):
-        stale(case_for(adapter, "float64", T=2, N=0))
+        stale(case_for(adapter, adapter.dtypes[0], T=2, N=0))
 
 
 def test_a_refusal_is_in_the_words_of_the_framework(adapter: Adapter) -> None:
@@ -124,7 +125,7 @@ def test_a_refusal_is_in_the_words_of_the_framework(adapter: Adapter) -> None:
 
     refusing = dataclasses.replace(adapter, refuses=("N=0",), run=run)
     with pytest.raises(Refused, match=f"^{adapter.name}: N=0 is refused, RuntimeError: no rows$"):
-        refusing(case_for(adapter, "float64", T=2, N=0))
+        refusing(case_for(adapter, adapter.dtypes[0], T=2, N=0))
 
 
 def test_a_single_case_is_its_place_in_a_stack(adapter: Adapter, dtype: str) -> None:
@@ -136,7 +137,8 @@ def test_a_single_case_is_its_place_in_a_stack(adapter: Adapter, dtype: str) -> 
 
 def test_leaves_the_precision_of_the_process_as_it_was(adapter: Adapter) -> None:
     # A float32 case after a float64 one, and the other way round: JAX's x64 is a switch of the process.
-    for dtype in ("float64", "float32", "float64"):
+    fine, coarse = adapter.dtypes[:2]
+    for dtype in (fine, coarse, fine):
         assert adapter(case_for(adapter, dtype, T=1)).hs.dtype == dtype
 
 
@@ -145,9 +147,9 @@ def test_a_gradient_that_is_offered_and_not_given_is_an_error(adapter: Adapter) 
         return dataclasses.replace(adapter.run(case), **{last: None})
 
     last = [name for name, quantity in QUANTITIES.items() if quantity in adapter.offers][-2]
-    silent, result = dataclasses.replace(adapter, run=run), Result("step")
+    silent, result, dtype = dataclasses.replace(adapter, run=run), Result("step"), adapter.dtypes[0]
     check = next(check for check in CHECKS if check.name == "step")
     with pytest.raises(Mismatch, match=f"^contract: expected a {last}, as {adapter.name} offers "):
-        offering(silent, adapter.precision("float64"))(case_for(adapter, "float64", T=1))
-    judge(check, Asked(silent, "float64", examples=8, seed=0), result)
+        offering(silent, adapter.precision(dtype))(case_for(adapter, dtype, T=1))
+    judge(check, Asked(silent, dtype, examples=8, seed=0), result)
     assert result.status == "fail"
