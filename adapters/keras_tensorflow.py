@@ -8,7 +8,6 @@ from typing import Any
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from adapters import Adapter, Idiom, _keras
@@ -32,7 +31,7 @@ def pull_back(states: Any, module: Any, xs: Any, h0: Any, upstream: Any) -> list
         tape.watch((x, h))
         hs = states(x, h)
     gradients = tape.gradient(hs, [x, h, *weights], tf.constant(upstream), unconnected_gradients="zero")
-    return [np.array(tensor) for tensor in (hs, *gradients)]
+    return [tensor.numpy() for tensor in (hs, *gradients)]
 
 
 def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
@@ -60,7 +59,7 @@ def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonline
 
 def tanh(array: Any) -> Any:
     """Return the tanh of Keras, which is TensorFlow's, of a NumPy array."""
-    return np.array(keras.ops.tanh(tf.constant(array)))
+    return keras.ops.tanh(tf.constant(array)).numpy()
 
 
 def environment() -> dict[str, str]:
@@ -72,9 +71,11 @@ TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
 IMPORTS = 'import os\n\nos.environ["KERAS_BACKEND"] = "tensorflow"\nimport keras\nimport tensorflow as tf'
 PARTS = (built, loaded, pull_back)
 STEPPED, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
+# TensorFlow runs a step in a millisecond.
+LONGEST = 1000
 
 ADAPTERS = tuple(
-    Adapter.of_arrays(f"keras_tensorflow.{name}", idiom, describe, tanh, TANH_ULPS, refuses=refuses)
+    Adapter.of_arrays(f"keras_tensorflow.{name}", idiom, describe, tanh, TANH_ULPS, refuses=refuses, max_T=LONGEST)
     for name, idiom, describe, refuses in (
         ("SimpleRNNCell", STEPPED, "SimpleRNNCell stepped, GradientTape", ()),
         ("SimpleRNN", LAYER, "SimpleRNN, GradientTape", ("T=0",)),

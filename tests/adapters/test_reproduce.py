@@ -48,7 +48,7 @@ def faulty(adapter: Adapter, tmp_path: Path) -> Adapter:
 def exit_status(script: Path, folder: Path) -> tuple[int, str]:
     """Run a script in a fresh process, away from the project."""
     ran = subprocess.run([sys.executable, str(script)], cwd=folder, capture_output=True, text=True, check=False)
-    return ran.returncode, ran.stdout + ran.stderr
+    return ran.returncode, ran.stderr + ran.stdout  # a framework may log as it ends
 
 
 def test_the_script_tells_whether_the_fault_is_there(faulty: Adapter, tmp_path: Path) -> None:
