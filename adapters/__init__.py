@@ -105,9 +105,9 @@ class Adapter:
         **fields: Any,
     ) -> Self:
         """Return an adapter that runs its idiom, and the functions of its options, on the arrays of a case."""
-        offers = fields.get("offers", GRADIENTS)
-        variants = {option: on_arrays(compute, offers) for option, compute in options.items()}
-        run = on_arrays(idiom.compute, offers)
+        takes = fields.get("offers", GRADIENTS), fields.get("nonlinearities", cls.nonlinearities)
+        variants = {option: on_arrays(compute, *takes) for option, compute in options.items()}
+        run = on_arrays(idiom.compute, *takes)
         return cls(name, run, describe, tanh, ulps, idiom=idiom, options=variants, **fields)
 
     @property
@@ -185,17 +185,22 @@ class Adapter:
         raise StaleRefusal(f"{self.name}: expected {what} to be refused, got a result")
 
 
-def on_arrays(compute: Callable[..., Any], offers: Sequence[str]) -> Callable[[Case], Evaluation]:
+def on_arrays(
+    compute: Callable[..., Any], offers: Sequence[str], nonlinearities: Sequence[str]
+) -> Callable[[Case], Evaluation]:
     """Return what runs a function of arrays on a case.
 
     Args:
         compute: takes xs, h0, Wx, Wh, b, upstream, nonlinearity and, where "jvp h" is on offer, xs_dot, h0_dot, Wx_dot,
             Wh_dot, b_dot; returns what is on offer, in that order, without db where there is no bias.
         offers: names of quantities.
+        nonlinearities: those on offer; another is refused, where the function might not look at it.
     """
     fields = [name for name, quantity in QUANTITIES.items() if quantity in offers]
 
     def run(case: Case) -> Evaluation:
+        if case.nonlinearity not in nonlinearities:
+            raise Refused(f"expected one of {list(nonlinearities)}, got {case.nonlinearity!r}")
         wanted = [name for name in fields if case.params.b is not None or not name.startswith("db")]
         weights = case.params.fields().values()
         moves = case.direction.fields().values() if case.direction is not None and "jvp h" in offers else ()
@@ -241,7 +246,7 @@ def install_line(framework: str) -> str:
     # Names of extras have a hyphen where those of modules have an underscore.
     extra = {"extra": framework.replace("_", "-")}
     lines = map(Requirement, importlib.metadata.requires("rnn-oracle") or [])
-    wanted = [f'"{line.name}{line.specifier}"' for line in lines if line.marker and line.marker.evaluate(extra)]
+    wanted = [f'"{str(line).partition(";")[0]}"' for line in lines if line.marker and line.marker.evaluate(extra)]
     return f"python -m pip install {' '.join(wanted) or framework}"
 
 
@@ -273,10 +278,13 @@ def load_framework(framework: str) -> ModuleType:
 def load(name: str) -> tuple[Adapter, ...]:
     """Return the adapters of a name: all of "torch" but those that are slow, or the one called "torch.RNN".
 
+    A framework may be called by the name of its extra, too, which has a hyphen for an underscore.
+
     Raises:
         ValueError: there is no such framework or adapter.
         ModuleNotFoundError: the framework is not installed.
     """
+    name = name.replace("-", "_")
     framework, _, variant = name.partition(".")
     offered: tuple[Adapter, ...] = load_framework(framework).ADAPTERS
     found = tuple(adapter for adapter in offered if adapter.name == name or not (variant or adapter.slow))

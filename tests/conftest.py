@@ -19,6 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--backend",
         action="append",
+        type=lambda name: name.replace("-", "_"),
         metavar="NAME",
         help="test the adapters of this framework only, and fail if it is not installed; may be repeated",
     )

@@ -1,7 +1,8 @@
 """The adapters as parameters: a test with ``adapter`` runs for each, one with ``dtype`` too for each of its dtypes.
 
 One with ``fault`` besides runs for every fault of the catalogue that concerns the dtype. The marker ``gradients``
-leaves out the adapters that do not offer just these, and with ``dtypes`` the dtypes that are not among them.
+leaves out the adapters that do not offer just these, with ``dtypes`` the dtypes that are not among them, and with
+``nonlinearity`` the adapters that do not offer it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marker = metafunc.definition.get_closest_marker("gradients")
     dtypes = marker.kwargs.get("dtypes") if marker else None
+    wanted = {marker.kwargs["nonlinearity"]} if marker and "nonlinearity" in marker.kwargs else set()
     found: list[object] = []
     for framework in metafunc.config.getoption("backend") or adapters.frameworks():
         if adapters.is_installed(framework) or metafunc.config.getoption("backend"):
             for adapter in adapters.load(framework):
-                if marker is None or adapter.offers == GRADIENTS:
+                if marker is None or (adapter.offers == GRADIENTS and wanted <= set(adapter.nonlinearities)):
                     found += parameters(adapter, *names[1:], dtypes=dtypes or adapter.dtypes)
         else:
             skip = pytest.mark.skip(reason=f"{framework} is not installed")

@@ -19,7 +19,7 @@ from reference.faults.fault import taped, unaware, unrolled
 from reference.trial import Subject
 from tests.named import CASES, TWINS, assert_named, case_of_a_trial, is_seen_by_a_trial_alone, plain, told
 
-pytestmark = pytest.mark.gradients(dtypes=("float64", "float32"))
+pytestmark = pytest.mark.gradients(dtypes=("float64", "float32"), nonlinearity="tanh")
 
 # Modules with subjects written over ``compute``, which looks its name up when it is called.
 CALLERS = (bptt, contract, numerical, state, writing)

@@ -36,7 +36,8 @@ def test_every_adapter_keeps_it(adapter: Adapter, dtype: str, law: str, nonlinea
 
 @pytest.mark.parametrize("layout", memory.LAYOUTS)
 def test_every_adapter_reads_it_or_refuses_it(adapter: Adapter, dtype: str, layout: str) -> None:
-    case = Case.random(T=3, N=2, D=3, H=4, dtype=dtype, direction=adapter.takes_direction).probed()
+    f = adapter.nonlinearities[0]
+    case = Case.random(T=3, N=2, D=3, H=4, dtype=dtype, nonlinearity=f, direction=adapter.takes_direction).probed()
     verdicts, refusals = memory.judge(adapter, case, adapter.precision(dtype))
     assert len(verdicts) + len(refusals) == len(memory.LAYOUTS)
     assert {verdict.status for verdict in verdicts} == {"pass"}

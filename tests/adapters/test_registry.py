@@ -67,7 +67,7 @@ def test_an_unknown_variant_is_named(adapter: Adapter) -> None:
 def test_a_framework_that_is_absent_comes_with_its_install_line(framework: str) -> None:
     ran = run_without(framework, f"import adapters; adapters.load({framework!r})")
     last = ran.stderr.strip().splitlines()[-1]
-    assert re.search(rf'{framework}.* is not installed; install it with: python -m pip install "[\w.-]+[>=]=', last)
+    assert re.search(rf'{framework}.* is not installed; install it with: python -m pip install "[][\w.-]+[>=]=', last)
 
 
 @pytest.mark.parametrize("framework", adapters.frameworks())

@@ -1,0 +1,85 @@
+"""Haiku: ``VanillaRNN``, stepped and under ``hk.dynamic_unroll``; its nonlinearity is relu, and cannot be chosen.
+
+Its weights are shaped as here. The cell has a bias, always, and a second if asked for: where a case has none it is
+zero, and has no gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import haiku as hk
+import jax.numpy as jnp
+
+from adapters import _jax
+from adapters._jax import differentiated, of_states
+
+
+def named(Wx: Any, Wh: Any, b: Any) -> Any:
+    """Return the parameters under their names."""
+    bias = jnp.zeros_like(Wh[0]) if b is None else b
+    return {"vanilla_rnn/linear": {"w": Wx, "b": bias}, "vanilla_rnn/linear_1": {"w": Wh}}
+
+
+@differentiated
+def step_cell(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    """Return all states of ``VanillaRNN``, stepped."""
+
+    def step(x: Any, h: Any) -> Any:
+        return hk.VanillaRNN(h0.shape[-1], double_bias=False)(x, h)[1]
+
+    cell, states = hk.without_apply_rng(hk.transform(step)), [h0]
+    for x in xs:
+        states.append(cell.apply(named(Wx, Wh, b), x, states[-1]))
+    return jnp.stack(states[1:])
+
+
+@differentiated
+def unroll(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    """Return all states of ``VanillaRNN`` under ``hk.dynamic_unroll``, time first."""
+
+    def layer(xs: Any, h0: Any) -> Any:
+        return hk.dynamic_unroll(hk.VanillaRNN(h0.shape[-1], double_bias=False), xs, h0)[0]
+
+    return hk.without_apply_rng(hk.transform(layer)).apply(named(Wx, Wh, b), xs, h0)
+
+
+@differentiated
+def with_two_biases(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    """Return the same of a cell with two biases, its default, between which the case's is divided."""
+
+    def layer(xs: Any, h0: Any) -> Any:
+        return hk.dynamic_unroll(hk.VanillaRNN(h0.shape[-1]), xs, h0)[0]
+
+    params = named(Wx, Wh, None if b is None else b / 2)
+    params["vanilla_rnn/linear_1"]["b"] = params["vanilla_rnn/linear"]["b"]
+    return hk.without_apply_rng(hk.transform(layer)).apply(params, xs, h0)
+
+
+def environment() -> dict[str, str]:
+    """Return the versions and the flags that decide the precision."""
+    return {"haiku": hk.__version__} | _jax.environment()
+
+
+IMPORTS = "import haiku as hk"
+RELU = ("relu",)
+
+ADAPTERS = (
+    of_states(
+        "haiku.VanillaRNN",
+        IMPORTS,
+        (named, step_cell),
+        "VanillaRNN stepped, jit",
+        nonlinearities=RELU,
+        max_T=32,
+        refuses=("T=0",),
+    ),
+    of_states(
+        "haiku.dynamic_unroll",
+        IMPORTS,
+        (named, unroll),
+        "dynamic_unroll of VanillaRNN, jit",
+        nonlinearities=RELU,
+        options={"two biases": with_two_biases},
+    ),
+)

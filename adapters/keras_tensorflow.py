@@ -1,0 +1,83 @@
+"""Keras on TensorFlow: ``SimpleRNNCell`` and ``SimpleRNN``, differentiated by ``GradientTape``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras
+import tensorflow as tf
+
+from adapters import Adapter, Idiom, _keras
+from adapters._keras import built
+
+_keras.require("tensorflow")
+
+
+def loaded(kind: str, Wx: Any, Wh: Any, b: Any, nonlinearity: str, **options: Any) -> Any:
+    """Return a cell or layer with these parameters."""
+    module = built(kind, Wx, b, nonlinearity, **options)
+    module.set_weights([one for one in (Wx, Wh, b) if one is not None])
+    return module
+
+
+def pull_back(states: Any, module: Any, xs: Any, h0: Any, upstream: Any) -> list[Any]:
+    """Return hs, dxs, dh0, dWx, dWh and, with a bias, db of a function of xs and h0 as NumPy arrays."""
+    x, h = tf.constant(xs), tf.constant(h0)
+    weights = [weight.value for weight in module.trainable_weights]
+    with tf.GradientTape() as tape:
+        tape.watch((x, h))
+        hs = states(x, h)
+    gradients = tape.gradient(hs, [x, h, *weights], tf.constant(upstream), unconnected_gradients="zero")
+    return [tensor.numpy() for tensor in (hs, *gradients)]
+
+
+def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Step one ``SimpleRNNCell`` through the sequence."""
+    cell = loaded("SimpleRNNCell", Wx, Wh, b, nonlinearity)
+
+    def states(x: Any, h: Any) -> Any:
+        hs = [h]
+        for x_t in tf.unstack(x):
+            hs.append(cell(x_t, [hs[-1]])[0])
+        return tf.stack(hs)[1:]
+
+    return pull_back(states, cell, xs, h0, upstream)
+
+
+def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Run ``SimpleRNN`` over the sequence."""
+    layer = loaded("SimpleRNN", Wx, Wh, b, nonlinearity, return_sequences=True)
+
+    def states(x: Any, h: Any) -> Any:
+        return tf.transpose(layer(tf.transpose(x, (1, 0, 2)), initial_state=[h]), (1, 0, 2))
+
+    return pull_back(states, layer, xs, h0, upstream)
+
+
+def tanh(array: Any) -> Any:
+    """Return the tanh of Keras, which is TensorFlow's, of a NumPy array."""
+    return keras.ops.tanh(tf.constant(array)).numpy()
+
+
+def environment() -> dict[str, str]:
+    """Return the versions and what decides the precision."""
+    return _keras.environment("tensorflow") | {"tensorflow": tf.__version__}
+
+
+TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
+IMPORTS = 'import os\n\nos.environ["KERAS_BACKEND"] = "tensorflow"\nimport keras\nimport tensorflow as tf'
+PARTS = (built, loaded, pull_back)
+STEPPED, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
+# TensorFlow runs a step in a millisecond.
+LONGEST = 1000
+
+ADAPTERS = tuple(
+    Adapter.of_arrays(f"keras_tensorflow.{name}", idiom, describe, tanh, TANH_ULPS, refuses=refuses, max_T=LONGEST)
+    for name, idiom, describe, refuses in (
+        ("SimpleRNNCell", STEPPED, "SimpleRNNCell stepped, GradientTape", ()),
+        ("SimpleRNN", LAYER, "SimpleRNN, GradientTape", ("T=0",)),
+    )
+)
