@@ -1,5 +1,6 @@
 """Sessions: one a backend, each in an environment of its own with pinned versions. `nox -l` lists them."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ nox.options.default_venv_backend = "virtualenv"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 BACKENDS = sorted(PROJECT["project"]["optional-dependencies"])
+# Tag: the backends that have it.
+TAGS = PROJECT["tool"]["rnn-oracle"]["tags"]
 PARALLEL = ("--numprocesses", "auto")
 # A framework's threads, times as many processes as there are cores, wait for one another.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
@@ -21,6 +24,9 @@ KEEP_COMPILED = {
 }
 # Ways of running a framework that take minutes: compiled anew for each shape, or one operation at a time.
 SLOW = ("torch.compile", "jax.eager")
+CORE = ",".join(TAGS["core"])
+# Where verdicts go, and on how many stacks of cases a check they rest in a session.
+RESULTS, EXAMPLES = Path("results"), "2"
 CONSTRAINTS = "--constraint=tests/constraints.txt"
 
 
@@ -40,7 +46,7 @@ def install(session: nox.Session, *groups: str, extra: str = "") -> None:
     session.install(CONSTRAINTS, "--editable", f".[{extra}]" if extra else ".", *wanted)
 
 
-@nox.session
+@nox.session(tags=["core"])
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff."""
     session.install(CONSTRAINTS, *nox.project.dependency_groups(PROJECT, "lint"))
@@ -48,14 +54,14 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
 
 
-@nox.session
+@nox.session(tags=["core"])
 def types(session: nox.Session) -> None:
     """Check types with mypy --strict."""
     install(session, "types")
     session.run("mypy", *session.posargs)
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=PYTHONS, tags=["core"])
 def reference(session: nox.Session) -> None:
     """Test the oracle by independent evidence, and the command line, without any framework."""
     install(session, "test")
@@ -64,28 +70,35 @@ def reference(session: nox.Session) -> None:
 
 
 def backend(session: nox.Session, name: str) -> None:
-    """Test the adapters of one framework, its example, and what else needs it, and fail if they did not run."""
+    """Test the adapters of one framework, its example, and what else needs it, and judge them as a user would.
+
+    The verdicts go into ``results/``, for ``rnn-oracle report``.
+    """
     install(session, "test", extra=name)
     others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name}_*.py")))
-    cached = KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
+    environment = ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
     asked = ("tests/adapters", *others, "--backend", name, "--network", *session.posargs)
-    session.run("pytest", *PARALLEL, *asked, env=ONE_THREAD | cached)
+    session.run("pytest", *PARALLEL, *asked, env=environment)
+    RESULTS.mkdir(exist_ok=True)
+    found = ("--jobs", str(os.cpu_count()), "--examples", EXAMPLES, "--json", str(RESULTS / f"{name}.json"))
+    session.run("rnn-oracle", "check", name, *found, env=environment)
 
 
 for name in BACKENDS:
+    tags = [tag for tag, names in TAGS.items() if name in names]
     backend_session = lambda session, name=name: backend(session, name)  # noqa: E731
-    backend_session.__doc__ = f"Test the adapters of {name} in an environment with nothing else."
-    nox.session(backend_session, name=name)
+    backend_session.__doc__ = f"Test and judge the adapters of {name} in an environment with nothing else."
+    nox.session(backend_session, name=name, tags=["frameworks", *tags], default="core" in tags)
 
 
-@nox.session
+@nox.session(tags=["core"])
 def examples(session: nox.Session) -> None:
     """Install the package into empty environments, as a wheel and from the clone, and run the examples there."""
     install(session, "test")
     session.run("pytest", "tests/examples", "--network", *session.posargs)
 
 
-@nox.session
+@nox.session(tags=["core"])
 def faults(session: nox.Session) -> None:
     """Judge the suite itself: every fault of the catalogue has to be caught, made small, and named."""
     install(session, "test")
@@ -96,7 +109,7 @@ def faults(session: nox.Session) -> None:
 @nox.session(default=False)
 def benchmark(session: nox.Session) -> None:
     """Time the oracle beside what it judges, and put its faults before other methods; prints ratios and tables."""
-    install(session, extra=",".join(BACKENDS))
+    install(session, extra=CORE)
     session.run("python", "tests/benchmarks/speed.py")
     session.run("python", "tests/benchmarks/methods.py", *session.posargs)
 
@@ -104,7 +117,7 @@ def benchmark(session: nox.Session) -> None:
 @nox.session(default=False)
 def slow(session: nox.Session) -> None:
     """Judge the ways of running a framework that take minutes."""
-    install(session, extra=",".join(BACKENDS))
+    install(session, extra=CORE)
     session.run("rnn-oracle", "check", *SLOW, "--examples", "2", env=ONE_THREAD)
 
 
@@ -115,10 +128,3 @@ def alarms(session: nox.Session, name: str) -> None:
     install(session, extra=name)
     asked = ("--only", "step", "sequence", "edges", "--examples", "1000", *session.posargs)
     session.run("rnn-oracle", "check", name, *asked, env=ONE_THREAD)
-
-
-@nox.session(default=False)
-def report(session: nox.Session) -> None:
-    """Judge every framework, as a user would, and print the table."""
-    install(session, extra=",".join(BACKENDS))
-    session.run("rnn-oracle", "check", *BACKENDS, *session.posargs)

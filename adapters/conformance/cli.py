@@ -22,7 +22,7 @@ from adapters.conformance.junit import write_junit
 from adapters.conformance.markdown import write_markdown
 from adapters.conformance.merge import merged
 from adapters.conformance.page import write_page
-from adapters.conformance.processes import judge_apart
+from adapters.conformance.processes import cores, judge_apart
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.smoke import smoke
@@ -36,6 +36,7 @@ from reference.minimise import outcome
 WIDTH = 160
 OWN = "one of your own: a module of the path or of this folder, and an adapter or a function in it; may be repeated"
 
+JOBS = "processes at once; default: as many as cores for several frameworks, and this very process for one"
 PATIENCE = f"that one check may take in one precision, inf for any; default: {LIMIT:g}, and more for more examples"
 
 
@@ -82,15 +83,16 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="judge the I-th of N parts alone")
     check.add_argument("--limit", type=seconds, metavar="SECONDS", help=PATIENCE)
+    check.add_argument("--jobs", type=positive, metavar="N", help=JOBS)
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
     check.add_argument("--reproduce", metavar="DIR", help="write every failure down: the case, a script, a bug report")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
     check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")
     check.add_argument("--html", metavar="FILE", help="write the report as a page")
-    publishing = commands.add_parser("report", help="make a page of what check --json wrote, once or more often")
+    publishing = commands.add_parser("report", help="show what check --json wrote, once or more often, and make a page")
     publishing.set_defaults(command=publish)
     publishing.add_argument("results", nargs="+", metavar="RESULTS.json", help="of one run, its shards, or many")
-    publishing.add_argument("-o", "--output", required=True, metavar="FILE.html", help="the page")
+    publishing.add_argument("-o", "--output", metavar="FILE.html", help="the page")
     publishing.add_argument("--markdown", metavar="FILE", help="write the same in Markdown")
     publishing.add_argument("--junit", metavar="FILE", help="write the same as JUnit XML")
     explain = commands.add_parser("explain", help="say what is wrong with an adapter on a saved case")
@@ -189,7 +191,8 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     report = Report({"oracle": machine()})
     status = None
     try:
-        if len(groups) > 1:
+        options.jobs = options.jobs or (cores() if len(groups) > 1 else 1)
+        if len(groups) > 1 or options.jobs > 1:
             judge_apart(options, groups, report, console)
         else:
             judge_here(options, choose(names), report, console)
@@ -210,15 +213,18 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
 
 
 def publish(options: argparse.Namespace, console: Console) -> int:
-    """Write what runs found as a page, and in Markdown and JUnit XML if asked for; 0 once it is written."""
+    """Print what runs found, and write it as a page, in Markdown and in JUnit XML if asked for; 0 once that is done."""
     for name in ("output", "markdown", "junit"):
         expect_folder(f"--{name}", getattr(options, name))
     runs = merged(options.results)
-    write_page(runs, options.output)
+    if options.output:
+        write_page(runs, options.output)
     if options.markdown:
         write_markdown(runs, options.markdown)
     if options.junit:
         write_junit(runs, options.junit)
+    for run in runs:
+        run.show(console)
     return 0
 
 

@@ -27,6 +27,7 @@ from adapters.conformance.course import choose, explain_row, plan_for, write_dow
 from adapters.conformance.plan import judge_row
 from adapters.conformance.report import Report, Row, Run, machine
 from adapters.conformance.result import Result
+from reference.archive import DTYPES
 
 # Not a fork: frameworks have threads.
 SPAWN = multiprocessing.get_context("spawn")
@@ -36,12 +37,20 @@ GRACE = 10.0
 TICK, LAST_WORDS = 0.5, 3.0
 
 
-@dataclass
-class Worker:
-    """A process that judges the adapters of one framework, and what is known of its progress."""
+@dataclass(frozen=True)
+class Job:
+    """What one process judges at a time: adapters of one framework, in one dtype or in all that are asked for."""
 
     origin: str  # framework, plug-in or module
-    names: Sequence[str]
+    names: tuple[str, ...]
+    dtypes: tuple[str, ...]
+
+
+@dataclass
+class Worker:
+    """A process that does a job, and what is known of its progress."""
+
+    job: Job
     process: BaseProcess
     connection: Connection
     printed: Path  # what it writes to its standard output and error
@@ -82,8 +91,9 @@ class Worker:
     def fail(self, how: str, report: Report) -> None:
         """Put down that the process did not come to the end of a row."""
         if self.check == "import":
-            self.rows[len(self.rows)] = Row(self.origin, self.origin, "-", "-")
-            report.environment.setdefault(self.origin, {})
+            origin = self.job.origin
+            self.rows[len(self.rows)] = Row(origin, origin, "-", ", ".join(self.job.dtypes))
+            report.environment.setdefault(origin, {})
         row = self.rows[max(self.rows)]
         if self.check is None:
             report.notes.append(f"unexplained  {row.adapter} {row.dtype}: {how}")
@@ -94,12 +104,12 @@ class Worker:
 def judge_apart(
     options: argparse.Namespace, groups: Mapping[str, Sequence[str]], report: Report, console: Console
 ) -> None:
-    """Judge each group of names in a process of its own, as many at once as there are cores.
+    """Judge each group of names in a process of its own, or one for each dtype where cores would be idle.
 
     Args:
-        options: of the command line.
+        options: of the command line; ``jobs`` processes run at once.
         groups: names of adapters by framework, plug-in or module.
-        report: where the findings go, in the order of the groups.
+        report: where the findings go, in the order of the groups, of the adapters and of the dtypes.
         console: where the bar is shown.
 
     Raises:
@@ -107,24 +117,24 @@ def judge_apart(
         KeyboardInterrupt: once what was judged before is in the report.
     """
     limit = plan_for(options, []).limit or float("inf")
-    found: dict[str, dict[int, Row]] = {origin: {} for origin in groups}
-    totals = dict.fromkeys(groups, 0)
-    waiting, workers, begun = list(groups), list[Worker](), time.monotonic()
+    found: dict[Job, dict[int, Row]] = {job: {} for job in jobs_of(options, groups)}
+    totals = dict.fromkeys(found, 0)
+    waiting, workers, begun = list(found), list[Worker](), time.monotonic()
     with tempfile.TemporaryDirectory() as folder, bar(console, 0) as update:
         try:
             while waiting or workers:
-                while waiting and len(workers) < cores():
-                    origin = waiting.pop(0)
-                    workers.append(start(options, origin, groups[origin], found[origin], Path(folder)))
+                while waiting and len(workers) < options.jobs:
+                    job = waiting.pop(0)
+                    workers.append(start(options, job, found[job], Path(folder)))
                 wait([worker.connection for worker in workers], timeout=TICK)
                 for worker in list(workers):
                     ended = not worker.process.is_alive()
                     take(worker, report, update)
-                    totals[worker.origin] = max(totals[worker.origin], worker.total)
+                    totals[worker.job] = max(totals[worker.job], worker.total)
                     update(total=sum(totals.values()))
                     if how := worker.went_wrong(limit, ended=ended):
                         worker.fail(how, report)
-                        waiting[:0] = [] if worker.check == "import" else [worker.origin]
+                        waiting[:0] = [] if worker.check == "import" else [worker.job]
                     if how or worker.finished:
                         workers.remove(worker)
         except KeyboardInterrupt:
@@ -133,8 +143,28 @@ def judge_apart(
         finally:
             for worker in workers:
                 worker.process.kill()
-            report.rows += [row for rows in found.values() for row in rows.values()]
+            report.rows += in_order([row for rows in found.values() for row in rows.values()])
             report.runs.append(Run(options.seed, options.examples, options.shard, round(time.monotonic() - begun, 1)))
+
+
+def jobs_of(options: argparse.Namespace, groups: Mapping[str, Sequence[str]]) -> list[Job]:
+    """Return the jobs: one a group, or one for each dtype of a group where there are few groups for the processes."""
+    dtypes = tuple(dtype for dtype in DTYPES if dtype in (options.dtype or DTYPES))
+    parts = [(dtype,) for dtype in dtypes] if len(groups) < 2 * options.jobs else [dtypes]
+    return [Job(origin, tuple(names), part) for origin, names in groups.items() for part in parts]
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """Return rows by framework and adapter, each in order of appearance, and by dtype."""
+    frameworks = list(dict.fromkeys(row.framework for row in rows))
+    names = list(dict.fromkeys(row.adapter for row in rows))
+    dtypes = list(DTYPES)
+
+    def place(row: Row) -> tuple[int, int, int]:
+        dtype = dtypes.index(row.dtype) if row.dtype in dtypes else len(dtypes)
+        return frameworks.index(row.framework), names.index(row.adapter), dtype
+
+    return sorted(rows, key=place)
 
 
 def cores() -> int:
@@ -142,14 +172,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def start(options: argparse.Namespace, origin: str, names: Sequence[str], rows: dict[int, Row], folder: Path) -> Worker:
-    """Start a process that judges the rows after those that are there."""
+def start(options: argparse.Namespace, job: Job, rows: dict[int, Row], folder: Path) -> Worker:
+    """Start a process that judges the rows of a job after those that are there."""
     ours, theirs = SPAWN.Pipe(duplex=False)
-    printed = folder / f"{origin}.{len(rows)}"
-    process = SPAWN.Process(target=work, args=(theirs, options, list(names), len(rows), str(printed)), daemon=True)
+    printed = folder / f"{job.origin}.{'.'.join(job.dtypes)}.{len(rows)}"
+    process = SPAWN.Process(target=work, args=(theirs, options, job, len(rows), str(printed)), daemon=True)
     process.start()
     theirs.close()
-    return Worker(origin, names, process, ours, printed, rows)
+    return Worker(job, process, ours, printed, rows)
 
 
 def take(worker: Worker, report: Report, update: Callable[..., Any] = lambda **moved: None) -> None:
@@ -195,13 +225,13 @@ def hear_out(workers: Sequence[Worker], report: Report) -> None:
                 left.remove(worker)
 
 
-def work(connection: Connection, options: argparse.Namespace, names: list[str], skip: int, printed: str) -> None:
-    """Judge the adapters of one framework, in a process of its own.
+def work(connection: Connection, options: argparse.Namespace, job: Job, skip: int, printed: str) -> None:
+    """Do a job, in a process of its own.
 
     Args:
         connection: to the process that asks.
         options: of the command line.
-        names: of adapters.
+        job: what is judged.
         skip: rows that are judged already.
         printed: file for what the framework prints, which would tear the bars.
     """
@@ -211,15 +241,15 @@ def work(connection: Connection, options: argparse.Namespace, names: list[str], 
     # Threads of several frameworks, times as many as there are cores, wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        judge_all(connection.send, options, names, skip)
+        judge_all(connection.send, options, job, skip)
         connection.send(("finished",))
     except (KeyboardInterrupt, ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         connection.send(("error", error))
 
 
-def judge_all(send: Callable[[tuple[Any, ...]], Any], options: argparse.Namespace, names: list[str], skip: int) -> None:
+def judge_all(send: Callable[[tuple[Any, ...]], Any], options: argparse.Namespace, job: Job, skip: int) -> None:
     """Judge every row from one on, say what its first failure looks like, and write down what is asked for."""
-    plan = plan_for(options, choose(names))
+    plan = plan_for(argparse.Namespace(**vars(options) | {"dtype": job.dtypes}), choose(job.names))
     silent, report = Console(file=sys.stdout), Report({"oracle": machine()})
     send(("plan", plan.total))
     for number, (adapter, dtype) in enumerate(plan.pairs[skip:], start=skip):

@@ -1,8 +1,8 @@
 """The adapters as parameters: a test with ``adapter`` runs for each, one with ``dtype`` too for each of its dtypes.
 
 One with ``fault`` besides runs for every fault of the catalogue that concerns the dtype. The marker ``gradients``
-leaves out the adapters that do not offer just these, with ``dtypes`` the dtypes that are not among them, and with
-``nonlinearity`` the adapters that do not offer it.
+leaves out the adapters that do not offer just these, and with ``nonlinearity`` those that do not offer it; the marker
+``only`` leaves out other dtypes, or other frameworks, than it names.
 """
 
 from __future__ import annotations
@@ -22,10 +22,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "adapter" not in names:
         return
     marker = metafunc.definition.get_closest_marker("gradients")
-    dtypes = marker.kwargs.get("dtypes") if marker else None
+    narrowed = metafunc.definition.get_closest_marker("only")
+    dtypes = narrowed.kwargs.get("dtypes") if narrowed else None
+    of = narrowed.kwargs.get("frameworks", adapters.frameworks()) if narrowed else adapters.frameworks()
     wanted = {marker.kwargs["nonlinearity"]} if marker and "nonlinearity" in marker.kwargs else set()
     found: list[object] = []
     for framework in metafunc.config.getoption("backend") or adapters.frameworks():
+        if framework.replace("-", "_") not in of:
+            continue
         if adapters.is_installed(framework) or metafunc.config.getoption("backend"):
             for adapter in adapters.load(framework):
                 if marker is None or (adapter.offers == GRADIENTS and wanted <= set(adapter.nonlinearities)):

@@ -19,7 +19,10 @@ from reference.faults.fault import taped, unaware, unrolled
 from reference.trial import Subject
 from tests.named import CASES, TWINS, assert_named, case_of_a_trial, is_seen_by_a_trial_alone, plain, told
 
-pytestmark = pytest.mark.gradients(dtypes=("float64", "float32"), nonlinearity="tanh")
+pytestmark = [
+    pytest.mark.gradients(nonlinearity="tanh"),
+    pytest.mark.only(dtypes=("float64", "float32"), frameworks=("autograd", "jax", "mlx", "paddle", "torch")),
+]
 
 # Modules with subjects written over ``compute``, which looks its name up when it is called.
 CALLERS = (bptt, contract, numerical, state, writing)

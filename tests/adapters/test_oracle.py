@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, Refused, StaleRefusal
-from adapters.conformance.checks import CHECKS, TRAINED, Asked
+from adapters.conformance.checks import CHECKS, Asked
 from adapters.conformance.checks import run as judge
 from adapters.conformance.judges import offering
 from adapters.conformance.result import Result
-from reference import PRECISIONS, Case, Evaluation, Mismatch, Params, certify
+from reference import PRECISIONS, Case, Evaluation, Mismatch, certify
 from reference.strategies import Shape, cases
 from reference.trial import trial
 from reference.verdict import QUANTITIES
@@ -62,6 +62,7 @@ def test_a_subject_with_one_element_off_is_rejected(adapter: Adapter, dtype: str
         trial(subject, case, adapter.precision(dtype)).require()
 
 
+@pytest.mark.only(frameworks=("jax", "torch"))
 def test_a_thousand_steps_are_certified_at_the_accuracy_of_one(adapter: Adapter, dtype: str) -> None:
     T = min(1000, adapter.max_T or 1000)
     case = case_for(adapter, dtype, T=T, N=4, D=3, H=5, seed=3, norm=0.9).probed()
@@ -72,6 +73,7 @@ def test_a_thousand_steps_are_certified_at_the_accuracy_of_one(adapter: Adapter,
     assert max(told) < coarsest
 
 
+@pytest.mark.only(dtypes=("float64", "float32"))
 def test_weights_that_make_it_chaotic_pass(adapter: Adapter, dtype: str) -> None:
     # float16 has no room, and relu no bound, for what grows threefold at every step.
     is_short = dtype == "float16" or "tanh" not in adapter.nonlinearities
@@ -81,13 +83,6 @@ def test_weights_that_make_it_chaotic_pass(adapter: Adapter, dtype: str) -> None
     verdict = trial(offering(adapter, precision), case, precision)
     # A second derivative that explodes twice as fast overflows: nothing is certified beyond.
     assert verdict.status in ("pass", "inconclusive" if "hvp dx" in adapter.offers else "pass"), str(verdict)
-
-
-def test_trained_weights_pass(adapter: Adapter, dtype: str) -> None:
-    T = min(30, adapter.max_T or 30)
-    case = case_for(adapter, dtype, T=T, N=3, seed=5, params=Params.load(TRAINED)).probed()
-    precision = adapter.precision(dtype)
-    trial(offering(adapter, precision), case, precision).require(adapter.name)
 
 
 def test_comes_within_a_factor_of_ten_of_its_bound(adapter: Adapter, dtype: str) -> None:

@@ -50,7 +50,7 @@ bad = named("bad", wrong)
 crashing = [named("crashing", only_in("float64", segfault)), good]
 leaving = named("leaving", only_in("float64", lambda: os._exit(3)))
 hanging = named("hanging", only_in("float64", hang))
-interrupted = named("interrupted", only_in("float32", lambda: os.kill(os.getpid(), signal.SIGINT)))
+interrupted = named("interrupted", only_in("float64", lambda: os.kill(os.getpid(), signal.SIGINT)))
 """
 Run = Callable[..., tuple[int, dict[str, dict[str, dict[str, Any]]], str]]
 
@@ -83,6 +83,7 @@ def statuses(row: dict[str, Any]) -> dict[str, str]:
     return {name: found["status"] for name, found in row.items()}
 
 
+ONLY_GOOD = ("--only", "step")
 PASS = {"step": "pass", "sequence": "pass"}
 
 
@@ -92,6 +93,12 @@ def test_rows_stand_in_the_order_in_which_they_were_asked_for(check: Run) -> Non
     assert list(rows) == ["two.good", "one.good"]
     assert all(statuses(row) == PASS for adapter in rows.values() for row in adapter.values())
     assert out.index("two.good") < out.index("one.good")
+
+
+def test_one_framework_on_several_processes_gives_the_rows_of_one(check: Run) -> None:
+    alone, beside = check("one:crashing", extra=ONLY_GOOD), check("one:crashing", extra=(*ONLY_GOOD, "--jobs", "2"))
+    assert alone[:2] == beside[:2]
+    assert list(beside[1]["one.crashing"]) == ["float64", "float32"]
 
 
 def test_processes_judge_the_very_cases_that_one_process_does(check: Run) -> None:
@@ -123,7 +130,7 @@ def test_a_process_that_leaves_is_told_by_its_exit_status(check: Run) -> None:
 def test_a_module_that_ends_its_process_when_imported_has_a_row(check: Run) -> None:
     status, rows, out = check("dying:adapter", "two:good")
     assert status == 1
-    assert statuses(rows["dying"]["-"]) == {"import": "fail"}
+    assert statuses(rows["dying"]["float32"]) == {"import": "fail"}
     assert statuses(rows["two.good"]["float64"]) == PASS
     assert "got the end of the process by exit status 7" in out
 
@@ -151,8 +158,7 @@ def test_a_failure_is_explained_and_written_down_as_in_one_process(check: Run, t
 def test_what_was_judged_before_an_interruption_is_kept(check: Run) -> None:
     status, rows, out = check("one:interrupted", "two:good")
     assert status == 130
-    assert statuses(rows["one.interrupted"]["float64"]) == PASS
-    assert statuses(rows["one.interrupted"]["float32"]) == {"step": "pass", "sequence": "interrupted"}
+    assert statuses(rows["one.interrupted"]["float64"]) == {"step": "pass", "sequence": "interrupted"}
     assert "interrupted: the table holds what was judged before" in out
 
 
