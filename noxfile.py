@@ -75,7 +75,7 @@ def backend(session: nox.Session, name: str) -> None:
     The verdicts go into ``results/``, for ``rnn-oracle report``.
     """
     install(session, "test", extra=name)
-    others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name}_*.py")))
+    others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
     environment = ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
     asked = ("tests/adapters", *others, "--backend", name, "--network", *session.posargs)
     session.run("pytest", *PARALLEL, *asked, env=environment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from adapters.conformance.junit import write_junit
 from adapters.conformance.markdown import write_markdown
 from adapters.conformance.merge import merged
 from adapters.conformance.page import write_page
-from adapters.conformance.processes import cores, judge_apart
+from adapters.conformance.processes import apart, cores, judge_apart
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.smoke import smoke
@@ -152,27 +153,29 @@ def shard(text: str) -> tuple[int, int]:
 def list_adapters(options: argparse.Namespace, console: Console) -> int:
     """Print every adapter of every framework, installed or not."""
     table = Table("adapter", "what it calls", "version", "dtypes", "nonlinearities", "T")
-    missing = []
-    for name in adapters.frameworks():
-        try:
-            module = adapters.load_framework(name)
-        except ModuleNotFoundError as error:
-            missing.append(str(error))
-            continue
-        for adapter in module.ADAPTERS:
-            table.add_row(*listed(adapter, module.environment()[name]))
+    there = [name for name in adapters.frameworks() if adapters.is_installed(name)]
+    absent = [name for name in adapters.frameworks() if name not in there]
+    rows, missing = apart(of_framework, there) if len(there) > 1 else ([of_framework(name) for name in there], [])
+    missing += [adapters.absence(name) for name in absent]
     for entry in subjects.plugins().values():
         try:
             offered = subjects.from_plugin(entry)
         except (ValueError, TypeError) as error:
             missing.append(str(error))
             continue
-        for adapter in offered:
-            table.add_row(*listed(adapter, entry.dist.version if entry.dist else "-"))
+        rows.append([listed(adapter, entry.dist.version if entry.dist else "-") for adapter in offered])
+    for row in itertools.chain.from_iterable(rows):
+        table.add_row(*row)
     console.print(table)
     for line in missing:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def of_framework(name: str) -> list[tuple[str, ...]]:
+    """Return the rows of a framework's adapters in the list."""
+    module = adapters.load_framework(name)
+    return [listed(adapter, module.environment()[name]) for adapter in module.ADAPTERS]
 
 
 def listed(adapter: Adapter, version: str) -> tuple[str, ...]:
