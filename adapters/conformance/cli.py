@@ -20,7 +20,7 @@ from adapters.conformance.checks import EXAMPLES, NAMES
 from adapters.conformance.course import choose, grouped, judge_here, named
 from adapters.conformance.frontend import LIMIT
 from adapters.conformance.junit import write_junit
-from adapters.conformance.markdown import write_markdown
+from adapters.conformance.markdown import summary, write_markdown
 from adapters.conformance.merge import merged
 from adapters.conformance.page import write_page
 from adapters.conformance.processes import apart, cores, judge_apart
@@ -95,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     publishing.add_argument("results", nargs="+", metavar="RESULTS.json", help="of one run, its shards, or many")
     publishing.add_argument("-o", "--output", metavar="FILE.html", help="the page")
     publishing.add_argument("--markdown", metavar="FILE", help="write the same in Markdown")
+    publishing.add_argument("--summary", metavar="FILE", help="write one line for each adapter, in Markdown")
     publishing.add_argument("--junit", metavar="FILE", help="write the same as JUnit XML")
     explain = commands.add_parser("explain", help="say what is wrong with an adapter on a saved case")
     explain.set_defaults(command=explain_case)
@@ -217,13 +218,15 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
 
 def publish(options: argparse.Namespace, console: Console) -> int:
     """Print what runs found, and write it as a page, in Markdown and in JUnit XML if asked for; 0 once that is done."""
-    for name in ("output", "markdown", "junit"):
+    for name in ("output", "markdown", "summary", "junit"):
         expect_folder(f"--{name}", getattr(options, name))
     runs = merged(options.results)
     if options.output:
         write_page(runs, options.output)
     if options.markdown:
         write_markdown(runs, options.markdown)
+    if options.summary:
+        Path(options.summary).write_text(summary(runs), encoding="utf-8")
     if options.junit:
         write_junit(runs, options.junit)
     for run in runs:
