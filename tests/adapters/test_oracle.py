@@ -88,7 +88,9 @@ def test_weights_that_make_it_chaotic_pass(adapter: Adapter, dtype: str) -> None
 def test_comes_within_a_factor_of_ten_of_its_bound(adapter: Adapter, dtype: str) -> None:
     case = case_for(adapter, dtype, T=5, N=4, D=3, H=5, seed=6, stack=64).probed()
     verdict = trial(adapter, case, adapter.precision(dtype))
-    assert 0.1 < max(worst.ratio for worst in verdict.worst.values()) < 1
+    # In float64 the oracle's own rounding is charged beside the subject's, and is as large.
+    least = 0.1 / (2 if dtype == "float64" else 1)
+    assert least < max(worst.ratio for worst in verdict.worst.values()) < 1
 
 
 def test_the_bound_is_that_of_its_own_precision(adapter: Adapter) -> None:
