@@ -128,3 +128,10 @@ def alarms(session: nox.Session, name: str) -> None:
     install(session, extra=name)
     asked = ("--only", "step", "sequence", "edges", "--examples", "1000", *session.posargs)
     session.run("rnn-oracle", "check", name, *asked, env=ONE_THREAD)
+
+
+@nox.session(default=False)
+def report(session: nox.Session) -> None:
+    """Print the table of what the sessions of the frameworks found."""
+    install(session)
+    session.run("rnn-oracle", "report", *map(str, sorted(RESULTS.glob("*.json"))), *session.posargs)

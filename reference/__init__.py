@@ -3,7 +3,8 @@
 from reference.case import Case, Evaluation, Params
 from reference.cells import RNN
 from reference.certify import certify
-from reference.rounding import PRECISIONS, Bounded, Precision
+from reference.precision import PRECISIONS, Precision
+from reference.rounding import Bounded
 from reference.sequence import TimeRNN, evaluate
 from reference.verdict import Mismatch, Verdict
 

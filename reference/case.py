@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reference.archive import DTYPES, Archive, expect_finite, expect_shapes, freeze, read_npz, spell
 from reference.cells import NONLINEARITIES
-from reference.rounding import FORMATS
+from reference.precision import FORMATS
 from reference.values import INFINITE, KINDS, UPSTREAMS, draw_arrays, thin_out
 
 Floats = NDArray[np.floating[Any]]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from reference.archive import spell
 from reference.case import Case, Evaluation
 from reference.cells import RNN, Array
-from reference.rounding import POINTWISE, Bounded, Precision
+from reference.precision import Precision
+from reference.rounding import POINTWISE, Bounded
 from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps, unpacked
 from reference.tangent import Dual, value_of
 from reference.verdict import QUANTITIES, Judged, Verdict

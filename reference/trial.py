@@ -9,7 +9,7 @@ import numpy as np
 
 from reference.case import Case, Evaluation
 from reference.certify import certify
-from reference.rounding import Precision
+from reference.precision import Precision
 from reference.verdict import Mismatch, Verdict
 
 # Whatever computes a case: an adapter, a function in a test, a fault of the catalogue.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.rounding import Format
+from reference.precision import Format
 
 # xs (K, T, N, D), h0 (K, N, H), Wx (K, D, H), Wh (K, H, H), b (K, H) or None, upstream (K, T, N, H)
 Arrays = dict[str, Any]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from reference.arithmetic import computed_as_if
 from reference.case import Case, Evaluation
-from reference.rounding import Bounded, Precision
+from reference.precision import Precision
+from reference.rounding import Bounded
 
 # Field of an Evaluation: the name of one state, input or parameter's gradient in verdicts and tables.
 QUANTITIES = {"hs": "h", "dxs": "dx", "dh0": "dh0", "dWx": "dWx", "dWh": "dWh", "db": "db"}

@@ -16,7 +16,7 @@ from reference.explain.orders import orders, partial_order
 from reference.explain.pairs import pairs
 from reference.faults import FAULTS
 from reference.minimise import singles, smallest
-from reference.rounding import Precision
+from reference.precision import Precision
 from reference.trial import Subject
 from reference.verdict import QUANTITIES
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from reference.case import Case, Evaluation
 from reference.certify import certify
-from reference.rounding import Precision
+from reference.precision import Precision
 from reference.trial import Subject, trial
 from reference.verdict import Judged, Mismatch, Verdict
 
