@@ -1,8 +1,9 @@
 """The oracle: a textbook RNN in NumPy, rigorous bounds on rounding, and the verdict on another implementation."""
 
-from reference.case import Case, Evaluation, Params
+from reference.case import Case, Params
 from reference.cells import RNN
 from reference.certify import certify
+from reference.evaluation import Evaluation
 from reference.precision import PRECISIONS, Precision
 from reference.rounding import Bounded
 from reference.sequence import TimeRNN, evaluate

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.archive import spell
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.cells import RNN, Array
+from reference.evaluation import Evaluation
 from reference.precision import Precision
 from reference.rounding import POINTWISE, Bounded
 from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps, unpacked

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.certify import certify
+from reference.evaluation import Evaluation
 from reference.faults import compute
 from reference.precision import PRECISIONS
 from reference.rounding import INFLATE, Values

@@ -16,7 +16,8 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
 
-from reference.case import Case, Evaluation
+from reference.case import Case
+from reference.evaluation import Evaluation
 from reference.faults import COMPUTED, FAULTS, Fault, compute
 from reference.precision import PRECISIONS
 from reference.strategies import VALUES, cases

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.certify import certify
+from reference.evaluation import Evaluation
 from reference.precision import Precision
 from reference.verdict import Mismatch, Verdict
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.arithmetic import computed_as_if
-from reference.case import Case, Evaluation
+from reference.case import Case
+from reference.evaluation import Evaluation
 from reference.precision import Precision
 from reference.rounding import Bounded
 

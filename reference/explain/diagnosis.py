@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
-from reference.case import Case, Evaluation
+from reference.case import Case
+from reference.evaluation import Evaluation
 from reference.explain.account import Diagnosis
 from reference.explain.arithmetic import same_digits
 from reference.explain.likeness import alike, comparable, reproduced, same_all, telling
