@@ -110,7 +110,7 @@ def faults(session: nox.Session) -> None:
 def benchmark(session: nox.Session) -> None:
     """Time the oracle beside what it judges, and put its faults before other methods; prints ratios and tables."""
     install(session, extra=CORE)
-    session.run("python", "tests/benchmarks/speed.py")
+    session.run("python", "-m", "tests.benchmarks.speed")
     session.run("python", "tests/benchmarks/methods.py", *session.posargs)
 
 
