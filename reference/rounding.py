@@ -60,9 +60,11 @@ class Bounded(NDArrayOperatorsMixin):
     @classmethod
     def exact(cls, value: Any, precision: Precision) -> Self:
         """Return exact numbers, but for those so small that an implementation may read them as zero."""
-        magnitude = np.abs(np.asarray(value, np.float64))
-        lost = np.minimum(magnitude, precision.underflow)
-        return cls(value, precision, np.where(magnitude < precision.storage.tiny, lost, 0.0))
+        value = np.asarray(value, np.float64)
+        magnitude = np.abs(value)
+        small = magnitude < precision.storage.tiny
+        lost = np.where(small, np.minimum(magnitude, precision.underflow), 0.0) if small.any() else 0.0
+        return cls(value, precision, lost, magnitude)
 
     @classmethod
     def observed(cls, value: Any, precision: Precision) -> Self:
@@ -210,8 +212,13 @@ def _negative(p: Bounded) -> Bounded:
 
 def _matmul(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
-    error = p.magnitude @ q.error + p.error @ np.abs(q.value)
     mass = p.magnitude @ q.magnitude
+    error = np.zeros_like(mass)
+    # Most factors are exact, and a product takes longer than to look.
+    if q.error.any():
+        error = p.magnitude @ q.error
+    if p.error.any():
+        error = error + p.error @ np.abs(q.value)
     scale = p.scale @ q.scale if p.carries_scale or q.carries_scale else None
     return Bounded._pending(p.value @ q.value, p.precision, error, mass, p.shape[-1], scale)
 
