@@ -86,11 +86,11 @@ def backend(session: nox.Session, name: str) -> None:
 
 
 for name in BACKENDS:
-    tags = [tag for tag, names in TAGS.items() if name in names]
+    of = [tag for tag, names in TAGS.items() if name in names]
     backend_session = lambda session, name=name: backend(session, name)  # noqa: E731
     backend_session.__doc__ = f"Test and judge the adapters of {name} in an environment with nothing else."
-    tags = ["frameworks", *(tags if "core" in tags else ["others", *tags])]
-    nox.session(backend_session, name=name, tags=tags, default="core" in tags)
+    tags = ["frameworks", *(of if "core" in of else ["others", *of])]
+    nox.session(name=name, tags=tags, default="core" in of)(backend_session)
 
 
 @nox.session(tags=["core"])
