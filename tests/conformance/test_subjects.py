@@ -62,6 +62,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 QUICK = ("--examples", "1", "--only", "step", "--dtype", "float32")
+PLUGGED = ("broken", "lone", "mine", "number")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_several_are_judged_beside_one_another(run: Run) -> None:
         ("mine.other", "adapters: expected one of ['mine.fast', 'mine.slow'], got 'mine.other'"),
         (
             "other",
-            f"expected a framework or plug-in among {[*adapters.frameworks(), 'broken', 'lone', 'mine', 'number']}, got",
+            f"expected a framework or plug-in among {[*adapters.frameworks(), *PLUGGED]}, got",
         ),
         ("broken", "rnn_oracle.adapters: expected broken = broken_cell:adapter to load, got RuntimeError: no GPU"),
         ("number", "adapter: expected an Adapter or a function of a case, got 3"),
