@@ -64,11 +64,11 @@ def reference(session: nox.Session) -> None:
 
 
 def backend(session: nox.Session, name: str) -> None:
-    """Test the adapters of one framework, and what else needs it, and fail if they did not run."""
+    """Test the adapters of one framework, its example, and what else needs it, and fail if they did not run."""
     install(session, "test", extra=name)
     others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name}_*.py")))
     cached = KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
-    asked = ("tests/adapters", *others, "--backend", name, *session.posargs)
+    asked = ("tests/adapters", *others, "--backend", name, "--network", *session.posargs)
     session.run("pytest", *PARALLEL, *asked, env=ONE_THREAD | cached)
 
 
@@ -76,6 +76,13 @@ for name in BACKENDS:
     backend_session = lambda session, name=name: backend(session, name)  # noqa: E731
     backend_session.__doc__ = f"Test the adapters of {name} in an environment with nothing else."
     nox.session(backend_session, name=name)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Install the package into empty environments, as a wheel and from the clone, and run the examples there."""
+    install(session, "test")
+    session.run("pytest", "tests/examples", "--network", *session.posargs)
 
 
 @nox.session

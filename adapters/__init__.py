@@ -250,8 +250,8 @@ def install_line(framework: str) -> str:
     return f"python -m pip install {' '.join(wanted) or framework}"
 
 
-def load_framework(framework: str) -> ModuleType:
-    """Import the file of a framework.
+def expect_installed(framework: str) -> None:
+    """Raise unless a framework has a file here and is installed; it is not imported.
 
     Raises:
         ValueError: there is no such file.
@@ -263,6 +263,15 @@ def load_framework(framework: str) -> ModuleType:
         what = framework if absent == [framework] else f"{framework} ({', '.join(absent)})"
         line = install_line(framework)
         raise ModuleNotFoundError(f"adapters: {what} is not installed; install it with: {line}", name=absent[0])
+
+
+def load_framework(framework: str) -> ModuleType:
+    """Import the file of a framework.
+
+    Raises:
+        ValueError, ModuleNotFoundError: as ``expect_installed`` does.
+    """
+    expect_installed(framework)
     return importlib.import_module(f"adapters.{framework}")
 
 

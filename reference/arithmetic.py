@@ -35,7 +35,7 @@ def computed_as_if(verdict: Verdict) -> str | None:
         return None
     for form in reversed(FORMATS.values()):
         if form.u > verdict.precision.u and all(
-            fits(judged.got, form.u) and not fits(judged.want, form.u) for judged in wrong
+            fits(judged.got, form.u) and has_digits(judged.got) and not fits(judged.want, form.u) for judged in wrong
         ):
             return f"Computed as if in {form.name}: every number in what is wrong has as few digits as that holds."
     if not all(np.median(judged.ratio[judged.want != 0]) > 1 for judged in wrong if (judged.want != 0).any()):
@@ -65,6 +65,11 @@ def coarser(precision: Precision) -> Iterator[tuple[str, Precision]]:
     for form in FORMATS.values():
         if form.u > precision.u:
             yield form.name, precision.as_if(form)
+
+
+def has_digits(array: NDArray[Any]) -> bool:
+    """Tell whether there is a number that digits can be seen of: neither zero, nor infinite, nor NaN."""
+    return bool(np.any(array[np.isfinite(array)]))
 
 
 def fits(array: NDArray[Any], u: float) -> bool:

@@ -144,6 +144,12 @@ class Case(Archive):
         return {"T": T, "N": N, "D": D, "H": self.params.Wx.shape[-1]}
 
     @property
+    def spelled(self) -> str:
+        """What messages say of it: "T=5, N=4, D=3, H=6", and "relu" and "no bias" where that is so."""
+        kind = [self.nonlinearity] * (self.nonlinearity != "tanh") + ["no bias"] * (self.params.b is None)
+        return ", ".join([spell(self.sizes), *kind])
+
+    @property
     def K(self) -> int | None:
         """Number of cases in a stack; None for a single case."""
         return self.xs.shape[0] if self.xs.ndim == 4 else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,7 +56,8 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
     for field, name in QUANTITIES.items():
         if field in got:
             beside_nan = field == "dxs" and _beside_nan(case, want[field])
-            judged[name] = Judged(got[field], want[field].sealed(), beside_nan, case.finite, case.K is not None)
+            untold = field not in ("hs", "hs_dot") and _untold(case, field.removesuffix("_dot"))
+            judged[name] = Judged(got[field], want[field].sealed(), beside_nan, untold, case.finite, case.K is not None)
     return Verdict(case, evaluation, precision, judged, certify)
 
 
@@ -104,7 +107,7 @@ def _step_by_step(case: Case, evaluation: Evaluation, precision: Precision) -> d
     with np.errstate(all="ignore"):
         want = _forward(case.unprobed(), evaluation, precision)
         if any(name.startswith("d") and array is not None for name, array in evaluation.fields().items()):
-            want |= _backward(case, evaluation, precision, want.get("hs_dot"))
+            want |= _backward(case, evaluation, precision, want)
     return want
 
 
@@ -124,17 +127,30 @@ def _forward(case: Case, evaluation: Evaluation, precision: Precision) -> dict[s
     return want
 
 
-def _before(h0: Array, evaluation: Evaluation, precision: Precision) -> Array:
+def _before(
+    h0: Array, evaluation: Evaluation, precision: Precision, want: Mapping[str, Bounded] = types.MappingProxyType({})
+) -> Array:
     """Return the state before each step, as observed: h0 and all states but the last."""
-    hs: Array = Bounded.observed(evaluation.hs, precision)
+    hs: Array = _seen_state("hs", evaluation, precision, want)
     if isinstance(h0, Dual):
-        hs = Dual(hs, Bounded.observed(evaluation.hs_dot, precision))
+        hs = Dual(hs, _seen_state("hs_dot", evaluation, precision, want))
     return np.concatenate([h0[..., None, :, :], hs], axis=-3)[..., :-1, :, :]
 
 
-def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: Bounded | None) -> dict[str, Bounded]:
+def _seen_state(name: str, evaluation: Evaluation, precision: Precision, want: Mapping[str, Bounded]) -> Bounded:
+    """Return states, or how they move, as observed; where just zero is wanted, it is that: a closed relu's."""
+    seen = Bounded.observed(getattr(evaluation, name), precision)
+    if name in want:
+        seen.error = np.where((want[name].value == 0) & (want[name].error == 0), 0.0, seen.error)
+    return seen
+
+
+def _backward(
+    case: Case, evaluation: Evaluation, precision: Precision, forward: dict[str, Bounded]
+) -> dict[str, Bounded]:
     """Return the gradients, and how they move, each from A of the step after it."""
     T, N, D = (case.unprobed().sizes[name] for name in "TND")
+    hs_dot = forward.get("hs_dot")
     moves = hs_dot is not None and evaluation.dxs_dot is not None
     exact = lift(case, lambda array: Bounded.exact(array, precision), moves=moves)
     plain = lift(case.unprobed(), lambda array: Bounded.exact(array, precision), moves=moves)
@@ -156,7 +172,7 @@ def _backward(case: Case, evaluation: Evaluation, precision: Precision, hs_dot: 
     dh0 = cell.to_state(A[..., 0, :, :]) if T else np.zeros_like(plain["h0"])
     # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
     model = precision.storing(2 * T if moves else T)
-    h_prev = _before(plain["h0"], evaluation, precision)
+    h_prev = _before(plain["h0"], evaluation, precision, forward)
     # With the probe's columns of x, all zero: the probe's rows of dWx are held to exactly that.
     arrays = (rows(array).under(model) for array in (A, exact["xs"], h_prev))
     dWx, dWh, *db = cell.to_params(*arrays)
@@ -192,10 +208,44 @@ def _adjoints_seen(case: Case, hs: NDArray[Any], A: NDArray[Any], precision: Pre
     What no upstream gradient reaches, or relu does not let through, is zero, and not a number that underflowed.
     """
     seen = Bounded.observed(A, precision)
-    later = np.logical_or.accumulate(case.upstream[..., ::-1, :, :] != 0, axis=-3)[..., ::-1, :, :]
-    open_ = later.any(axis=-1, keepdims=True) & ((hs != 0) | (case.nonlinearity != "relu"))
-    seen.error = np.where(open_, seen.error, 0.0)
+    open_ = (hs != 0) | (case.nonlinearity != "relu")
+    own = (case.upstream != 0) & open_
+    # On its way back, the gradient of a row gets as far as the next step at which no unit of it is open.
+    reached = _next(own.any(axis=-1, keepdims=True)) < _next(~open_.any(axis=-1, keepdims=True))
+    # A later step's gradient reaches all units, a step's own the units it is for.
+    later = np.concatenate([reached[..., 1:, :, :], np.zeros_like(reached[..., :1, :, :])], axis=-3)
+    seen.error = np.where((own | later) & open_, seen.error, 0.0)
     return seen
+
+
+def _next(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return, for every step, the first from it on that has the flag, T if none has; flags (..., T, N, 1)."""
+    T = flags.shape[-3]
+    found = np.where(flags, np.arange(T)[:, None, None], T)
+    return np.minimum.accumulate(found[..., ::-1, :, :], axis=-3)[..., ::-1, :, :]
+
+
+def _untold(case: Case, field: str) -> NDArray[np.bool_] | bool:
+    """Return of which elements of a gradient nothing can be told, since they are in the wake of an infinity.
+
+    What becomes of one in backward is a matter of the form: (g + g * h) * (1 - h) is NaN where g * (1 - h * h) is
+    infinite, and a derivative that underflows, times infinity, is infinite or NaN. Behind a relu at NaN, who multiplies
+    by its derivative has NaN and who selects has 0. So nothing is told of the batch's rows that meet one.
+    """
+    if case.finite:
+        return False
+    loose = np.isinf if case.nonlinearity == "tanh" else lambda array: ~np.isfinite(array)
+    rows_: NDArray[np.bool_] = np.asarray(loose(case.h0).any(axis=-1))
+    for array in (case.xs, case.upstream):
+        rows_ |= loose(array).any(axis=(-3, -1))
+    for name, array in case.params.fields().items():
+        if array is not None:
+            rows_ |= loose(array).any(axis=-1 if name == "b" else (-2, -1))[..., None]
+    axes: dict[str, Any] = {"dxs": np.s_[..., None, :, None], "dh0": np.s_[..., None]}
+    if field in axes:
+        return np.asarray(rows_[axes[field]])
+    any_ = np.asarray(rows_.any(axis=-1))
+    return np.asarray(any_[..., None] if field == "db" else any_[..., None, None])
 
 
 def _beside_nan(case: Case, dxs: Bounded) -> NDArray[np.bool_]:

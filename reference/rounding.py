@@ -223,7 +223,8 @@ class Bounded(NDArrayOperatorsMixin):
         rounding = self.terms * ((inner.u + U64) * self.mass + 2 * inner.underflow)
         if inner.u < model.u:
             rounding = rounding + model.stored * (model.u * self.mass + model.underflow)
-        return Bounded(self.value, model, INFLATE * (self.error + rounding), self.scale)
+        # Of so many terms each may have lost what is small against the floor.
+        return Bounded(self.value, model, INFLATE * (self.error + rounding), self.scale + self.terms * model.floor)
 
     def known_to(self, other: Bounded) -> Bounded:
         """Return the array with the error of another besides, which is small against the other's scale."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from reference.archive import spell
 from reference.case import Case, Evaluation
 from reference.certify import certify
 from reference.rounding import Precision
@@ -38,7 +37,7 @@ def trial(subject: Subject, case: Case, precision: Precision, *, repeat: bool = 
     before = case.map(np.copy).fields()
     evaluation = subject(case)
     if not isinstance(evaluation, Evaluation):
-        raise TypeError(f"trial: expected an Evaluation, got {type(evaluation).__name__} ({spell(case.sizes)})")
+        raise TypeError(f"trial: expected an Evaluation, got {type(evaluation).__name__} ({case.spelled})")
     first = evaluation.map(np.array).fields()
     _expect_same_bits("the case's {} unchanged", before, case.fields(), case)
     _expect_apart("the case", case.fields(), evaluation)
@@ -52,7 +51,7 @@ def trial(subject: Subject, case: Case, precision: Precision, *, repeat: bool = 
 def _expect_same_bits(what: str, first: dict[str, Any], second: dict[str, Any], case: Case) -> None:
     for name, array in first.items():
         if isinstance(array, np.ndarray) and array.tobytes() != np.asarray(second[name]).tobytes():
-            raise Mismatch(f"contract: expected {what.format(name)}, got others ({spell(case.sizes)})")
+            raise Mismatch(f"contract: expected {what.format(name)}, got others ({case.spelled})")
 
 
 def _expect_apart(whose: str, others: dict[str, Any], evaluation: Evaluation) -> None:

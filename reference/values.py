@@ -122,10 +122,11 @@ def huge_inputs(random: Generator, arrays: Arrays, form: Format) -> None:
 
 def cancelling(random: Generator, arrays: Arrays, form: Format) -> None:
     """Inputs that come twice, up to a hundred times as large, under weights that all but cancel."""
-    half = arrays["xs"].shape[-1] // 2
     xs, Wx = arrays["xs"], arrays["Wx"]
-    # So much that in a half precision something is left to tell.
-    xs *= min(100.0, 2.0**-6 / form.u)
+    D = xs.shape[-1]
+    half = D // 2
+    # So much that in a half precision something is left to tell: the terms of a sum amount to sqrt(D) of them.
+    xs *= np.clip(2.0**-7 / form.u / max(D, 1) ** 0.5, 1, 100)
     xs[..., half : 2 * half] = xs[..., :half]
     Wx[..., half : 2 * half, :] = -Wx[..., :half, :] * (1 + 16 * form.u)
 

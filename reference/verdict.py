@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.archive import spell
 from reference.arithmetic import computed_as_if
 from reference.case import Case, Evaluation
 from reference.rounding import Bounded, Precision
@@ -40,6 +39,7 @@ class Judged:
     got: NDArray[Any]
     wanted: Bounded
     may_be_nan: NDArray[np.bool_] | bool  # where NaN is as good as the wanted number
+    untold: NDArray[np.bool_] | bool  # where anything is as good; broadcasts
     finite: bool  # whether all inputs were
     stacked: bool
 
@@ -61,7 +61,7 @@ class Judged:
             ratio = np.where(error == 0, 0.0, error / self.bound)
         same = (self.got == self.want) | (np.isnan(self.got) & (np.isnan(self.want) | self.may_be_nan))
         ratio = np.where(np.isfinite(self.got) & np.isfinite(self.want), ratio, np.where(same, 0.0, np.inf))
-        ratio = np.where(self._may_overflow, 0.0, ratio)
+        ratio = np.where(self._may_overflow | self.untold, 0.0, ratio)
         return np.where(np.isnan(ratio), np.inf, ratio)
 
     @property
@@ -98,6 +98,7 @@ class Judged:
         zero = (self.want == 0) & (np.maximum(self.wanted.scale, self.bound) <= floor)
         coarse = np.where(zero, 0.0, coarse)
         coarse = np.where(np.isfinite(self.want) & ~np.isnan(coarse), coarse, np.inf if self.finite else 0.0)
+        coarse = np.where(self.untold, 0.0, coarse)
         coarse = self._by_case(coarse)
         return np.median(coarse, axis=1) if coarse.shape[1] else np.zeros(len(coarse))
 
@@ -184,7 +185,7 @@ class Verdict:
             raise Mismatch(f"{subject} {self}".strip(), self)
 
     def __str__(self) -> str:
-        sizes = spell(self.case.sizes)
+        sizes = self.case.spelled
         failing = [self._describe(name, worst) for name, worst in self.worst.items() if worst.ratio > 1]
         if failing:
             return "\n".join([*failing, *([self.arithmetic] if self.arithmetic else [])])
@@ -203,5 +204,5 @@ class Verdict:
         return (
             f"{self.precision.name} {name}{list(worst.index)}: got {got}, want {want}\n"
             f"|error| {error:.3g} is {worst.ratio:.3g} x its bound {worst.bound:.3g}; "
-            f"{worst.exceeding} of {worst.size} elements exceed theirs ({spell(self.case.sizes)})"
+            f"{worst.exceeding} of {worst.size} elements exceed theirs ({self.case.spelled})"
         )

@@ -23,3 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="test the adapters of this framework only, and fail if it is not installed; may be repeated",
     )
+    parser.addoption(
+        "--network",
+        action="store_true",
+        help="run the tests that have pip install packages into new environments",
+    )

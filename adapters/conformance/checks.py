@@ -21,7 +21,7 @@ from adapters import Adapter, Refused
 from adapters.conformance.guard import TimedOut, Unusable, time_limit
 from adapters.conformance.heat import Heat
 from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
-from adapters.conformance.result import Result
+from adapters.conformance.result import Part, Result
 from reference import Case, Mismatch, Params
 from reference.strategies import BATCHES, EDGES, FINITE, NORMS, Shape, cases, shapes
 
@@ -262,6 +262,7 @@ def run(
     precision = adapter.precision(dtype)
     known = adapter.known.get(check.name) or adapter.known.get(f"{check.name} {dtype}")
     result.known = f"{known.reason} ({known.reference})" if known else None
+    result.asked = [Part(asked.seed, *asked.shard, check.count(asked.examples))]
     mine, index = check.indices(asked.examples, asked.shard), itertools.count()
 
     def judge(case: Case) -> None:
@@ -277,7 +278,7 @@ def run(
             verdict = error.verdict if isinstance(error, Mismatch) else None
             result.counterexample = verdict.case if verdict else case
             result.heat = Heat.of(verdict) if verdict and verdict.case.K is None else None
-            result.failure = f"{adapter.name} {_account(error, dtype)}"
+            result.failure = f"{adapter.name} {_account(error, case)}"
             raise
         if result.failure is None:
             result.examples += 1
@@ -297,8 +298,6 @@ def run(
     except Exception:
         if result.failure is None:
             raise
-    if asked.shard != (1, 1) and result.failure is None:
-        result.known = None  # the case that is known to fail may be in another shard
 
 
 def quiet(examples: int, *phases: Phase) -> settings:
@@ -315,9 +314,11 @@ def quiet(examples: int, *phases: Phase) -> settings:
     )
 
 
-def _account(error: Exception, dtype: str) -> str:
+def _account(error: Exception, case: Case) -> str:
+    dtype = case.dtype
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"{dtype}: contract: expected the case unchanged, got a write to a read-only array ({error})"
     if isinstance(error, Mismatch):
         return str(error) if error.verdict else f"{dtype}: {error}"
-    return f"{dtype}: raised {type(error).__name__}: {error}"
+    what = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+    return f"{dtype}: {what}raised {type(error).__name__}: {error} ({case.spelled})"

@@ -15,17 +15,17 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import mutation, subjects
 from adapters.conformance.bar import bar
-from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES
-from adapters.conformance.guard import guarded
+from adapters.conformance.checks import EXAMPLES, NAMES
+from adapters.conformance.course import choose, grouped, judge_here, named
+from adapters.conformance.frontend import LIMIT
 from adapters.conformance.junit import write_junit
 from adapters.conformance.markdown import write_markdown
 from adapters.conformance.merge import merged
 from adapters.conformance.page import write_page
-from adapters.conformance.plan import Plan, diagnose, first_failures, judge
-from adapters.conformance.report import Report, Row, machine
-from adapters.conformance.reproduce import TRIES, reproduce
+from adapters.conformance.processes import judge_apart
+from adapters.conformance.report import Report, machine
+from adapters.conformance.reproduce import TRIES
 from adapters.conformance.smoke import smoke
-from adapters.conformance.weights import read_params
 from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
@@ -35,6 +35,8 @@ from reference.minimise import outcome
 # Columns of the widest table.
 WIDTH = 160
 OWN = "one of your own: a module of the path or of this folder, and an adapter or a function in it; may be repeated"
+
+PATIENCE = f"that one check may take in one precision, inf for any; default: {LIMIT:g}, and more for more examples"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--examples", type=positive, default=EXAMPLES, metavar="N", help="stacks of cases a check")
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="judge the I-th of N parts alone")
+    check.add_argument("--limit", type=seconds, metavar="SECONDS", help=PATIENCE)
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
     check.add_argument("--reproduce", metavar="DIR", help="write every failure down: the case, a script, a bug report")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
@@ -115,6 +118,21 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Return a number above 0, infinity included.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"expected seconds above 0, or inf, got {text!r}")
+    return number
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -163,22 +181,18 @@ def listed(adapter: Adapter, version: str) -> tuple[str, ...]:
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
-    """Judge the adapters asked for and print the table."""
-    chosen = [guarded(adapter) for adapter in choose([*options.names, *options.adapter])]
-    expect_folder("--json", options.json)
-    expect_folder("--markdown", options.markdown)
-    expect_folder("--html", options.html)
-    plan = plan_for(options, chosen)
+    """Judge the adapters asked for, each framework in a process of its own if there are several; print the table."""
+    for name in ("json", "markdown", "html"):
+        expect_folder(f"--{name}", getattr(options, name))
+    names = named([*options.names, *options.adapter])
+    groups = grouped(names)
     report = Report({"oracle": machine()})
     status = None
     try:
-        with bar(console, plan.total) as update:
-            judge(report, plan, lambda what: update(description=what), partial(update, advance=1))
-        for row, check in first_failures(report):
-            with bar(console, TRIES, f"what it looks like: {row.adapter} {row.dtype}") as update:
-                diagnose(by_name(chosen, row), check, row.dtype, partial(update, advance=1))
-        if options.reproduce:
-            write_down(report, chosen, Path(options.reproduce), console)
+        if len(groups) > 1:
+            judge_apart(options, groups, report, console)
+        else:
+            judge_here(options, choose(names), report, console)
     except KeyboardInterrupt:
         status = 130
     if options.json:
@@ -195,27 +209,6 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     return status or report.exit_status
 
 
-def plan_for(options: argparse.Namespace, chosen: Sequence[Adapter]) -> Plan:
-    """Return what is judged as the options say.
-
-    Raises:
-        ValueError: the shard has nothing to judge.
-    """
-    params = read_params(options.params) if options.params else None
-    checks = [check for check in CHECKS if check.name in (options.only or NAMES) and check.suits(params)]
-    pairs = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
-    plan = Plan(pairs, checks, options.examples, options.seed, params, options.shard)
-    most = max((check.count(options.examples) for check in checks), default=0)
-    if checks and options.shard[0] > most:
-        raise ValueError(f"--shard: expected one of at most {most}, the examples of a check, got {options.shard[0]}")
-    return plan
-
-
-def by_name(chosen: Sequence[Adapter], row: Row) -> Adapter:
-    """Return the adapter that a row of the report is about."""
-    return next(adapter for adapter in chosen if adapter.name == row.adapter)
-
-
 def publish(options: argparse.Namespace, console: Console) -> int:
     """Write what runs found as a page, and in Markdown and JUnit XML if asked for; 0 once it is written."""
     for name in ("output", "markdown", "junit"):
@@ -229,27 +222,15 @@ def publish(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def write_down(report: Report, chosen: Sequence[Adapter], folder: Path, console: Console) -> None:
-    """Write a reproduction of every failure into a folder."""
-    for row in report.rows:
-        for check in row.checks:
-            if check.failed and check.counterexample is not None:
-                name = f"{row.adapter}-{row.dtype}-{check.name}"
-                facts = report.environment["oracle"] | report.environment[row.framework]
-                with bar(console, TRIES, f"smallest case: {name}") as update:
-                    subject, tried = by_name(chosen, row), partial(update, advance=1)
-                    written = reproduce(subject, check.counterexample, facts, folder, name, progress=tried)
-                check.reproduction = written
-                check.script = next((path.read_text("utf-8") for path in written if path.suffix == ".py"), None)
-
-
 def smoke_adapters(options: argparse.Namespace, console: Console) -> int:
     """Judge one small case of each adapter of a name, and say what is wrong."""
     statuses = []
     for adapter in subjects.find(options.adapter):
         faults = smoke(adapter, options.dtype)
         statuses.append(1 if faults else 0)
-        for line in faults or [f"{adapter.name}: right in one small case; now: rnn-oracle check"]:
+        for line in faults or [
+            f"{adapter.name}: right in small cases; now: rnn-oracle check --adapter {options.adapter}"
+        ]:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
     return max(statuses)
 
@@ -281,19 +262,3 @@ def expect_folder(option: str, path: str | None) -> None:
     """Raise FileNotFoundError, before any work is done, if there is no folder for a file that is to be written."""
     if path and not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"{option}: expected a file in a folder that is there, got {path}")
-
-
-def choose(names: Sequence[str]) -> list[Adapter]:
-    """Return the adapters of the names, each once; without names those of every framework that is installed.
-
-    Raises:
-        ValueError: a name is unknown, or there is no name and no framework.
-        ModuleNotFoundError: a framework that is named is not installed.
-    """
-    named = list(names) or [name for name in adapters.frameworks() if adapters.is_installed(name)]
-    if not named:
-        lines = [f"  {adapters.install_line(name)}" for name in adapters.frameworks()]
-        raise ValueError(
-            "\n".join(["check: expected at least one framework, got none installed; install one:", *lines])
-        )
-    return list({adapter.name: adapter for name in named for adapter in subjects.find(name)}.values())

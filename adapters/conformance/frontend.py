@@ -9,7 +9,7 @@ from typing import Any, Literal
 from adapters import Adapter, Known
 from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES, Check
 from adapters.conformance.guard import guarded
-from adapters.conformance.plan import Plan, diagnose, first_failures, judge
+from adapters.conformance.plan import Plan, diagnose, first_failure, judge
 from adapters.conformance.report import Report, machine
 from adapters.conformance.subjects import as_adapter
 from reference import Case, Evaluation, Mismatch
@@ -63,8 +63,9 @@ def check(
     plan = Plan([(judged, dtype) for dtype in dtypes or subject.dtypes], kinds, examples, seed, limit=limit)
     report, now = Report({"oracle": machine()}), [""]
     judge(report, plan, lambda what: now.__setitem__(0, what), lambda: progress(now[0]) if progress else None)
-    for row, failed in first_failures(report):
-        diagnose(judged, failed, row.dtype, limit=limit)
+    for row in report.rows:
+        if failed := first_failure(row):
+            diagnose(judged, failed, row.dtype, limit=limit)
     if printed:
         first = (printed[0].strip().splitlines() or [""])[0]
         report.notes.append(f"printed  {subject.name}: in {len(printed)} calls, first {first!r}")

@@ -19,7 +19,6 @@ import numpy as np
 
 from adapters import Adapter
 from reference import Case, Evaluation, Mismatch
-from reference.archive import spell
 
 # Field of an Evaluation: its axes.
 AXES = {"hs": "TNH", "dxs": "TND", "dh0": "NH", "dWx": "DH", "dWh": "HH", "db": "H"}
@@ -88,7 +87,7 @@ def axes_of(case: Case, field: str) -> str:
 def expect_answer(case: Case, answer: object) -> None:
     """Raise Unusable unless an answer is an Evaluation of arrays in the shapes and the dtype of the case."""
     if not isinstance(answer, Evaluation):
-        raise Unusable(f"contract: expected an Evaluation, got {kind_of(answer)} ({spell(case.sizes)})")
+        raise Unusable(f"contract: expected an Evaluation, got {kind_of(answer)} ({case.spelled})")
     for name, array in answer.fields().items():
         if array is None:
             continue
@@ -96,7 +95,7 @@ def expect_answer(case: Case, answer: object) -> None:
             raise Unusable(f"contract: expected {name} as an array of {case.dtype}, got {kind_of(array)}")
         if array.shape != (shape := shape_of(case, name)):
             where = f"{name} of shape {axes_of(case, name)} = {shape}"
-            raise Unusable(f"contract: expected {where}, got {array.shape} ({spell(case.sizes)})")
+            raise Unusable(f"contract: expected {where}, got {array.shape} ({case.spelled})")
 
 
 def kind_of(value: object) -> str:
@@ -120,10 +119,10 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     already, as that of a test runner; and code that does not come back to Python ends before it is told.
 
     Args:
-        seconds: the limit; None for none.
+        seconds: the limit; None or infinity for none.
     """
     possible = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    if seconds is None or not possible or signal.getitimer(signal.ITIMER_REAL)[0]:
+    if seconds is None or seconds > threading.TIMEOUT_MAX or not possible or signal.getitimer(signal.ITIMER_REAL)[0]:
         yield
         return
 

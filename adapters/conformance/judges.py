@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-import numpy as np
-
 from adapters import Adapter
 from adapters.conformance import memory
 from adapters.conformance.laws import LAWS
@@ -57,15 +55,9 @@ def offering(adapter: Adapter, precision: Precision) -> Callable[[Case], Evaluat
 def untold(adapter: Adapter, case: Case, precision: Precision) -> list[str]:
     """Return the fields of which no bound can tell anything.
 
-    What becomes of an infinity in backward is a matter of the form: (g + g * h) * (1 - h) is NaN where g * (1 - h * h)
-    is infinite, and a derivative that underflows, times infinity, is infinite or NaN. Behind a relu that is off or at
-    NaN, who multiplies by its derivative has NaN and who selects has 0. And where the accumulator is wider than the
-    storage, each step's share of the weight gradients is rounded to storage: after some fifty steps of bfloat16 that
-    may be all there is.
+    Where the accumulator is wider than the storage, each step's share of the weight gradients is rounded to storage:
+    after some fifty steps of bfloat16 that may be all there is.
     """
-    infinite = any(isinstance(array, np.ndarray) and np.isinf(array).any() for array in case.fields().values())
-    if infinite or (case.nonlinearity == "relu" and not case.finite):
-        return [name for name in QUANTITIES if name != "hs"]
     shares = case.sizes["T"] * (2 if adapter.takes_direction else 1)
     mixed = precision.accumulator.u < precision.u
     if mixed and precision.storing(shares).stored * precision.u > precision.coarsest / 2:

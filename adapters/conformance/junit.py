@@ -44,7 +44,7 @@ def _suite(run: Report, row: Row, number: int | None) -> ElementTree.Element:
     where = f" environment {number}" if number else ""
     suite = ElementTree.Element("testsuite", {"name": _fit(f"{row.adapter} {row.dtype}{where}")})
     properties = ElementTree.SubElement(suite, "properties")
-    facts = {"rnn-oracle": run.oracle}
+    facts = {"rnn-oracle": run.oracle} | {f"run.{i + 1}": str(asked) for i, asked in enumerate(run.runs)}
     for framework in ("oracle", row.framework):
         facts |= {f"{framework}.{name}": fact for name, fact in run.environment.get(framework, {}).items()}
     for name, fact in facts.items():
@@ -61,7 +61,7 @@ def _judge(case: ElementTree.Element, check: Result) -> None:
     if check.status == "pass":
         return
     if check.status in SKIPPED:
-        reason = check.known or "; ".join(check.refusals)
+        reason = check.known if check.status == "known" else "; ".join(check.refusals)
         ElementTree.SubElement(case, "skipped", {"message": _fit(f"{check.status}: {reason}")})
         return
     account = "\n".join(check.account) if check.failure or check.status == "stale" else _lacking(check)

@@ -15,7 +15,6 @@ import numpy as np
 
 from adapters import Adapter
 from reference import Case, Evaluation, Mismatch, Precision, certify, evaluate
-from reference.archive import spell
 from reference.certify import enclose
 from reference.verdict import QUANTITIES
 
@@ -90,7 +89,7 @@ def no_upstream_gives_no_gradient(adapter: Adapter, case: Case, precision: Preci
         if array is not None and np.any(array != 0):
             raise Mismatch(
                 f"{adapter.name}: expected {QUANTITIES[name]} of zeros for an upstream of zeros, "
-                f"got {np.abs(array.astype(float)).max():.3g} ({spell(case.sizes)})"
+                f"got {np.abs(array.astype(float)).max():.3g} ({case.spelled})"
             )
 
 
@@ -105,7 +104,7 @@ def the_pull_back_scales(adapter: Adapter, case: Case, precision: Precision) -> 
         if np.any((2 * once[name] != twice[name]) & told):
             raise Mismatch(
                 f"{adapter.name}: expected {QUANTITIES[name]} to double with the upstream, got another number "
-                f"({spell(case.sizes)})"
+                f"({case.spelled})"
             )
 
 
@@ -126,7 +125,7 @@ def the_pull_back_adds(adapter: Adapter, case: Case, precision: Precision) -> No
             if np.any(np.abs(whole - one - two) > bound):
                 raise Mismatch(
                     f"{adapter.name}: expected {QUANTITIES[name]} to add up over the steps of the upstream, "
-                    f"got a sum that is off by more than three bounds ({spell(case.sizes)})"
+                    f"got a sum that is off by more than three bounds ({case.spelled})"
                 )
 
 
@@ -138,13 +137,13 @@ def small_integers_are_exact(adapter: Adapter, case: Case, precision: Precision)
     whole = Case.random(T=2, N=2, D=2, H=3, seed=1, direction=adapter.takes_direction, **like)
     largest = max(float(np.abs(array).max()) for array in _given(evaluate(whole.map(np.abs))).values())
     if largest > 1 / precision.u:
-        raise ValueError(f"laws: expected integers up to {1 / precision.u:g}, got {largest:g} ({spell(whole.sizes)})")
+        raise ValueError(f"laws: expected integers up to {1 / precision.u:g}, got {largest:g} ({whole.spelled})")
     answer, want = adapter(whole), evaluate(whole)
     for name, array in _given(answer).items():
         if name in EXACT and not np.array_equal(array.astype(np.float64), getattr(want, name)):
             raise Mismatch(
                 f"{adapter.name}: expected {QUANTITIES[name]} of small integers to the bit, got another number "
-                f"({spell(whole.sizes)})"
+                f"({whole.spelled})"
             )
 
 

@@ -20,9 +20,12 @@ def write_markdown(runs: Sequence[Report], path: str | Path) -> None:
 
 
 def _parts(run: Report, number: int | None) -> list[str]:
-    facts = {"rnn-oracle": run.oracle} | {
-        name: ", ".join(f"{key} {fact}" for key, fact in facts.items()) for name, facts in run.environment.items()
-    }
+    asked = "; ".join(map(str, run.runs))
+    facts = (
+        {"rnn-oracle": run.oracle}
+        | ({"run": asked} if asked else {})
+        | {name: ", ".join(f"{key} {fact}" for key, fact in facts.items()) for name, facts in run.environment.items()}
+    )
     versions = "".join(f"- {name}: {fact}\n" for name, fact in facts.items())
     remarks = "".join(f"- {' '.join(line.split())}\n" for line in run.remarks())
     accounts = [

@@ -90,6 +90,7 @@ def judge(adapter: Adapter, case: Case, precision: Precision) -> tuple[list[Verd
 
     Raises:
         Mismatch: a layout changed the result, or its memory was written to.
+        Exception: what the adapter raised, with a note of the layout.
         StaleRefusal: the framework took a layout that it was to refuse.
     """
     asked = case.map(lambda array: array[None]) if adapter.takes_stacks else case
@@ -102,6 +103,9 @@ def judge(adapter: Adapter, case: Case, precision: Precision) -> tuple[list[Verd
         except Refused as refusal:
             refusals.append(str(refusal))
             continue
+        except Exception as error:
+            error.add_note(f"{layout} inputs")
+            raise
         if any(a.tobytes() != b.tobytes() for a, b in _pairs(moved, numbers)):
             raise Mismatch(f"contract: expected {layout} inputs unchanged, got others")
         verdicts.append(certify(numbers, evaluation.map(np.array), precision))

@@ -32,6 +32,7 @@ def merge(reports: Sequence[Report]) -> list[Report]:
             same = Report({}, [], report.oracle)
             runs.append(same)
         same.environment |= report.environment
+        same.runs += report.runs
         for row in report.rows:
             _add(same.rows, row)
     return runs
@@ -77,6 +78,7 @@ def add_up(one: Result, other: Result) -> Result:
         diagnosis="\n\n".join(diagnoses) or None,
         reproduction=list(dict.fromkeys(one.reproduction + other.reproduction)),
         interrupted=one.interrupted or other.interrupted,
+        asked=list(dict.fromkeys(one.asked + other.asked)) if one.asked and other.asked else [],
     )
 
 

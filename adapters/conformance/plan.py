@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from adapters import Adapter
 from adapters.conformance.checks import Asked, Check, run
 from adapters.conformance.guard import TimedOut, time_limit
-from adapters.conformance.report import Report, Row
+from adapters.conformance.report import Report, Row, Run
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.result import Result
 from adapters.conformance.subjects import facts
@@ -40,7 +41,7 @@ class Plan:
 
 
 def judge(report: Report, plan: Plan, begin: Callable[[str], Any], advance: Callable[[], Any]) -> None:
-    """Run every check on every adapter and dtype, adding to the report as it goes.
+    """Run every check on every adapter and dtype, adding to the report as it goes, and how long it took at the end.
 
     Args:
         report: where the findings go.
@@ -48,17 +49,28 @@ def judge(report: Report, plan: Plan, begin: Callable[[str], Any], advance: Call
         begin: called before every check, with what is judged in words.
         advance: called after every example.
     """
-    for adapter, dtype in plan.pairs:
-        report.environment.setdefault(adapter.framework, facts(adapter))
-        version = report.environment[adapter.framework].get(adapter.framework, "-")
-        row = Row(adapter.name, adapter.framework, version, dtype)
-        report.rows.append(row)
-        for check in plan.checks:
-            # What the whole run has of this check, none of it need be in this shard.
-            if check.indices(plan.examples, plan.shard):
-                begin(f"{adapter.name} {dtype} {check.name}")
-                row.checks.append(Result(check.name))
-                run(check, plan.ask(adapter, dtype), row.checks[-1], advance, limit=plan.limit)
+    begun = time.monotonic()
+    try:
+        for adapter, dtype in plan.pairs:
+            judge_row(report, plan, adapter, dtype, begin, advance)
+    finally:
+        report.runs.append(Run(plan.seed, plan.examples, plan.shard, round(time.monotonic() - begun, 1)))
+
+
+def judge_row(
+    report: Report, plan: Plan, adapter: Adapter, dtype: str, begin: Callable[[str], Any], advance: Callable[[], Any]
+) -> None:
+    """Run every check on one adapter in one dtype; the arguments are as of ``judge``, and the row is there at once."""
+    report.environment.setdefault(adapter.framework, facts(adapter))
+    version = report.environment[adapter.framework].get(adapter.framework, "-")
+    row = Row(adapter.name, adapter.framework, version, dtype)
+    report.rows.append(row)
+    for check in plan.checks:
+        # What the whole run has of this check, none of it need be in this shard.
+        if check.indices(plan.examples, plan.shard):
+            begin(f"{adapter.name} {dtype} {check.name}")
+            row.checks.append(Result(check.name))
+            run(check, plan.ask(adapter, dtype), row.checks[-1], advance, limit=plan.limit)
 
 
 def diagnose(
@@ -89,7 +101,6 @@ def diagnose(
     result.diagnosis = str(found)
 
 
-def first_failures(report: Report) -> list[tuple[Row, Result]]:
-    """Return the first failure of every row that has one; the others are as likely its consequence."""
-    failing = [(row, next((check for check in row.checks if check.failed), None)) for row in report.rows]
-    return [(row, check) for row, check in failing if check is not None]
+def first_failure(row: Row) -> Result | None:
+    """Return the first failure of a row, None if there is none."""
+    return next((check for check in row.checks if check.failed), None)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from adapters.conformance.heat import Heat
-from adapters.conformance.report import STATUSES, Report, Row
-from adapters.conformance.result import BINS, HIGHEST, LOWEST, Result
+from adapters.conformance.report import STATUSES, Report, Row, Run
+from adapters.conformance.result import BINS, HIGHEST, LOWEST, Part, Result
 
 Kind = TypeVar("Kind")
 
@@ -84,7 +85,33 @@ def read(path: str | Path) -> Report:
         for adapter in top["adapters"].each()
         for dtype, found in adapter["dtypes"].named().items()
     ]
-    return Report(environment, rows, top["oracle"]["version"].of(str))
+    runs = top.get("runs")
+    return Report(
+        environment, rows, top["oracle"]["version"].of(str), [], [_run(run) for run in runs.each()] if runs else []
+    )
+
+
+def _run(run: Place) -> Run:
+    part, parts = _shard(_pair(run["shard"]))
+    return Run(run["seed"].of(int), _count(run["examples"]), (part, parts), run["seconds"].of(float))
+
+
+def _part(place: Place) -> Part:
+    part, parts = _shard([place["part"], place["parts"]])
+    return Part(place["seed"].of(int), part, parts, _count(place["examples"]))
+
+
+def _pair(place: Place) -> list[Place]:
+    if len(place.each()) != 2:
+        raise ValueError(f"{place.where}: expected two numbers, got {_short(place.value)}")
+    return place.each()
+
+
+def _shard(pair: list[Place]) -> tuple[int, int]:
+    part, parts = map(_count, pair)
+    if not 1 <= part <= parts:
+        raise ValueError(f"{pair[0].where}: expected I of N with 1 <= I <= N, got {part} of {parts}")
+    return part, parts
 
 
 def _checks(found: Place) -> list[Result]:
@@ -101,13 +128,15 @@ def _result(check: Place) -> Result:
         cases=_count(check["cases"]),
         examples=_count(check["examples"]),
         inconclusive=_count(check["inconclusive"]),
-        worst={name: ratio.of(float) for name, ratio in check["worst"].named().items()},
+        worst={name: _ratio(ratio) for name, ratio in check["worst"].named().items()},
         refusals=[refusal.of(str) for refusal in check["refusals"].each()],
         interrupted=check["status"].of(str) == "interrupted",
     )
-    resolution, known, histogram, failure = map(check.get, ("resolution", "known", "histogram", "failure"))
+    names = ("resolution", "known", "asked", "histogram", "failure")
+    resolution, known, asked, histogram, failure = map(check.get, names)
     result.resolutions = [resolution.of(float)] * min(max(result.cases, 1), HEAVIEST) if resolution else []
     result.known = known.of(str) if known else None
+    result.asked = [_part(part) for part in asked.each()] if asked else []
     if histogram:
         result.histogram = _histogram(histogram)
     if failure:
@@ -148,6 +177,11 @@ def _histogram(histogram: Place) -> list[int]:
     if form != (LOWEST, HIGHEST, BINS):
         raise ValueError(f"{histogram.where}: expected bins {(LOWEST, HIGHEST, BINS)}, got {form}")
     return counts
+
+
+def _ratio(place: Place) -> float:
+    """Return a number; null stands for infinity."""
+    return math.inf if place.value is None else place.of(float)
 
 
 def _count(place: Place) -> int:

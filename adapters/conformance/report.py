@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import platform
@@ -64,7 +65,7 @@ class Row:
         """Return the row as text: a verdict for every check, a star where something beside it is refused."""
         by_name = {check.name: check for check in self.checks}
         verdicts = [_cell(by_name[name]) if name in by_name else "empty" for name in checks]
-        worst = f"{max(self.worst.values()):.2f}" if self.worst else "-"
+        worst = _short(max(self.worst.values())) if self.worst else "-"
         resolution = "-" if self.resolution is None else f"{self.resolution:.0e}"
         return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, resolution, self.status
 
@@ -73,17 +74,33 @@ class Row:
         found = self.worst
         hvp = [ratio for name, ratio in found.items() if name.startswith("hvp")]
         columns = [found.get(name) for name in (*GRADIENTS, "jvp h")] + [max(hvp, default=None)]
-        return self.adapter, self.dtype, *("-" if ratio is None else f"{ratio:.2f}" for ratio in columns)
+        return self.adapter, self.dtype, *("-" if ratio is None else _short(ratio) for ratio in columns)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was asked for, and how long it took."""
+
+    seed: int
+    examples: int
+    shard: tuple[int, int]
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return it in words: "seed 0, 8 examples, shard 2/5, 31.4 s"."""
+        shard = "" if self.shard == (1, 1) else f", shard {self.shard[0]}/{self.shard[1]}"
+        return f"seed {self.seed}, {self.examples:,} examples{shard}, {self.seconds:g} s"
 
 
 @dataclass
 class Report:
-    """Everything that one run found."""
+    """Everything that one run found, or several in one environment."""
 
     environment: dict[str, dict[str, str]]
     rows: list[Row] = field(default_factory=list)
     oracle: str = field(default_factory=lambda: metadata.version("rnn-oracle"))  # its version
     notes: list[str] = field(default_factory=list)  # of the run as a whole
+    runs: list[Run] = field(default_factory=list)  # what was asked for, of one run or of several put together
 
     @property
     def exit_status(self) -> int:
@@ -105,12 +122,13 @@ class Report:
         return {
             "oracle": {"version": self.oracle},
             "environment": self.environment,
+            "runs": [dataclasses.asdict(run) for run in self.runs],
             "adapters": list(adapters.values()),
         }
 
     def save(self, path: str | Path) -> None:
         """Write the report as JSON."""
-        Path(path).write_text(_in_lines(json.dumps(self.as_json(), indent=1)) + "\n", encoding="utf-8")
+        Path(path).write_text(_in_lines(json.dumps(self.as_json(), indent=1, allow_nan=False)) + "\n", encoding="utf-8")
 
     def show(self, console: Console, *, quantities: bool = False) -> None:
         """Print the environment, the table, the largest errors by quantity if asked for, refusals and failures."""
@@ -123,11 +141,14 @@ class Report:
         for line in self.remarks():
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         for row in self.rows:
+            accounts: dict[tuple[str, ...], list[str]] = {}
             for check in row.checks:
                 if check.status in ("fail", "stale"):
-                    console.print(f"\n[red]{check.status.upper()}[/] in {check.name}", highlight=False)
-                    for line in check.account:
-                        console.print(line, highlight=False, markup=False, soft_wrap=True)
+                    accounts.setdefault((check.status.upper(), *check.account), []).append(check.name)
+            for (status, *account), names in accounts.items():
+                console.print(f"\n[red]{status}[/] in {', '.join(names)}", highlight=False)
+                for line in account:
+                    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -156,6 +177,10 @@ class Report:
         header = BY_QUANTITY if quantities else self.header
         rows = [row.ratios() if quantities else row.cells(self.checks) for row in self.rows]
         return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, tuple("---" for _ in header), *rows))
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.1e}"
 
 
 def _cell(check: Result) -> str:
@@ -188,8 +213,10 @@ def machine() -> dict[str, str]:
 
 
 def _plain(check: Result) -> dict[str, Any]:
-    names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "worst", "refusals", "known")
+    """Return a result as plain data; JSON has no infinity, so that null stands for one in ``worst``."""
+    names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "refusals", "known")
     histogram = {"lowest": LOWEST, "highest": HIGHEST, "counts": check.histogram}
+    asked = [part._asdict() for part in check.asked]
     failure = None
     if check.failure is not None:
         failure = {
@@ -200,7 +227,12 @@ def _plain(check: Result) -> dict[str, Any]:
             "script": check.script,
             "heat": check.heat.as_json() if check.heat else None,
         }
-    return {name: getattr(check, name) for name in names} | {"histogram": histogram, "failure": failure}
+    return {name: getattr(check, name) for name in names} | {
+        "worst": {name: ratio if np.isfinite(ratio) else None for name, ratio in check.worst.items()},
+        "asked": asked,
+        "histogram": histogram,
+        "failure": failure,
+    }
 
 
 def _in_lines(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,20 @@ WITHOUT_FAILURE = {
 # The bins of the histogram, in decades of the largest |error| / bound of a case; what lies beyond is in the outermost.
 LOWEST, HIGHEST, BINS = -4, 1, 20
 EDGES = np.logspace(LOWEST, HIGHEST, BINS + 1)[1:-1]
+
+
+class Part(NamedTuple):
+    """Which examples of a check were asked for: every ``parts``-th of so many, from the ``part``-th on."""
+
+    seed: int
+    part: int  # from 1 on
+    parts: int
+    examples: int  # of the check in the whole run
+
+    @property
+    def indices(self) -> range:
+        """Those examples, by their number from 0 on."""
+        return range(self.part - 1, self.examples, self.parts)
 
 
 @dataclass
@@ -42,24 +57,35 @@ class Result:
     script: str | None = None  # the text of the script among them
     heat: Heat | None = None  # where the failure lies
     interrupted: bool = False
+    asked: list[Part] = field(default_factory=list)  # of one run, or of several put together; none: a whole run
 
     @property
     def status(self) -> str:
         """Give "fail", "stale", "known", "interrupted", "inconclusive", "refused", "empty" or "pass".
 
-        Stale: a failure was expected, and there is none. Refused: nothing was on offer. Empty: nothing was judged.
+        Stale: a failure was expected, and there is none in a whole run; what a shard leaves out may have it. Refused:
+        nothing was on offer. Empty: nothing was judged.
         """
         if self.failure is not None:
             return "known" if self.known else "fail"
         if self.interrupted:
             return "interrupted"
-        if self.known:
+        if self.known and self.is_whole:
             return "stale"
         if self.inconclusive:
             return "inconclusive"
         if not self.cases:
             return "refused" if self.refusals else "empty"
         return "pass"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all examples of some run were asked for, be it in several parts."""
+        runs = {(part.seed, part.examples) for part in self.asked}
+        seen = {
+            run: {i for part in self.asked if run == (part.seed, part.examples) for i in part.indices} for run in runs
+        }
+        return not self.asked or any(len(seen[run]) == run[1] for run in runs)
 
     @property
     def failed(self) -> bool:

@@ -6,29 +6,44 @@ All sizes of the case differ, so that every axis can be told from the others by 
 from __future__ import annotations
 
 import itertools
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adapters import Adapter, Refused
 from adapters.conformance.guard import AXES, axes_of, expect_answer, guarded, kind_of, shape_of
+from adapters.conformance.judges import offering
 from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
 from reference.archive import spell
 from reference.explain import explain
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 
-SIZES = {"T": 3, "N": 2, "D": 4, "H": 5}
+SIZES: dict[str, Any] = {"T": 3, "N": 2, "D": 4, "H": 5}
+# Arrays of a case whose axes are a matter of taste elsewhere.
+CAME = {"xs": "TND", "h0": "NH", "upstream": "TNH"}
+# Where it is of another kind: how, and what tells such a case.
+KINDS: dict[str, tuple[dict[str, Any], str]] = {
+    "With relu": ({"nonlinearity": "relu"}, 'case.nonlinearity is "relu"'),
+    "Without a bias": ({"bias": False}, "case.params.b is None"),
+    "Without a step": ({"T": 0}, "len(case.xs) is 0"),
+    "Without a row": ({"N": 0}, "case.h0 is of length 0"),
+}
 WRITE = "write Evaluation(hs, dxs, dh0, dWx, dWh, db)"
 
 
 def small_case(adapter: Adapter, dtype: str) -> Case:
     """Return the case that an adapter is asked; its sizes are as far from one another as its limit on T allows."""
     T = min(SIZES["T"], SIZES["T"] if adapter.max_T is None else adapter.max_T)
-    sizes: dict[str, Any] = SIZES | {"T": T}
     return Case.random(
-        **sizes, seed=0, dtype=dtype, nonlinearity=adapter.nonlinearities[0], direction=adapter.takes_direction
+        **(SIZES | {"T": T}),
+        seed=0,
+        dtype=dtype,
+        nonlinearity=adapter.nonlinearities[0],
+        direction=adapter.takes_direction,
     )
 
 
@@ -40,7 +55,8 @@ def smoke(adapter: Adapter, dtype: str | None = None) -> list[str]:
         dtype: of the case; float32 by default, or the first on offer.
 
     Returns:
-        Sentences, the first of which names the adapter and the case; none if all is right.
+        Sentences, the first of which names the adapter and the case; none if all is right. Cases of other kinds, as
+        of relu, are looked at once this one is right.
 
     Raises:
         Refused: the dtype is not on offer.
@@ -48,7 +64,7 @@ def smoke(adapter: Adapter, dtype: str | None = None) -> list[str]:
     dtype = dtype or ("float32" if "float32" in adapter.dtypes else adapter.dtypes[0])
     precision = adapter.precision(dtype)
     case = small_case(adapter, dtype)
-    found = list(faults(adapter, case, precision))
+    found = list(faults(adapter, case, precision)) or list(other_kinds(adapter, dtype))
     if not found:
         return []
     return [f"{adapter.name} {dtype}, one case of {case.nonlinearity} ({spell(case.sizes)}):", *found]
@@ -64,6 +80,11 @@ def faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]:
         return
     except (Exception, SystemExit) as error:
         yield from raised(error)
+        if isinstance(error, Exception):
+            came = ", ".join(
+                f"{name} ({', '.join(axes)}) = {getattr(asked, name).shape}" for name, axes in CAME.items()
+            )
+            yield f"It was given {came}."
         return
     if not isinstance(answer, Evaluation):
         yield f"It returned {kind_of(answer)}: expected an Evaluation; {WRITE}."
@@ -75,12 +96,31 @@ def faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]:
         yield from contract(adapter, case, precision)
 
 
+def other_kinds(adapter: Adapter, dtype: str) -> Iterator[str]:
+    """Say what is wrong where a case is of another kind than the small one, and what to do if that is not on offer."""
+    precision, like = adapter.precision(dtype), {"seed": 0, "dtype": dtype, "direction": adapter.takes_direction}
+    for where, (options, condition) in KINDS.items():
+        case = Case.random(**(SIZES | {"T": 1} | like | options))
+        case = case.map(lambda array: array[None]) if adapter.takes_stacks else case
+        try:
+            verdict = trial(offering(guarded(adapter), precision), case, precision)
+            wrong = [name for name, worst in verdict.worst.items() if worst.ratio > 1]
+            what = f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} wrong" if wrong else ""
+        except Refused:
+            continue
+        except Mismatch as broken:
+            what = str(broken)
+        except Exception as error:
+            what = " ".join(raised(error)).removeprefix("It ").removesuffix(".")
+        if what:
+            yield f"{where}: {what}. If there is no such thing in it, raise Refused where {condition}."
+
+
 def raised(error: BaseException) -> Iterator[str]:
-    """Say how the adapter ended, and where."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = f" ({frame.tb_frame.f_code.co_filename}:{frame.tb_lineno})" if frame else ""
+    """Say how the adapter ended, and where: in its own code rather than in what that calls of a framework."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts] or frames
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     if isinstance(error, SystemExit):
         yield f"It called sys.exit({error.code!r}): expected an Evaluation{where}."
     elif isinstance(error, ValueError) and "read-only" in str(error):
@@ -113,8 +153,9 @@ def field(case: Case, name: str, got: Any) -> tuple[str | None, Any]:
     try:
         array = np.asarray(got)
         converted = array.astype(case.dtype)
-    except Exception:
-        return f"{name} is {kind_of(got)}: expected an array of {case.dtype}; np.asarray does not take it.", None
+    except Exception as error:
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        return f"{name} is {kind_of(got)}: expected an array of {case.dtype}; np.asarray says: {words}.", None
     wrong = []
     if not isinstance(got, np.ndarray):
         wrong.append(f"{name} is {kind_of(got)}: expected a NumPy array; np.asarray({name}) makes one")
@@ -161,9 +202,8 @@ def numbers(case: Case, mended: dict[str, Any], precision: Precision, *, mending
     if mending:
         yield f"Apart from that, {'the numbers are right.' if verdict.status == 'pass' else 'numbers are wrong:'}"
     if verdict.status == "fail":
-        yield str(verdict)
-        yield from factors(verdict)
-        yield str(explain(case, answer, precision))
+        lines = [*str(verdict).splitlines(), *factors(verdict), *str(explain(case, answer, precision)).splitlines()]
+        yield from dict.fromkeys(lines)
 
 
 def factors(verdict: Verdict) -> Iterator[str]:
@@ -178,7 +218,7 @@ def factors(verdict: Verdict) -> Iterator[str]:
 
 WHY = {
     ("db", 2.0): ": of two biases that are added, each has the whole gradient; return one, not their sum",
-    ("db", 0.5): ": of two biases that are added, each has the whole gradient; do not share it out",
+    ("db", 0.5): ": of two biases that are added, each has the whole gradient; over rows, here two, it is summed",
 }
 
 

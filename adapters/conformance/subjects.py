@@ -58,23 +58,34 @@ def find(name: str) -> tuple[Adapter, ...]:
         TypeError: what is there is no adapter.
         ModuleNotFoundError: a framework is not installed.
     """
+    origin = home(name)
     if ":" in name:
         return from_module(name)
-    plugged = plugins()
-    framework = name.partition(".")[0]
-    if framework in adapters.frameworks():
+    if origin in adapters.frameworks():
         return adapters.load(name)
-    if name in plugged:
-        return from_plugin(plugged[name])
-    if framework in plugged:
-        offered = from_plugin(plugged[framework])
-        if found := tuple(adapter for adapter in offered if adapter.name == name):
-            return found
-        raise ValueError(f"adapters: expected one of {[adapter.name for adapter in offered]}, got {name!r}")
-    if plugged:
-        known = [*adapters.frameworks(), *plugged]
-        raise ValueError(f"adapters: expected a framework or plug-in among {known}, got {name!r}")
-    return adapters.load(name)
+    offered = from_plugin(plugins()[origin])
+    if found := tuple(adapter for adapter in offered if name in (origin, adapter.name)):
+        return found
+    raise ValueError(f"adapters: expected one of {[adapter.name for adapter in offered]}, got {name!r}")
+
+
+def home(name: str) -> str:
+    """Return where the adapters of a name come from, without importing it: a module, a framework or a plug-in.
+
+    Raises:
+        ValueError: there is nothing of this name.
+        ModuleNotFoundError: a framework is not installed.
+    """
+    if ":" in name:
+        return name.partition(":")[0]
+    framework, plugged = name.partition(".")[0], plugins()
+    if framework in adapters.frameworks():
+        adapters.expect_installed(framework)
+        return framework
+    if name in plugged or framework in plugged:
+        return name if name in plugged else framework
+    known = [*adapters.frameworks(), *plugged]
+    raise ValueError(f"adapters: expected a framework{' or plug-in' * bool(plugged)} among {known}, got {name!r}")
 
 
 def from_module(name: str) -> tuple[Adapter, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from reference.archive import spell
 from reference.case import Case
 from reference.explain.observed import Start
 from reference.faults import FAULTS
@@ -38,7 +37,7 @@ class Diagnosis:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        sizes = spell(self.case.sizes)
+        sizes = self.case.spelled
         if self.status in ("pass", "inconclusive"):
             yield (
                 f"No fault: {', '.join(self.right)} are right ({sizes})."

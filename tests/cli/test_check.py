@@ -61,7 +61,7 @@ def test_a_wrong_subject_fails_with_the_place_and_the_bound_and_what_it_looks_li
     assert account[0].startswith("numpy.wrong float32 dWh[")
     assert "x its bound" in account[1]
     assert "elements exceed theirs (T=" in account[1]
-    assert account[2] == "dWh is wrong; h, dx, dh0, dWx, db are right (T=1, N=1, D=1, H=2)."
+    assert account[2] == "dWh is wrong; h, dx, dh0, dWx, db are right (T=1, N=1, D=1, H=2, relu)."
     assert account[3].startswith("It starts at dWh[")
     assert account[4] == "Everything returned equals the oracle's with"
     assert account[5].startswith("  `dWh transposed`: ")
@@ -112,6 +112,22 @@ def test_a_crash_costs_its_own_row_and_no_other(rnn_oracle: Run) -> None:
     assert status == 1
     assert "numpy.crash float32: raised RuntimeError: the kernel died" in out
     assert [row[-1] for row in rows(out)] == ["fail", "pass"]
+
+
+def test_what_is_the_same_in_several_checks_is_told_once() -> None:
+    alike = [Result(name, failure="a.b float32: the kernel died") for name in ("step", "long", "laws")]
+    alike.insert(1, Result("edges", failure="a.b float32: another"))
+    shown = str(Report({}, [Row("a.b", "a", "1", "float32", alike)]))
+    assert shown.endswith(
+        "\nFAIL in step, long, laws\na.b float32: the kernel died\n\nFAIL in edges\na.b float32: another\n"
+    )
+
+
+@pytest.mark.parametrize(("ratio", "words"), [(0.256, "0.26"), (999.0, "999.00"), (642305484873288.4, "6.4e+14")])
+def test_a_large_ratio_leaves_the_table_narrow(ratio: float, words: str) -> None:
+    row = Row("a.b", "a", "1", "float32", [Result("step", cases=1, worst={"h": ratio})])
+    assert row.cells(["step"])[4] == words
+    assert row.ratios()[2] == words
 
 
 def test_the_table_comes_in_markdown_too(rnn_oracle: Run, tmp_path: Path) -> None:

@@ -23,6 +23,13 @@ def doubled(case: Case) -> Evaluation:
     return answer if answer.db is None else dataclasses.replace(answer, db=2 * answer.db)
 
 
+def averaged(case: Case) -> Evaluation:
+    """Take the mean over the rows where the sum belongs."""
+    answer = compute(case)
+    rows = np.asarray(max(case.sizes["N"], 1), case.xs.dtype)
+    return answer if answer.db is None else dataclasses.replace(answer, db=answer.db / rows)
+
+
 def transposed(case: Case) -> Evaluation:
     """Return dWx as (H, D) and dWh the other way round."""
     answer = compute(case)
@@ -105,6 +112,33 @@ def sharing(case: Case) -> Evaluation:
     return answer
 
 
+def without_relu(case: Case) -> Evaluation:
+    """Have tanh alone, and compute it whatever is asked for."""
+    return compute(dataclasses.replace(case, nonlinearity="tanh"))
+
+
+def needing_a_bias(case: Case) -> Evaluation:
+    """Add a bias where there may be none."""
+    bias: Any = case.params.b
+    return compute(case) if (0 + bias).size else nothing(case)
+
+
+def needing_a_step(case: Case) -> Evaluation:
+    """Take the first step, which may not be there."""
+    return compute(case) if case.xs[0].size >= 0 else nothing(case)
+
+
+def needing_a_row(case: Case) -> Evaluation:
+    """Take the first row, which may not be there."""
+    return compute(case) if case.h0[0].size else nothing(case)
+
+
+def with_a_bias_always(case: Case) -> Evaluation:
+    """Return the gradient of a bias that is not there."""
+    answer = compute(case)
+    return answer if answer.db is not None else dataclasses.replace(answer, db=0 * answer.dWh[..., 0])
+
+
 def nothing(case: Case) -> Any:
     """Forget to return."""
 
@@ -132,6 +166,13 @@ def crashing_on_sequences(case: Case) -> Evaluation:
     return compute(case)
 
 
+def crashing_on_reversed_memory(case: Case) -> Evaluation:
+    """Raise where a stride is negative."""
+    if min(case.xs.strides) < 0:
+        raise ValueError("negative strides")
+    return compute(case)
+
+
 def leaving(case: Case) -> Evaluation:
     """End the process."""
     raise SystemExit(3)
@@ -150,6 +191,13 @@ def hanging(case: Case) -> Evaluation:
         except Exception:
             continue
     return compute(case)
+
+
+def hanging_once_it_is_small(case: Case) -> Evaluation:
+    """Be wrong in sequences, and not come back from a single step."""
+    if case.sizes["T"] == 1:
+        time.sleep(60)
+    return doubled(case)
 
 
 def printing(case: Case) -> Evaluation:

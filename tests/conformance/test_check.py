@@ -102,6 +102,12 @@ def test_a_broken_cell_is_told_in_one_sentence_and_every_check_runs(cell: Callab
         check(cell, **QUICK)
 
 
+def test_a_crash_on_other_memory_is_told_with_its_layout() -> None:
+    told = r"float32: reversed inputs: raised ValueError: negative strides \(T=4, N=2, D=8, H=5\)$"
+    with pytest.raises(Mismatch, match=told):
+        check(cells.crashing_on_reversed_memory, **QUICK | {"only": ["memory"]})
+
+
 def test_what_was_judged_before_a_crash_is_kept() -> None:
     (row,) = check(cells.crashing_on_sequences, on_fail="report", **QUICK).rows
     assert [found.status for found in row.checks] == ["pass", "fail"]

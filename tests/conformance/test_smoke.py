@@ -27,6 +27,9 @@ WRONG: dict[Callable[[Case], Any], str] = {
     cells.doubled: r"float32 db\[(.|\n)*"
     r"db is 2 times what it should be: of two biases that are added, each has the whole gradient; return one, not their"
     r"(.|\n)*`db summed twice`",
+    cells.averaged: r"float32 db\[(.|\n)*"
+    r"db is 0.5 times what it should be: of two biases that are added, each has the whole gradient; over rows, "
+    r"here two, it is summed\.(.|\n)*`db averaged over N`",
     cells.negative: r"float32 dh0\[(.|\n)*\ndh0 is -1 times what it should be\.\n",
     cells.batch_first: r"hs has shape \(2, 3, 5\): expected \(T, N, H\) = \(3, 2, 5\); its axes are \(N, T, H\)\.\n"
     rf"dxs has shape \(2, 3, 4\): expected \(T, N, D\) = \(3, 2, 4\); its axes are \(N, T, D\)\.\n{RIGHT}",
@@ -35,13 +38,14 @@ WRONG: dict[Callable[[Case], Any], str] = {
     cells.without_hs: r"hs is missing: expected an array of shape \(T, N, H\) = \(3, 2, 5\)\.$",
     cells.in_float64: rf"hs is float64: expected the dtype of the case, float32\.\n(.*\n)*{RIGHT}",
     cells.lists: rf"dh0 is a list of 2: expected a NumPy array; np.asarray\(dh0\) makes one\.\n{RIGHT}",
-    cells.objects: rf"dh0 is a function: expected an array of float32; np.asarray does not take it\.\n{RIGHT}",
+    cells.objects: rf"dh0 is a function: expected an array of float32; np.asarray says: .*function.*\.\n{RIGHT}",
     cells.unsummed: rf"db has shape \(2, 5\): expected \(H,\) = \(5,\); it is not summed over N\.\n{RIGHT}",
     cells.two_biases: rf"db has shape \(10,\): expected \(H,\) = \(5,\); H is there twice, as where two .*\n{RIGHT}",
     cells.in_a_column: rf"db has shape \(1, 5\): expected \(H,\) = \(5,\); an axis of length 1 is too many .*\n{RIGHT}",
     cells.nothing: r"It returned None: expected an Evaluation; write Evaluation\(hs, dxs, dh0, dWx, dWh, db\)\.$",
     cells.a_list: r"It returned a list of 6: expected an Evaluation; write Evaluation\(",
-    cells.crashing: r"It raised RuntimeError: the kernel died \(.*cells.py:\d+\)\.$",
+    cells.crashing: r"It raised RuntimeError: the kernel died \(.*cells.py:\d+\)\.\n"
+    r"It was given xs \(T, N, D\) = \(3, 2, 4\), h0 \(N, H\) = \(2, 5\), upstream \(T, N, H\) = \(3, 2, 5\)\.$",
     cells.leaving: r"It called sys.exit\(3\): expected an Evaluation \(.*cells.py:\d+\)\.$",
     cells.mutating: r"It wrote to a read-only array, as those of the case are: copy what you change \(.*cells",
     cells.sharing: r"contract: expected the case's h0 unchanged, got others \(T=3, N=2, D=4, H=5\)\.$",
@@ -56,6 +60,43 @@ def test_what_is_wrong_is_told_in_words(cell: Callable[[Case], Any]) -> None:
 
 def test_a_right_cell_is_told_nothing() -> None:
     assert [smoke(as_adapter(cells.right), dtype) for dtype in (None, "float64", "bfloat16", "float16")] == [[]] * 4
+
+
+OTHERWISE = r". If there is no such thing in it, raise Refused where {}\."
+OTHER_KINDS: dict[Callable[[Case], Any], tuple[str, str]] = {
+    cells.without_relu: ("With relu: h, dx, dh0, dWx, dWh, db are wrong", 'case.nonlinearity is "relu"'),
+    cells.needing_a_bias: (r"Without a bias: raised TypeError: .* \(.*cells.py:\d+\)", "case.params.b is None"),
+    cells.needing_a_step: (r"Without a step: raised IndexError: .* \(.*cells.py:\d+\)", r"len\(case.xs\) is 0"),
+    cells.needing_a_row: (r"Without a row: raised IndexError: .* \(.*cells.py:\d+\)", "case.h0 is of length 0"),
+    cells.with_a_bias_always: ("Without a bias: contract: expected no db, as .* offers .*", "case.params.b is None"),
+}
+
+
+@pytest.mark.parametrize("cell", OTHER_KINDS, ids=lambda cell: cell.__name__)
+def test_what_is_wrong_in_cases_of_another_kind_is_told_in_one_sentence(cell: Callable[[Case], Any]) -> None:
+    (told,) = smoke(as_adapter(cell))[1:]
+    what, condition = OTHER_KINDS[cell]
+    assert re.fullmatch(what + OTHERWISE.format(condition), told), told
+
+
+def test_what_is_refused_in_other_kinds_is_no_fault() -> None:
+    def choosy(case: Case) -> Evaluation:
+        if case.nonlinearity != "tanh" or case.params.b is None or not case.xs.size:
+            raise Refused("tanh, and a bias, and a step, and a row")
+        return compute(case)
+
+    assert smoke(as_adapter(choosy)) == []
+
+
+def test_the_place_is_in_one_s_own_code() -> None:
+    def choosing(case: Case) -> Evaluation:
+        # An error that NumPy raises in a file of its own.
+        return np.linalg.inv(np.zeros((2, 3)))  # type: ignore[return-value]
+
+    line = choosing.__code__.co_firstlineno + 2
+    (told, _) = smoke(as_adapter(choosing))[1:]
+    assert told.startswith("It raised LinAlgError: ")
+    assert told.endswith(f"test_smoke.py:{line}).")
 
 
 def test_a_stack_is_taken_where_it_is_offered() -> None:
@@ -100,6 +141,9 @@ def test_it_takes_less_than_a_second() -> None:
 
 def test_the_command_line_tells_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["smoke", "--adapter", "tests.conformance.cells:right"]) == 0
-    assert capsys.readouterr().out == "right: right in one small case; now: rnn-oracle check\n"
+    assert (
+        capsys.readouterr().out
+        == "right: right in small cases; now: rnn-oracle check --adapter tests.conformance.cells:right\n"
+    )
     assert main(["smoke", "--adapter", "tests.conformance.cells:doubled", "--dtype", "float64"]) == 1
     assert "db is 2 times what it should be" in capsys.readouterr().out

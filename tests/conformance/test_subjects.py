@@ -144,9 +144,10 @@ def test_the_installed_command_finds_a_module_of_the_current_folder(tmp_path: Pa
     (script / "command.py").write_text(code)
     command = [sys.executable, str(script / "command.py"), "smoke", "--adapter", "here:adapter"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout) == (0, "mine.fast: right in one small case; now: rnn-oracle check\n"), (
-        ran.stderr
-    )
+    assert (ran.returncode, ran.stdout) == (
+        0,
+        "mine.fast: right in small cases; now: rnn-oracle check --adapter here:adapter\n",
+    ), ran.stderr
 
 
 def test_the_version_is_that_of_the_package(run: Run) -> None:

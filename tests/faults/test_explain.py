@@ -293,6 +293,13 @@ def test_fewer_digits_in_one_quantity_are_no_known_fault(quantity: str) -> None:
         assert str(found).endswith("as if in float32: every number in what is wrong has as few digits as that holds.")
 
 
+@pytest.mark.parametrize("number", [0.0, np.nan, np.inf])
+def test_what_has_no_digits_is_of_no_format(number: float) -> None:
+    found = explain(plain(), dataclasses.replace(compute(plain()), db=np.full(4, number)), PRECISIONS["float64"])
+    assert found.wrong == ("db",)
+    assert "Computed as if in" not in str(found)
+
+
 def test_a_rounding_is_known_by_its_digits_in_what_is_offered() -> None:
     case = plain(norm=1.5)
     evaluation = dataclasses.replace(torch_subject(dtype="float32")(case), dWx=None, dh0=None)

@@ -259,6 +259,12 @@ def test_probe_comes_off_without_a_trace(stack: Case) -> None:
     assert bare.unprobed() is bare
 
 
+def test_a_case_is_spelled_with_what_is_out_of_the_ordinary() -> None:
+    like: dict[str, Any] = {"T": 5, "N": 4, "D": 3, "H": 6, "seed": 0}
+    assert Case.random(**like).spelled == "T=5, N=4, D=3, H=6"
+    assert Case.random(**like, nonlinearity="relu", bias=False).spelled == "T=5, N=4, D=3, H=6, relu, no bias"
+
+
 def test_a_second_probe_is_refused() -> None:
     message = "Case.probed: expected a case without a probe, got one with it (T=5, N=4, D=9, H=6)"
     with pytest.raises(ValueError, match=re.escape(message)):

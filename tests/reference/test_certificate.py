@@ -159,6 +159,34 @@ def test_nan_laundered_into_zero_fails(T: int, quantity: str, field: str, plain_
     assert verdict.worst[quantity].ratio == np.inf
 
 
+@pytest.mark.parametrize(("nonlinearity", "value"), [("tanh", np.inf), ("relu", -np.inf), ("relu", np.nan)])
+@pytest.mark.parametrize("name", ["xs", "h0", "upstream"])
+def test_a_row_that_meets_no_infinity_is_judged_all_the_same(name: str, nonlinearity: str, value: float) -> None:
+    clean = Case.random(T=3, N=3, dtype="float32", nonlinearity=nonlinearity, seed=3).probed()
+    array = getattr(clean, name).copy()
+    array[..., 1, 0] = value
+    case = replace(clean, finite=False, **{name: array})
+    with np.errstate(all="ignore"):
+        right = evaluate(case).astype("float32")
+    assert judge(case, right).status == "pass"
+    for field, rows in (("dxs", (slice(None), 2)), ("dh0", (2,)), ("dxs", (0, 1)), ("dWx", (0, 0))):
+        changed = getattr(right, field).copy()
+        changed[rows] += 1
+        untouched = field in ("dxs", "dh0") and rows[-1] == 2
+        assert judge(case, replace(right, **{field: changed})).status == ("fail" if untouched else "pass"), field
+
+
+def test_an_infinite_parameter_reaches_all_rows_and_the_states_are_judged() -> None:
+    clean = Case.random(T=2, N=3, dtype="float32")
+    Wx = clean.params.Wx.copy()
+    Wx[0, 0] = np.inf
+    case = replace(clean, params=replace(clean.params, Wx=Wx), finite=False)
+    with np.errstate(all="ignore"):
+        right = evaluate(case).astype("float32")
+    assert judge(case, replace(right, dxs=0 * right.dxs + 1)).status == "pass"
+    assert judge(case, replace(right, hs=np.nan_to_num(right.hs) / 2)).status == "fail"
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_overflow_is_judged_as_overflow(sign: int) -> None:
     """2e38 + 2e38 is too large for float32: infinity is right, the largest number and the other infinity are not."""
@@ -275,10 +303,13 @@ def test_mismatch_gives_the_whole_account() -> None:
     params = Params(np.ones((1, 3), f), np.zeros((3, 3), f))
     case = Case(np.ones((1, 1, 1), f), np.array([[0.5, 0.25, 1]], f), params, np.array([[[1, 2, 3]]], f), "relu")
     right = evaluate(case).astype("float32")
-    assert str(judge(case, right)) == "float32: pass, largest |error| / bound 0 in h (T=1, N=1, D=1, H=3)"
+    assert (
+        str(judge(case, right)) == "float32: pass, largest |error| / bound 0 in h (T=1, N=1, D=1, H=3, relu, no bias)"
+    )
     account = (
         "mine float32 dWh[0, 2]: got 1.75, want 1.5\n"
-        "|error| 0.25 is 3.99e+05 x its bound 6.26e-07; 1 of 9 elements exceed theirs (T=1, N=1, D=1, H=3)"
+        "|error| 0.25 is 3.99e+05 x its bound 6.26e-07; 1 of 9 elements exceed theirs "
+        "(T=1, N=1, D=1, H=3, relu, no bias)"
     )
     with pytest.raises(Mismatch, match=f"^{re.escape(account)}$"):
         judge(case, changed(right, "dWh", (0, 2), 1.75)).require("mine")

@@ -71,6 +71,16 @@ def test_zeros_are_told_however_many_are_added_up(dtype: str) -> None:
 
 
 @HALVES
+@pytest.mark.parametrize("values", ["huge_inputs", "huge", "cancelling", "subnormal"])
+@pytest.mark.parametrize("upstream", ["one", "every"])
+def test_zeros_behind_a_closed_relu_are_told_beside_huge_numbers(dtype: str, values: str, upstream: str) -> None:
+    like: dict[str, Any] = {"nonlinearity": "relu", "norm": 0.5, "values": values, "upstream": upstream, "stack": 64}
+    case = Case.random(T=5, N=1, D=5, H=2, dtype=dtype, direction=True, **like).probed()
+    verdict = certify(case, evaluate(case).astype(dtype), PRECISIONS[dtype])
+    assert set(verdict.statuses) == {"pass"}
+
+
+@HALVES
 @pytest.mark.parametrize("direction", [False, True])
 def test_a_case_is_saved_without_losing_a_bit(dtype: str, direction: bool, tmp_path: Path) -> None:
     case = Case.random(dtype=dtype, direction=direction).probed()

@@ -73,7 +73,7 @@ def test_a_stack_is_of_the_shape_and_the_size_asked_for(data: st.DataObject, K: 
     assert (case.params.b is not None) == shape.bias
 
 
-@given(case=cases(stack=2))
+@given(case=cases(stack=2, values=("plain", "integers", "one_sided")))
 def test_a_probe_is_there_wherever_there_is_more_than_one_step(case: Case) -> None:
     assert case.is_probed == (case.sizes["T"] > 1)
 
@@ -103,9 +103,16 @@ def test_one_step_that_says_too_little_without_a_probe_has_one(options: dict[str
     assert data.draw(cases(stack=2, shape=ONE_STEP, **options)).is_probed
 
 
+@given(case=cases(stack=2, shape=shapes(lengths=(1,), batches=(8,)), values=("wide",)))
+def test_one_step_of_wide_values_which_may_saturate_has_a_probe(case: Case) -> None:
+    assert case.is_probed
+
+
 @given(data=st.data(), dtype=st.sampled_from(["float64", "float32", "bfloat16", "float16"]))
 def test_values_at_the_edges_are_all_drawn(data: st.DataObject, dtype: str) -> None:
-    case = data.draw(cases(dtype=dtype, stack=4, values=("saturated",), norms=(0.5,), shape=shapes(batches=(4,))))
+    case = data.draw(
+        cases(dtype=dtype, stack=4, values=("saturated",), norms=(0.5,), shape=shapes(lengths=(2,), batches=(4,)))
+    )
     assert np.abs(case.xs.astype(np.float64)).max() > 4
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from adapters.conformance import junit, markdown
 from adapters.conformance.merge import merge, merged
 from adapters.conformance.page import render
 from adapters.conformance.read import read
-from adapters.conformance.report import Report
-from adapters.conformance.result import BINS, EDGES, Result
+from adapters.conformance.report import Report, Run
+from adapters.conformance.result import BINS, EDGES, Part, Result
 from tests.made import failing, passing, report_of
 
 Save = Callable[[object], Path]
@@ -34,6 +35,98 @@ def test_results_of_before_the_histogram_are_read(saved: Save) -> None:
     (run,) = merged([saved(data)])
     assert run.rows[0].checks[0].histogram == [0] * BINS
     assert "eggs.a float32 dWh[0, 1]: got 1, want 2" in render([run])
+
+
+def strict(text: str) -> Any:
+    """Read JSON as a parser does that keeps to its grammar, which has neither NaN nor infinity."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"expected JSON, got {constant}")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_an_infinite_ratio_is_written_as_every_parser_reads_it_and_read_back(saved: Save) -> None:
+    path = saved(report_of(failing()))
+    check = strict(path.read_text())["adapters"][0]["dtypes"]["float32"]["checks"][0]
+    assert check["worst"] == {"dWh": None}
+    assert read(path).rows[0].checks[0].worst == {"dWh": float("inf")}
+    with pytest.raises(ValueError, match="expected JSON, got Infinity"):
+        strict('{"dWh": Infinity}')
+
+
+def test_infinity_as_it_was_written_before_is_read(saved: Save) -> None:
+    path = saved(report_of(failing()))
+    text = path.read_text()
+    assert text.count('"dWh": null') == 1
+    path.write_text(text.replace('"dWh": null', '"dWh": Infinity'))
+    assert read(path).rows[0].checks[0].worst == {"dWh": float("inf")}
+
+
+def test_what_was_asked_for_and_how_long_it_took_is_kept_and_shown(saved: Save) -> None:
+    reports = [report_of(passing(), failing()), report_of(passing())]
+    for part, report in enumerate(reports, 1):
+        report.runs = [Run(-7, 16, (part, 2), 12.5)]
+        report.rows[0].checks[0].asked = [Part(-7, part, 2, 16)]
+    paths = [saved(report) for report in reports]
+    assert [read(path) for path in paths] != [read(path) for path in reversed(paths)]
+    assert read(paths[1]).as_json() == reports[1].as_json()
+    (run,) = merged(paths)
+    assert run.runs == [Run(-7, 16, (1, 2), 12.5), Run(-7, 16, (2, 2), 12.5)]
+    words = ["seed -7, 16 examples, shard 1/2, 12.5 s", "seed -7, 16 examples, shard 2/2, 12.5 s"]
+    assert all(f"<dt>run {i + 1}</dt><dd>{words[i]}</dd>" in render([run]) for i in range(2))
+    assert f"- run: {'; '.join(words)}\n" in markdown.render([run])
+    assert all(f'name="run.{i + 1}" value="{words[i]}"' in junit.render([run]) for i in range(2))
+    assert str(Run(0, 8, (1, 1), 3.0)) == "seed 0, 8 examples, 3 s"
+
+
+def expecting(*asked: Part, fails: bool = False) -> Report:
+    """Return a report of one check, a failure of which is expected."""
+    check = failing(name="step") if fails else passing()
+    check.known, check.asked = "spam", list(asked)
+    return report_of(check)
+
+
+WHOLE, FIRST, SECOND = Part(0, 1, 1, 5), Part(0, 1, 2, 5), Part(0, 2, 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("reports", "status"),
+    [
+        ([expecting(WHOLE)], "stale"),
+        ([expecting(FIRST)], "pass"),
+        ([expecting(FIRST), expecting(SECOND)], "stale"),
+        ([expecting(SECOND), expecting(FIRST, fails=True)], "known"),
+        ([expecting(FIRST, fails=True), expecting(SECOND)], "known"),
+        # Of parts of different runs, some of each are missing.
+        ([expecting(FIRST), expecting(Part(1, 2, 2, 5))], "pass"),
+        ([expecting(FIRST), expecting(Part(0, 2, 2, 6))], "pass"),
+        ([expecting(FIRST), expecting(Part(0, 2, 3, 5))], "pass"),
+        # A check of a single example is in the first part alone.
+        ([expecting(Part(0, 1, 2, 1))], "stale"),
+        ([expecting(FIRST), expecting(SECOND), expecting(Part(1, 1, 2, 5))], "stale"),
+        ([expecting(FIRST), expecting(SECOND), expecting(Part(1, 1, 1, 5), fails=True)], "known"),
+    ],
+    ids=range(11),
+)
+def test_an_expected_failure_is_stale_once_all_parts_of_a_run_are_there_and_none_has_it(
+    saved: Save, reports: list[Report], status: str
+) -> None:
+    (run,) = merged([saved(report) for report in reports])
+    assert run.rows[0].checks[0].status == status
+
+
+def test_one_part_twice_is_no_whole_run(saved: Save) -> None:
+    again = expecting(FIRST)
+    again.runs = [Run(0, 5, (1, 2), 9.0)]
+    (run,) = merged([saved(expecting(FIRST)), saved(again)])
+    assert run.rows[0].cases == 2 * 104
+    assert run.rows[0].status == "pass"
+
+
+def test_the_page_of_a_part_tells_that_the_failure_may_be_in_another() -> None:
+    assert "A failure is expected, in this part of the cases or in another: spam" in render([expecting(FIRST)])
+    assert "A failure was expected, and there is none: spam" in render([expecting(WHOLE)])
 
 
 def test_shards_of_one_environment_are_added_up(saved: Save) -> None:
@@ -118,14 +211,20 @@ FAILURE = "adapters 0 dtypes float32 checks 1 failure"
         (changed(f"{CHECK} cases", "x" * 99), f"cases: expected a whole number, got '{'x' * 56}..."),
         (changed(f"{CHECK} cases", True), "cases: expected a whole number, got True"),
         (changed(f"{CHECK} cases", -1), "cases: expected at least 0, got -1"),
-        (changed(f"{CHECK} worst", {"h": None}), "worst h: expected a number, got None"),
+        (changed(f"{CHECK} worst", {"h": "x"}), "worst h: expected a number, got 'x'"),
+        (changed(f"{CHECK} asked", [{"seed": 0, "part": 3, "parts": 2, "examples": 1}]), "expected I of N with 1 <= I"),
+        (
+            changed("runs", [{"seed": 0, "examples": 8, "shard": [1, 1]}]),
+            "runs[0]: expected 'seconds', got ['examples'",
+        ),
+        (changed("runs", [{"seed": 0, "examples": 8, "shard": [1]}]), "runs[0] shard: expected two numbers, got [1]"),
         (changed(f"{CHECK} name", "sequence"), "expected each check once, got ['sequence', 'sequence']"),
         (changed(f"{CHECK} histogram counts", [1]), "histogram: expected bins (-4, 1, 20), got (-4, 1, 1)"),
         (changed(FAILURE, None), "status: expected 'pass'"),
         (changed(f"{FAILURE} heat ratios", [["x"]]), "heat: expected a matrix of ratios, got ValueError: "),
         (changed(f"{FAILURE} heat ratios", [[0.5, 0.5]]), "got IndexError: no element outside at (0, 1)"),
     ],
-    ids=range(15),
+    ids=range(18),
 )
 def test_a_broken_or_foreign_file_is_told_in_one_sentence(saved: Save, what: object, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)) as told:

@@ -95,6 +95,11 @@ def test_everything_that_is_known_is_on_the_page(whole: str) -> None:
         assert words in text
 
 
+def test_a_version_that_is_not_known_is_left_out() -> None:
+    assert '<p class="soft">eggs 1.0; 104 cases' in render([report_of(passing())])
+    assert '<p class="soft">eggs; 104 cases' in render([report_of(passing(), version="-")])
+
+
 def test_a_page_without_a_fault_says_so() -> None:
     text = " ".join(Page(render([report_of(passing())])).text.split())
     assert "The only check was judged, and nothing is outside its bound." in text

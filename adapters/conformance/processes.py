@@ -1,0 +1,238 @@
+"""One process a framework: what crashes, hangs or ends its process costs its own row, and cores work side by side.
+
+A process sends what it is about to judge, with the row as it stands, and what it has judged; so what came before a
+crash is kept, and another process goes on with the next row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from adapters.conformance.bar import bar
+from adapters.conformance.course import choose, explain_row, plan_for, write_down
+from adapters.conformance.plan import judge_row
+from adapters.conformance.report import Report, Row, Run, machine
+from adapters.conformance.result import Result
+
+# Not a fork: frameworks have threads.
+SPAWN = multiprocessing.get_context("spawn")
+# Seconds beyond the limit of a check after which its process is ended: it is in code that does not come back to Python.
+GRACE = 10.0
+# Seconds between looks at the clock, and those that an interrupted process has to send what it has.
+TICK, LAST_WORDS = 0.5, 3.0
+
+
+@dataclass
+class Worker:
+    """A process that judges the adapters of one framework, and what is known of its progress."""
+
+    origin: str  # framework, plug-in or module
+    names: Sequence[str]
+    process: BaseProcess
+    connection: Connection
+    printed: Path  # what it writes to its standard output and error
+    rows: dict[int, Row]  # of this and of earlier processes, by number
+    check: str | None = "import"  # what it is at in the last row; None: the search for what a failure looks like
+    since: float = field(default_factory=time.monotonic)  # its last sign
+    total: int = 0  # examples, at most
+    finished: bool = False
+
+    def messages(self) -> Iterator[tuple[Any, ...]]:
+        """Give what the process has sent and was not read yet."""
+        try:
+            while self.connection.poll():
+                message = self.connection.recv()
+                self.since = time.monotonic()
+                yield message
+        except (EOFError, OSError):
+            return
+
+    def went_wrong(self, limit: float, *, ended: bool) -> str | None:
+        """Say how the process failed to answer, in words; None if it did not fail.
+
+        Args:
+            limit: seconds that a check may take.
+            ended: whether the process had ended before its last messages were read.
+        """
+        if self.finished or not (ended or time.monotonic() - self.since > limit + GRACE):
+            return None
+        if not ended:
+            self.process.kill()
+            return f"expected an answer within {limit:g} s, got none, and no way to stop but to end the process"
+        code = self.process.exitcode or 0
+        how = f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit status {code}"
+        lines = self.printed.read_text("utf-8", "replace").split("\n") if self.printed.exists() else []
+        last = [line.strip() for line in lines if line.strip()][-1:]
+        return f"expected an answer, got the end of the process by {how}{''.join(f' ({line})' for line in last)}"
+
+    def fail(self, how: str, report: Report) -> None:
+        """Put down that the process did not come to the end of a row."""
+        if self.check == "import":
+            self.rows[len(self.rows)] = Row(self.origin, self.origin, "-", "-")
+            report.environment.setdefault(self.origin, {})
+        row = self.rows[max(self.rows)]
+        if self.check is None:
+            report.notes.append(f"unexplained  {row.adapter} {row.dtype}: {how}")
+        else:
+            row.checks.append(Result(self.check, failure=f"{row.adapter} {row.dtype}: {how}", crashed=True))
+
+
+def judge_apart(
+    options: argparse.Namespace, groups: Mapping[str, Sequence[str]], report: Report, console: Console
+) -> None:
+    """Judge each group of names in a process of its own, as many at once as there are cores.
+
+    Args:
+        options: of the command line.
+        groups: names of adapters by framework, plug-in or module.
+        report: where the findings go, in the order of the groups.
+        console: where the bar is shown.
+
+    Raises:
+        ValueError, TypeError, OSError, ModuleNotFoundError: what is asked for cannot be judged, as a process found.
+        KeyboardInterrupt: once what was judged before is in the report.
+    """
+    limit = plan_for(options, []).limit or float("inf")
+    found: dict[str, dict[int, Row]] = {origin: {} for origin in groups}
+    totals = dict.fromkeys(groups, 0)
+    waiting, workers, begun = list(groups), list[Worker](), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, bar(console, 0) as update:
+        try:
+            while waiting or workers:
+                while waiting and len(workers) < cores():
+                    origin = waiting.pop(0)
+                    workers.append(start(options, origin, groups[origin], found[origin], Path(folder)))
+                wait([worker.connection for worker in workers], timeout=TICK)
+                for worker in list(workers):
+                    ended = not worker.process.is_alive()
+                    take(worker, report, update)
+                    totals[worker.origin] = max(totals[worker.origin], worker.total)
+                    update(total=sum(totals.values()))
+                    if how := worker.went_wrong(limit, ended=ended):
+                        worker.fail(how, report)
+                        waiting[:0] = [] if worker.check == "import" else [worker.origin]
+                    if how or worker.finished:
+                        workers.remove(worker)
+        except KeyboardInterrupt:
+            hear_out(workers, report)
+            raise
+        finally:
+            for worker in workers:
+                worker.process.kill()
+            report.rows += [row for rows in found.values() for row in rows.values()]
+            report.runs.append(Run(options.seed, options.examples, options.shard, round(time.monotonic() - begun, 1)))
+
+
+def cores() -> int:
+    """Return how many processes can run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start(options: argparse.Namespace, origin: str, names: Sequence[str], rows: dict[int, Row], folder: Path) -> Worker:
+    """Start a process that judges the rows after those that are there."""
+    ours, theirs = SPAWN.Pipe(duplex=False)
+    printed = folder / f"{origin}.{len(rows)}"
+    process = SPAWN.Process(target=work, args=(theirs, options, list(names), len(rows), str(printed)), daemon=True)
+    process.start()
+    theirs.close()
+    return Worker(origin, names, process, ours, printed, rows)
+
+
+def take(worker: Worker, report: Report, update: Callable[..., Any] = lambda **moved: None) -> None:
+    """Take up what a process has sent.
+
+    Raises:
+        ValueError, TypeError, OSError, ModuleNotFoundError: it says that what is asked for cannot be judged.
+        KeyboardInterrupt: it was interrupted.
+    """
+    for message in worker.messages():
+        match message:
+            case ("plan", total):
+                worker.total = total
+            case ("advance",):
+                update(advance=1)
+            case ("row", number, row, check, environment, notes):
+                worker.rows[number], worker.check = row, check
+                report.environment |= environment
+                report.notes += [note for note in notes if note not in report.notes]
+                update(description=f"{row.adapter} {row.dtype} {check or 'what it looks like'}")
+            case ("finished",):
+                worker.finished = True
+            case ("error", error):
+                raise error
+
+
+def hear_out(workers: Sequence[Worker], report: Report) -> None:
+    """Take up what processes send once they are interrupted, too."""
+    until = time.monotonic() + LAST_WORDS
+    left = list(workers)
+    for worker in left:
+        if worker.process.pid and worker.process.is_alive():
+            os.kill(worker.process.pid, signal.SIGINT)
+    while left and time.monotonic() < until:
+        wait([worker.connection for worker in left], timeout=TICK)
+        for worker in list(left):
+            ended = not worker.process.is_alive()
+            try:
+                take(worker, report)
+            except (KeyboardInterrupt, ValueError, TypeError, OSError):
+                ended = True
+            if ended or worker.finished:
+                left.remove(worker)
+
+
+def work(connection: Connection, options: argparse.Namespace, names: list[str], skip: int, printed: str) -> None:
+    """Judge the adapters of one framework, in a process of its own.
+
+    Args:
+        connection: to the process that asks.
+        options: of the command line.
+        names: of adapters.
+        skip: rows that are judged already.
+        printed: file for what the framework prints, which would tear the bars.
+    """
+    with open(printed, "wb", buffering=0) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    # Threads of several frameworks, times as many as there are cores, wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        judge_all(connection.send, options, names, skip)
+        connection.send(("finished",))
+    except (KeyboardInterrupt, ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        connection.send(("error", error))
+
+
+def judge_all(send: Callable[[tuple[Any, ...]], Any], options: argparse.Namespace, names: list[str], skip: int) -> None:
+    """Judge every row from one on, say what its first failure looks like, and write down what is asked for."""
+    plan = plan_for(options, choose(names))
+    silent, report = Console(file=sys.stdout), Report({"oracle": machine()})
+    send(("plan", plan.total))
+    for number, (adapter, dtype) in enumerate(plan.pairs[skip:], start=skip):
+
+        def tell(check: str | None, number: int = number) -> None:
+            environment = {name: facts for name, facts in report.environment.items() if name != "oracle"}
+            send(("row", number, report.rows[-1], check, environment, report.notes))
+
+        try:
+            judge_row(report, plan, adapter, dtype, lambda what: tell(what.split()[-1]), lambda: send(("advance",)))
+            tell(None)
+            explain_row(report.rows[-1], adapter, silent, plan.limit)
+            if options.reproduce:
+                write_down(report, report.rows[-1], adapter, Path(options.reproduce), silent, plan.limit)
+        finally:
+            tell(None)

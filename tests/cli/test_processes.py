@@ -1,0 +1,161 @@
+"""Several frameworks: each in a process of its own, so that what one does to its process costs its own row."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.conformance import processes
+from adapters.conformance.cli import main
+
+MODULE = """
+import dataclasses, os, signal, sys, time
+import numpy as np
+from adapters import Adapter
+from reference import evaluate
+
+def right(case):
+    return evaluate(case).astype(case.dtype)
+
+def wrong(case):
+    return dataclasses.replace(right(case), dWh=np.array(right(case).dWh.mT))
+
+def only_in(dtype, harm):
+    def run(case):
+        if case.dtype == dtype and case.sizes["T"] > 1:
+            harm()
+        return right(case)
+    return run
+
+def segfault():
+    print("the kernel says something", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+def hang():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # as code does that never comes back to Python
+    time.sleep(1000)
+
+ULPS = {"float64": 2.5, "float32": 2.5}
+
+def named(name, run):
+    return Adapter(f"NAME.{name}", run, name, np.tanh, ULPS, takes_stacks=True)
+
+good = named("good", right)
+bad = named("bad", wrong)
+crashing = [named("crashing", only_in("float64", segfault)), good]
+leaving = named("leaving", only_in("float64", lambda: os._exit(3)))
+hanging = named("hanging", only_in("float64", hang))
+interrupted = named("interrupted", only_in("float32", lambda: os.kill(os.getpid(), signal.SIGINT)))
+"""
+Run = Callable[..., tuple[int, dict[str, dict[str, dict[str, Any]]], str]]
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Judge adapters of two modules; give the exit status, the checks by adapter, dtype and name, and the output."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(MODULE.replace("NAME", name))
+    (tmp_path / "dying.py").write_text("import os\nos._exit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+
+    def run(*names: str, extra: tuple[str, ...] = ("--only", "step", "sequence")) -> tuple[int, Any, str]:
+        asked = [word for name in names for word in ("--adapter", name)]
+        status = main(["check", *asked, "--examples", "1", "--json", "r.json", *extra])
+        found = json.loads(Path("r.json").read_text())["adapters"]
+        rows = {
+            adapter["name"]: {
+                dtype: {check["name"]: check for check in kind["checks"]} for dtype, kind in adapter["dtypes"].items()
+            }
+            for adapter in found
+        }
+        return status, rows, capsys.readouterr().out
+
+    return run
+
+
+def statuses(row: dict[str, Any]) -> dict[str, str]:
+    return {name: found["status"] for name, found in row.items()}
+
+
+PASS = {"step": "pass", "sequence": "pass"}
+
+
+def test_rows_stand_in_the_order_in_which_they_were_asked_for(check: Run) -> None:
+    status, rows, out = check("two:good", "one:good")
+    assert status == 0
+    assert list(rows) == ["two.good", "one.good"]
+    assert all(statuses(row) == PASS for adapter in rows.values() for row in adapter.values())
+    assert out.index("two.good") < out.index("one.good")
+
+
+def test_processes_judge_the_very_cases_that_one_process_does(check: Run) -> None:
+    alone = check("one:good")[1]["one.good"]
+    beside = check("one:good", "two:good")[1]["one.good"]
+    assert alone == beside
+
+
+def test_a_crash_costs_its_own_row_and_what_was_judged_before_is_kept(check: Run) -> None:
+    status, rows, out = check("one:crashing", "two:good")
+    assert status == 1
+    assert statuses(rows["one.crashing"]["float64"]) == {"step": "pass", "sequence": "fail"}
+    assert statuses(rows["one.crashing"]["float32"]) == PASS
+    assert all(statuses(rows[name][dtype]) == PASS for name in ("one.good", "two.good") for dtype in PASS_DTYPES)
+    told = r"FAIL in sequence\none.crashing float64: expected an answer, got the end of the process by signal 11 \(Seg"
+    assert re.search(told, out)
+    assert "(the kernel says something)" in out
+
+
+PASS_DTYPES = ("float64", "float32")
+
+
+def test_a_process_that_leaves_is_told_by_its_exit_status(check: Run) -> None:
+    _, rows, out = check("one:leaving", "two:good")
+    assert statuses(rows["one.leaving"]["float32"]) == PASS
+    assert "one.leaving float64: expected an answer, got the end of the process by exit status 3" in out
+
+
+def test_a_module_that_ends_its_process_when_imported_has_a_row(check: Run) -> None:
+    status, rows, out = check("dying:adapter", "two:good")
+    assert status == 1
+    assert statuses(rows["dying"]["-"]) == {"import": "fail"}
+    assert statuses(rows["two.good"]["float64"]) == PASS
+    assert "got the end of the process by exit status 7" in out
+
+
+def test_code_that_hangs_for_good_is_ended_and_costs_its_own_row(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE", 1.0)
+    status, rows, out = check("one:hanging", "two:good", extra=("--only", "step", "sequence", "--limit", "2"))
+    assert status == 1
+    assert statuses(rows["one.hanging"]["float64"]) == {"step": "pass", "sequence": "fail"}
+    assert statuses(rows["one.hanging"]["float32"]) == PASS
+    assert "expected an answer within 2 s, got none, and no way to stop but to end the process" in out
+
+
+def test_a_failure_is_explained_and_written_down_as_in_one_process(check: Run, tmp_path: Path) -> None:
+    extra = ("--only", "sequence", "--dtype", "float32", "--examples", "4", "--reproduce", str(tmp_path / "found"))
+    status, rows, out = check("one:bad", "two:good", extra=extra)
+    assert status == 1
+    failure = rows["one.bad"]["float32"]["sequence"]["failure"]
+    assert "`dWh transposed`" in failure["diagnosis"]
+    assert failure["reproduction"]
+    assert all(Path(path).is_file() for path in failure["reproduction"])
+    assert out.count("FAIL in") == 1
+
+
+def test_what_was_judged_before_an_interruption_is_kept(check: Run) -> None:
+    status, rows, out = check("one:interrupted", "two:good")
+    assert status == 130
+    assert statuses(rows["one.interrupted"]["float64"]) == PASS
+    assert statuses(rows["one.interrupted"]["float32"]) == {"step": "pass", "sequence": "interrupted"}
+    assert "interrupted: the table holds what was judged before" in out
+
+
+def test_an_attribute_that_is_not_there_ends_with_status_2(check: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--adapter", "one:god", "--adapter", "two:good", "--examples", "1"]) == 2
+    assert "--adapter: expected an attribute of one as" in capsys.readouterr().err

@@ -1,0 +1,94 @@
+"""One subject that fails, one account of it: from the function, pytest, the command line, and all that a report is."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from adapters.conformance import check
+from adapters.conformance.cli import main
+from reference import Case, Mismatch
+from tests.conformance import cells
+
+ROOT = Path(__file__).parents[2]
+ASKED: dict[str, Any] = {"examples": 2, "seed": 3, "dtypes": ["float32"], "only": ["sequence"]}
+WORDS = ("--examples", "2", "--seed", "3", "--dtype", "float32", "--only", "sequence")
+FILE = """
+from adapters.conformance import parametrize
+from tests.conformance import cells
+
+@parametrize(cells.{cell}, **{asked})
+def test_my_cell(check):
+    check()
+"""
+
+
+def of_the_function(cell: Callable[[Case], Any]) -> str:
+    """Return the account that ``check`` raises."""
+    with pytest.raises(Mismatch) as told:
+        check(cell, **ASKED)
+    first, account = str(told.value).split("\n", 1)
+    assert first == f"{cell.__name__} float32, sequence: fail"
+    return account
+
+
+def of_pytest(cell: Callable[[Case], Any], folder: Path) -> str:
+    """Return the account in what pytest prints."""
+    (folder / "test_mine.py").write_text(FILE.format(cell=cell.__name__, asked=ASKED))
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_mine.py"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    out = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment).stdout
+    lines = re.findall(r"^E {7}(.*)$", out, re.MULTILINE)
+    return "\n".join(lines).partition("Mismatch: ")[2]
+
+
+def of_the_command_line(cell: Callable[[Case], Any], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the account that ``rnn-oracle check`` prints; its results are in r.json then."""
+    own = ("--adapter", f"tests.conformance.cells:{cell.__name__}", "--json", str(folder / "r.json"))
+    assert main(["check", *own, *WORDS]) == 1
+    return capsys.readouterr().out.split("\nFAIL in sequence\n")[1].rstrip("\n")
+
+
+def of_the_report(folder: Path) -> tuple[str, str, str]:
+    """Return the account on the page, in Markdown and in JUnit XML that ``rnn-oracle report`` makes of r.json."""
+    page, table, xml = folder / "r.html", folder / "r.md", folder / "r.xml"
+    asked = ("-o", str(page), "--markdown", str(table), "--junit", str(xml))
+    assert main(["report", str(folder / "r.json"), *asked]) == 0
+    shown = re.findall(r'<pre tabindex="0">(.*?)</pre>', page.read_text("utf-8"), re.DOTALL)
+    fenced = table.read_text("utf-8").split("```\n")[1]
+    failure = ElementTree.parse(xml).find("testsuite/testcase/*")
+    assert failure is not None
+    return html.unescape("\n".join(shown)), fenced.rstrip("\n"), str(failure.text)
+
+
+TOLD: dict[Callable[[Case], Any], str] = {
+    cells.only_dwh_transposed: "`dWh transposed`",
+    cells.doubled: "`db summed twice`",
+    cells.negative: "dh0 is wrong; h, dx, dWx, dWh, db are right",
+    cells.without_dwh: "contract: expected a dWh",
+    cells.crashing_on_sequences: "raised RuntimeError: the loop died",
+}
+
+
+@pytest.mark.parametrize("cell", TOLD, ids=lambda cell: cell.__name__)
+def test_all_front_ends_give_the_same_account(
+    cell: Callable[[Case], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = of_the_function(cell)
+    assert TOLD[cell] in account
+    assert of_pytest(cell, tmp_path) == account
+    assert of_the_command_line(cell, tmp_path, capsys) == account
+    assert of_the_report(tmp_path) == (account, account, account)
+
+
+def test_another_subject_has_another_account(tmp_path: Path) -> None:
+    assert of_pytest(cells.negative, tmp_path) != of_the_function(cells.doubled)

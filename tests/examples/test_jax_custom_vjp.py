@@ -1,0 +1,32 @@
+"""The example in jax: right in every dtype, and a mistake that is put into it is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.examples.conftest import Environment
+
+pytest.importorskip("jax")
+
+EXAMPLE = Path(__file__).with_name("jax_custom_vjp.py")
+QUICK = ("--dtype", "float32", "--examples", "2", "--only", "step", "sequence")
+
+
+def test_it_is_right_in_every_dtype(beside: Environment, tmp_path: Path) -> None:
+    ran = beside.run("python", str(EXAMPLE), where=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert len(re.findall(r"mine.custom_vjp +(float64|float32|bfloat16|float16) .* pass +\n", ran.stdout)) == 4
+
+
+def test_a_sum_over_the_wrong_states_is_named(beside: Environment, tmp_path: Path) -> None:
+    source = EXAMPLE.read_text("utf-8")
+    wrong = source.replace("(xs, hs[:-1])", "(xs, hs[1:])")
+    assert wrong != source
+    (tmp_path / "mine.py").write_text(wrong)
+    ran = beside.run("rnn-oracle", "check", "--adapter", "mine:adapter", *QUICK, where=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "dWh is wrong; h, dx, dh0, dWx, db are right" in ran.stdout
+    assert "Everything returned equals the oracle's with" in ran.stdout

@@ -1,0 +1,32 @@
+"""The example in torch: right in every dtype, and a mistake that is put into it is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.examples.conftest import Environment
+
+pytest.importorskip("torch")
+
+EXAMPLE = Path(__file__).with_name("torch_function.py")
+QUICK = ("--dtype", "float32", "--examples", "2", "--only", "step", "sequence")
+
+
+def test_it_is_right_in_every_dtype(beside: Environment, tmp_path: Path) -> None:
+    ran = beside.run("python", str(EXAMPLE), where=tmp_path)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert len(re.findall(r"my_layer +(float64|float32|bfloat16|float16) .* pass +\n", ran.stdout)) == 4
+
+
+def test_a_derivative_that_is_forgotten_is_named(beside: Environment, tmp_path: Path) -> None:
+    source = EXAMPLE.read_text("utf-8")
+    wrong = source.replace(" * (1 - hs[t + 1] ** 2)", "")
+    assert wrong != source
+    (tmp_path / "mine.py").write_text(wrong)
+    ran = beside.run("rnn-oracle", "check", "--adapter", "mine:my_layer", *QUICK, where=tmp_path)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "dx, dh0, dWx, dWh, db are wrong; h is right (T=1, N=1, D=1, H=1)." in ran.stdout
+    assert "`derivative forgotten`" in ran.stdout

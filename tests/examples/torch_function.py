@@ -1,0 +1,55 @@
+"""A layer as a ``torch.autograd.Function`` of one's own, such as stands around a fused kernel.
+
+python torch_function.py
+rnn-oracle check --adapter torch_function:my_layer
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapters import Refused
+from adapters.conformance import check
+from adapters.torch import as_array, as_tensor  # NumPy and torch share no bfloat16: these know the way
+from reference import Case, Evaluation
+
+
+class Layer(torch.autograd.Function):
+    """h[t] = tanh(h[t-1] @ Wh + x[t] @ Wx + b), and its gradient by hand."""
+
+    @staticmethod
+    def forward(ctx: Any, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+        """Return all states, (T, N, H)."""
+        states = [h0]
+        for x in xs:
+            states.append(torch.tanh(states[-1] @ Wh + x @ Wx + b))
+        hs = torch.stack(states)
+        ctx.save_for_backward(xs, hs, Wx, Wh)
+        return hs[1:]
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Any) -> Any:
+        """Return the gradients of what forward takes."""
+        xs, hs, Wx, Wh = ctx.saved_tensors
+        A, dh = torch.empty_like(upstream), torch.zeros_like(hs[0])
+        for t in reversed(range(len(xs))):
+            A[t] = (upstream[t] + dh) * (1 - hs[t + 1] ** 2)
+            dh = A[t] @ Wh.T
+        rows = A.flatten(0, 1)
+        return A @ Wx.T, dh, xs.flatten(0, 1).T @ rows, hs[:-1].flatten(0, 1).T @ rows, rows.sum(0)
+
+
+def my_layer(case: Case) -> Evaluation:
+    """Run the layer on a case: arrays to tensors, forward, backward, and the gradients to arrays."""
+    if case.nonlinearity != "tanh" or case.params.b is None:
+        raise Refused("my_layer has tanh and a bias, always")
+    arrays = (case.xs, case.h0, case.params.Wx, case.params.Wh, case.params.b)
+    leaves = [as_tensor(np.array(array)).requires_grad_() for array in arrays]
+    hs = Layer.apply(*leaves)
+    hs.backward(as_tensor(case.upstream.copy()))
+    return Evaluation(as_array(hs), *(as_array(leaf.grad) for leaf in leaves))
+
+
+if __name__ == "__main__":
+    print(check(my_layer))
