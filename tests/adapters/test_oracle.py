@@ -93,10 +93,13 @@ def test_trained_weights_pass(adapter: Adapter, dtype: str) -> None:
 def test_comes_within_a_factor_of_ten_of_its_bound(adapter: Adapter, dtype: str) -> None:
     case = case_for(adapter, dtype, T=5, N=4, D=3, H=5, seed=6, stack=64).probed()
     verdict = trial(adapter, case, adapter.precision(dtype))
-    assert 0.1 < max(worst.ratio for worst in verdict.worst.values()) < 1
+    # Of states alone within a factor of twenty: NumPy's tanh is declared as it is where it is worst.
+    assert (0.1 if len(adapter.offers) > 1 else 0.05) < max(worst.ratio for worst in verdict.worst.values()) < 1
 
 
 def test_the_bound_is_that_of_its_own_precision(adapter: Adapter) -> None:
+    if len(adapter.dtypes) == 1:
+        pytest.skip(f"{adapter.name} offers one precision")
     fine, coarse = adapter.dtypes[:2]
     case = case_for(adapter, fine, T=1, N=2, D=3, H=4, seed=7)
     answer = adapter(case.astype(coarse)).astype(fine)
@@ -140,7 +143,7 @@ def test_a_single_case_is_its_place_in_a_stack(adapter: Adapter, dtype: str) -> 
 
 def test_leaves_the_precision_of_the_process_as_it_was(adapter: Adapter) -> None:
     # A float32 case after a float64 one, and the other way round: JAX's x64 is a switch of the process.
-    fine, coarse = adapter.dtypes[:2]
+    fine, coarse = adapter.dtypes[0], adapter.dtypes[-1]
     for dtype in (fine, coarse, fine):
         assert adapter(case_for(adapter, dtype, T=1)).hs.dtype == dtype
 
@@ -149,7 +152,7 @@ def test_a_gradient_that_is_offered_and_not_given_is_an_error(adapter: Adapter) 
     def run(case: Case) -> Evaluation:
         return dataclasses.replace(adapter.run(case), **{last: None})
 
-    last = [name for name, quantity in QUANTITIES.items() if quantity in adapter.offers][-2]
+    last = [name for name, quantity in QUANTITIES.items() if quantity in adapter.offers][-2:][0]
     silent, result, dtype = dataclasses.replace(adapter, run=run), Result("step"), adapter.dtypes[0]
     check = next(check for check in CHECKS if check.name == "step")
     with pytest.raises(Mismatch, match=f"^contract: expected a {last}, as {adapter.name} offers "):
