@@ -14,8 +14,8 @@ from adapters import Adapter, Idiom
 
 def parameters(dtype: str, *shapes: Any) -> list[Any]:
     """Return inputs of these shapes."""
-    kind = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16, "float16": openvino.Type.f16}[dtype]
-    return [ops.parameter(shape, kind) for shape in shapes]
+    kinds = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16, "float16": openvino.Type.f16}
+    return [ops.parameter(shape, kinds[dtype]) for shape in shapes]
 
 
 def compiled(results: Any, inputs: Any) -> Any:
@@ -47,16 +47,16 @@ def cell(N: int, D: int, H: int, nonlinearity: str, dtype: str) -> Any:
 def run_sequence(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Run ``RNNSequence``, with a bias of zero where there is none."""
     model = sequence(*xs.shape, len(Wh), nonlinearity, xs.dtype.name)
-    b = Wh[0] * 0 if b is None else b
-    return [call(model, (xs.swapaxes(0, 1), h0[:, None], Wx.T[None], Wh.T[None], b[None]))[:, 0].swapaxes(0, 1)]
+    bias = (Wh[:1] * 0) if b is None else b[None]
+    return [call(model, (xs.swapaxes(0, 1), h0[:, None], Wx.T[None], Wh.T[None], bias))[:, 0].swapaxes(0, 1)]
 
 
 def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Step an ``RNNCell``, with a bias of zero where there is none."""
     model = cell(*xs.shape[1:], len(Wh), nonlinearity, xs.dtype.name)
-    hs = [h0]
+    weights, hs = (Wx.T, Wh.T, Wh[0] * 0 if b is None else b), [h0]
     for x in xs:
-        hs.append(call(model, (x, hs[-1], Wx.T, Wh.T, Wh[0] * 0 if b is None else b)))
+        hs.append(call(model, (x, hs[-1], *weights)))
     return [np.stack(hs)[1:]]
 
 
@@ -78,16 +78,13 @@ def environment() -> dict[str, str]:
 
 
 # FINDINGS.md has why neither float64 nor relu is here.
-TANH_ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
+ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
 IMPORTS = "from functools import lru_cache\n\nimport openvino\nfrom openvino import opset13 as ops"
 PARTS = (parameters, compiled, call)
+ONLY: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
 
-LIMITS: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
-
-ADAPTERS = tuple(
-    Adapter.of_arrays(f"openvino.{name}", Idiom(IMPORTS, parts), name, tanh, TANH_ULPS, refuses=refuses, **LIMITS)
-    for name, parts, refuses in (
-        ("RNNCell", (*PARTS, cell, step_cell), ("N=0", "D=0")),
-        ("RNNSequence", (*PARTS, sequence, run_sequence), ("T=0", "N=0", "D=0")),
-    )
+CELL, LAYER = Idiom(IMPORTS, (*PARTS, cell, step_cell)), Idiom(IMPORTS, (*PARTS, sequence, run_sequence))
+ADAPTERS = (
+    Adapter.of_arrays("openvino.RNNCell", CELL, "RNNCell, stepped", tanh, ULPS, refuses=("N=0", "D=0"), **ONLY),
+    Adapter.of_arrays("openvino.RNNSequence", LAYER, "RNNSequence", tanh, ULPS, refuses=("T=0", "N=0", "D=0"), **ONLY),
 )
