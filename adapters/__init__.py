@@ -24,6 +24,8 @@ from typing import Any, NoReturn, Self
 
 from packaging.requirements import Requirement
 
+from adapters._layout import laid_out as laid_out
+from adapters._port import port as port
 from reference import PRECISIONS, Case, Evaluation, Precision
 from reference.archive import spell
 from reference.verdict import GRADIENTS, QUANTITIES
