@@ -121,7 +121,8 @@ def prove(name: str, params: Params, nonlinearity: str) -> Half:
             verdict = trial(offering(guarded(adapter), precision), case if T == 1 else case.probed(), precision)
             if verdict.status != "pass":
                 single = verdict.of(verdict.statuses.index(verdict.status))
-                return Half(name, False, f"{nonlinearity}: {single}".replace("\n", "; "))
+                first = "; ".join(str(single).splitlines()[:2])
+                return Half(name, False, f"{nonlinearity}, {first}")
             worst, count = max(worst, *(one.ratio for one in verdict.worst.values())), count + STACK
     except Exception as error:
         words = str(error).strip().splitlines() or [""]
