@@ -16,6 +16,7 @@ from rich.console import Console
 import adapters
 from adapters._layout import Layout
 from adapters._port import expect_nonlinearity, layout
+from adapters.conformance.checks import LARGEST_STACK
 from adapters.conformance.guard import guarded
 from adapters.conformance.judges import offering
 from adapters.conformance.processes import SPAWN
@@ -24,7 +25,7 @@ from reference import Case, Params
 from reference.archive import expect_finite
 from reference.trial import trial
 
-# Steps of the cases of a proof: of one step the weights are the file's to the last row, more are probed.
+# Steps and rows of the cases of a proof, all probed, and how many there are of each length.
 LENGTHS, ROWS, STACK = (1, 6), 4, 16
 # Seconds that a framework may take for its half of the proof, its import included.
 PATIENCE = 300.0
@@ -45,6 +46,12 @@ class Half:
 def move(options: argparse.Namespace, console: Console) -> int:
     """Write the weights of a file as the target holds them, then have both frameworks run on them.
 
+    Of two biases, both run on the sum, which is what the target has.
+
+    Args:
+        options: of the command line.
+        console: where what is written, rounded, made up and proved is said.
+
     Returns:
         0 if both are certified or no proof was asked for, 1 if one is not; the file is there in both cases.
 
@@ -60,7 +67,10 @@ def move(options: argparse.Namespace, console: Console) -> int:
     tensors = read_tensors("port", options.model)
     held = source.params(tensors)
     expect_finite(f"port {options.model}", held.fields())
-    params = held.astype(options.dtype or str(held.Wx.dtype))
+    dtype = options.dtype or str(held.Wx.dtype)
+    with np.errstate(over="ignore"):
+        params = held.astype(dtype)
+    expect_finite(f"port --dtype {dtype}", params.fields())
     write_tensors("port", options.output, target.named(params))
     for line in (*remarks(tensors, source, target, held, params), f"written: {options.output}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -111,19 +121,19 @@ def prove(name: str, params: Params, nonlinearity: str) -> Half:
         params: of one cell, in the dtype in which it is run.
         nonlinearity: "tanh" or "relu".
     """
-    worst, count = 0.0, 0
+    worst, count, stack = 0.0, 0, max(1, min(STACK, LARGEST_STACK // (params.Wx.size + params.Wh.size + 1)))
     try:
         (adapter,) = adapters.load(name)
         precision = adapter.precision(str(params.Wx.dtype))
         for seed, T in enumerate(LENGTHS):
             like: dict[str, Any] = {"dtype": precision.name, "nonlinearity": nonlinearity, "params": params}
-            case = Case.random(T, ROWS, seed=seed, stack=STACK, **like)
-            verdict = trial(offering(guarded(adapter), precision), case if T == 1 else case.probed(), precision)
+            case = Case.random(T, ROWS, seed=seed, stack=stack, **like).probed()
+            verdict = trial(offering(guarded(adapter), precision), case, precision)
             if verdict.status != "pass":
                 single = verdict.of(verdict.statuses.index(verdict.status))
                 first = "; ".join(str(single).splitlines()[:2])
                 return Half(name, False, f"{nonlinearity}, {first}")
-            worst, count = max(worst, *(one.ratio for one in verdict.worst.values())), count + STACK
+            worst, count = max(worst, *(one.ratio for one in verdict.worst.values())), count + stack
     except Exception as error:
         words = str(error).strip().splitlines() or [""]
         return Half(name, False, f"{type(error).__name__}: {words[0]}")

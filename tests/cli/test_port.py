@@ -141,11 +141,20 @@ def test_a_sum_of_two_biases_that_is_rounded_is_said(port: Run, tmp_path: Path) 
     assert out.splitlines()[0] == "rounded to float32 in 2 of 4 elements: the sum of the two biases of numpy.two"
 
 
+def test_a_dtype_that_is_too_narrow_for_the_numbers_is_refused(port: Run, tmp_path: Path) -> None:
+    save(tmp_path / "model.npz", "float64", b=np.array([0, 1e5, 0, 0]))
+    status, _, err = port("right", "right", "--dtype", "float16")
+    assert (status, err) == (2, "rnn-oracle: port --dtype float16: expected finite b, got inf at [1] (4,)\n")
+
+
 def test_bfloat16_goes_through_both_kinds_of_file(port: Run) -> None:
     assert port("right", "right", "--no-proof", "--dtype", "bfloat16", output="b.safetensors")[0] == 0
     assert port("right", "right", "--no-proof", model="b.safetensors", output="b.npz")[0] == 0
     assert port("right", "right", "--no-proof", model="b.npz", output="c.safetensors")[0] == 0
     assert Path("b.safetensors").read_bytes() == Path("c.safetensors").read_bytes()
+
+
+NAN = np.array([0, 1, np.nan, 0], "float32")
 
 
 def damaged(path: Path) -> None:
@@ -166,7 +175,7 @@ def damaged(path: Path) -> None:
         (lambda path: save(path, wh=np.ones((4, 3), "float32")), {}, "port: expected wh of shape (4, 4), got (4, 3) ("),
         (lambda path: save(path, wh=np.ones((4, 4), int)), {}, "port: expected wh of dtype float32, as wx is, got int"),
         (
-            lambda path: save(path, b=np.array([0, 1, np.nan, 0], "float32")),
+            lambda path: save(path, b=NAN),
             {},
             "port model.npz: expected finite b, got nan at",
         ),
