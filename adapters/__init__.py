@@ -2,7 +2,8 @@
 
 A file ``adapters/<framework>.py`` holds everything that is particular to a framework (layout, transposes, its two
 biases, its idiom for gradients) and offers ``ADAPTERS``, a tuple of ``Adapter``, and ``environment()``, the versions
-and precision flags that a reader of results must know. The extra of the same name in pyproject.toml installs it.
+and precision flags that a reader of results must know; ``LAYOUTS`` tells, as a plain dict that can be read without the
+framework, where it keeps its parameters. The extra of the same name in pyproject.toml installs it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from typing import Any, NoReturn, Self
 
 from packaging.requirements import Requirement
 
+from adapters._layout import laid_out as laid_out
+from adapters._port import port as port
 from reference import PRECISIONS, Case, Evaluation, Precision
 from reference.archive import spell
 from reference.verdict import GRADIENTS, QUANTITIES

@@ -10,6 +10,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from adapters._layout import laid_out
+
+# https://keras.io/api/layers/recurrent_layers/simple_rnn/; a cell and a layer name their variables alike.
+LAYOUTS = {
+    "SimpleRNN": {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
+    "SimpleRNNCell": {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
+}
+
 
 def built(kind: str, Wx: Any, b: Any, activation: Any, **options: Any) -> Any:
     """Return a cell or layer of these sizes, whose weights are zeros."""
@@ -19,6 +27,14 @@ def built(kind: str, Wx: Any, b: Any, activation: Any, **options: Any) -> Any:
     module = getattr(keras.layers, kind)(H, **like, **zeros, **options)
     module.build((None, None, D))
     return module
+
+
+def in_order(kind: str, Wx: Any, Wh: Any, b: Any) -> list[Any]:
+    """Return the parameters of a cell or layer as it lists them."""
+    return list(laid_out(LAYOUTS[kind], Wx, Wh, b).values())
+
+
+HELD = (f"LAYOUTS = {LAYOUTS}", laid_out, built, in_order)
 
 
 def require(backend: str) -> None:

@@ -11,6 +11,9 @@ from autograd import make_jvp, make_vjp
 
 from adapters import Adapter, Idiom
 
+# A composed cell has its parameters as they are.
+LAYOUTS = {"vjp": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
+
 
 def states(nonlinearity: str, xs: Any, h0: Any, Wx: Any, Wh: Any, *b: Any) -> Any:
     """Return all states of the composed cell."""

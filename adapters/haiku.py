@@ -13,12 +13,25 @@ import jax.numpy as jnp
 
 from adapters import _jax
 from adapters._jax import differentiated, of_states
+from adapters._layout import laid_out
+
+# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN" and "Linear". Haiku leaves alone what it needs not.
+LAYOUTS = {
+    "VanillaRNN": {
+        "vanilla_rnn/linear/w": "Wx",
+        "vanilla_rnn/linear/b": "b or 0",
+        "vanilla_rnn/linear_1/w": "Wh",
+        "vanilla_rnn/linear_1/b": "0?",
+    }
+}
+NONLINEARITIES = ("relu",)
 
 
 def named(Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return the parameters under their names."""
-    bias = jnp.zeros_like(Wh[0]) if b is None else b
-    return {"vanilla_rnn/linear": {"w": Wx, "b": bias}, "vanilla_rnn/linear_1": {"w": Wh}}
+    """Return the parameters under their names; the second bias is zero, and left alone by a cell that has one."""
+    held = laid_out(LAYOUTS["VanillaRNN"], Wx, Wh, b)
+    modules = ("vanilla_rnn/linear", "vanilla_rnn/linear_1")
+    return {module: {name: held[f"{module}/{name}"] for name in ("w", "b")} for module in modules}
 
 
 @differentiated
@@ -62,24 +75,12 @@ def environment() -> dict[str, str]:
 
 
 IMPORTS = "import haiku as hk"
-RELU = ("relu",)
+HELD = (f"LAYOUTS = {LAYOUTS}", laid_out, named)
+RELU: dict[str, Any] = {"nonlinearities": NONLINEARITIES}
+STEPPED: dict[str, Any] = {"max_T": 32, "refuses": ("T=0",)} | RELU
+LAYER: dict[str, Any] = {"options": {"two biases": with_two_biases}} | RELU
 
 ADAPTERS = (
-    of_states(
-        "haiku.VanillaRNN",
-        IMPORTS,
-        (named, step_cell),
-        "VanillaRNN stepped, jit",
-        nonlinearities=RELU,
-        max_T=32,
-        refuses=("T=0",),
-    ),
-    of_states(
-        "haiku.dynamic_unroll",
-        IMPORTS,
-        (named, unroll),
-        "dynamic_unroll of VanillaRNN, jit",
-        nonlinearities=RELU,
-        options={"two biases": with_two_biases},
-    ),
+    of_states("haiku.VanillaRNN", IMPORTS, (*HELD, step_cell), "VanillaRNN stepped, jit", **STEPPED),
+    of_states("haiku.dynamic_unroll", IMPORTS, (*HELD, unroll), "dynamic_unroll of VanillaRNN, jit", **LAYER),
 )

@@ -17,6 +17,9 @@ import numpy as np
 from adapters import Adapter, Idiom
 from reference.verdict import QUANTITIES
 
+# A composed cell has its parameters as they are.
+LAYOUTS = {"scan": {"Wx": "Wx", "Wh": "Wh", "b": "b"}, "cell": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
+
 
 def cell(weights: Any, h: Any, x: Any, nonlinearity: str) -> Any:
     """Return the next state of the composed cell; h (N, H), x (N, D)."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from adapters import _jax, _keras
 from adapters._jax import differentiated, of_states
-from adapters._keras import built
+from adapters._keras import HELD, built, in_order
 
 _keras.require("jax")
 
@@ -24,7 +24,7 @@ def stateless(kind: str, f: str, Wx: Any, Wh: Any, b: Any, *inputs: Any, **optio
     with jax.ensure_compile_time_eval():
         module = built(kind, Wx, b, activation, **options)
         others = [variable.value for variable in module.non_trainable_variables]
-    return module.stateless_call([one for one in (Wx, Wh, b) if one is not None], others, *inputs)[0]
+    return module.stateless_call(in_order(kind, Wx, Wh, b), others, *inputs)[0]
 
 
 @differentiated
@@ -53,10 +53,10 @@ ADAPTERS = (
     of_states(
         "keras_jax.SimpleRNNCell",
         IMPORTS,
-        (built, stateless, step_cell),
+        (*HELD, stateless, step_cell),
         "SimpleRNNCell stepped, jit",
         max_T=32,
         refuses=("T=0",),
     ),
-    of_states("keras_jax.SimpleRNN", IMPORTS, (built, stateless, run_layer), "SimpleRNN, jit", refuses=("T=0",)),
+    of_states("keras_jax.SimpleRNN", IMPORTS, (*HELD, stateless, run_layer), "SimpleRNN, jit", refuses=("T=0",)),
 )

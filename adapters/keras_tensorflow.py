@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from adapters import Adapter, Idiom, _keras
-from adapters._keras import built
+from adapters._keras import HELD, built, in_order
 
 _keras.require("tensorflow")
 
@@ -19,7 +19,7 @@ _keras.require("tensorflow")
 def loaded(kind: str, Wx: Any, Wh: Any, b: Any, nonlinearity: str, **options: Any) -> Any:
     """Return a cell or layer with these parameters."""
     module = built(kind, Wx, b, nonlinearity, **options)
-    module.set_weights([one for one in (Wx, Wh, b) if one is not None])
+    module.set_weights(in_order(kind, Wx, Wh, b))
     return module
 
 
@@ -69,7 +69,7 @@ def environment() -> dict[str, str]:
 
 TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
 IMPORTS = 'import os\n\nos.environ["KERAS_BACKEND"] = "tensorflow"\nimport keras\nimport tensorflow as tf'
-PARTS = (built, loaded, pull_back)
+PARTS = (*HELD, loaded, pull_back)
 STEPPED, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
 # TensorFlow runs a step in a millisecond.
 LONGEST = 1000

@@ -11,7 +11,7 @@ import keras
 import torch
 
 from adapters import Adapter, Idiom, _keras
-from adapters._keras import built
+from adapters._keras import HELD, built, in_order
 
 _keras.require("torch")
 
@@ -30,7 +30,7 @@ def as_array(tensor: Any) -> Any:
 def loaded(kind: str, Wx: Any, Wh: Any, b: Any, nonlinearity: str, **options: Any) -> Any:
     """Return a cell or layer with these parameters."""
     module = built(kind, Wx, b, nonlinearity, **options)
-    module.set_weights([one for one in (Wx, Wh, b) if one is not None])
+    module.set_weights(in_order(kind, Wx, Wh, b))
     return module
 
 
@@ -73,7 +73,7 @@ def environment() -> dict[str, str]:
 # Not float64, in which products are float32 and nothing says so: tests/findings has it.
 TANH_ULPS = {"float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
 IMPORTS = 'import os\n\nos.environ["KERAS_BACKEND"] = "torch"\nimport keras\nimport torch'
-PARTS = (built, as_tensor, as_array, loaded, pull_back)
+PARTS = (*HELD, as_tensor, as_array, loaded, pull_back)
 STEPPED, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
 
 ADAPTERS = tuple(

@@ -1,6 +1,6 @@
 """MLX: the layer ``nn.RNN``, over (N, T, D), with ``mx.vjp`` and with ``mx.jvp``.
 
-MLX keeps transposed weights, Wxh (H, D) = Wx.T and Whh (H, H) = Wh.T, and one bias.
+MLX keeps transposed weights and one bias.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ import mlx.nn as nn
 import numpy as np
 
 from adapters import Adapter, Idiom
+from adapters._layout import laid_out
+
+# https://ml-explore.github.io/mlx/build/html/python/nn/_autosummary/mlx.nn.RNN.html
+LAYOUTS = {"RNN": {"Wxh": "Wx.T", "Whh": "Wh.T", "bias": "b"}}
 
 
 def as_mlx(array: Any) -> Any:
@@ -28,9 +32,9 @@ def as_numpy(array: Any) -> Any:
 def states_of(nonlinearity: str) -> Callable[..., Any]:
     """Return a function of xs, h0, Wx, Wh and, with a bias, b that runs ``nn.RNN`` and returns all states."""
 
-    def states(xs: Any, h0: Any, Wx: Any, Wh: Any, *b: Any) -> Any:
-        layer = nn.RNN(*Wx.shape, bias=bool(b), nonlinearity=getattr(nn, nonlinearity))
-        layer.update({"Wxh": Wx.T, "Whh": Wh.T} | ({"bias": b[0]} if b else {}))
+    def states(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any = None) -> Any:
+        layer = nn.RNN(*Wx.shape, bias=b is not None, nonlinearity=getattr(nn, nonlinearity))
+        layer.update(laid_out(LAYOUTS["RNN"], Wx, Wh, b))
         return layer(xs.swapaxes(0, 1), h0).swapaxes(0, 1)
 
     return states
@@ -64,26 +68,15 @@ def environment() -> dict[str, str]:
 TANH_ULPS = {"float64": 2.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
 
 IMPORTS = "from collections.abc import Callable\n\nimport mlx.core as mx\nimport mlx.nn as nn"
-ARRAYS = (as_mlx, as_numpy, states_of)
+ARRAYS = (as_mlx, as_numpy, f"LAYOUTS = {LAYOUTS}", laid_out, states_of)
 # Without a bias, it takes D=0.
 REFUSES = ("T=0", "D=0", "reversed")
+BACK, FORWARD = Idiom(IMPORTS, (*ARRAYS, run_layer)), Idiom(IMPORTS, (*ARRAYS, push_forward))
+MOVED = ("h", "jvp h")
 
 ADAPTERS = (
+    Adapter.of_arrays("mlx.RNN", BACK, "nn.RNN, mx.vjp", tanh, TANH_ULPS, refuses=REFUSES),
     Adapter.of_arrays(
-        "mlx.RNN",
-        Idiom(IMPORTS, (*ARRAYS, run_layer)),
-        "nn.RNN, mx.vjp",
-        tanh,
-        TANH_ULPS,
-        refuses=REFUSES,
-    ),
-    Adapter.of_arrays(
-        "mlx.jvp",
-        Idiom(IMPORTS, (*ARRAYS, push_forward)),
-        "nn.RNN, mx.jvp: forward mode",
-        tanh,
-        TANH_ULPS,
-        refuses=REFUSES,
-        offers=("h", "jvp h"),
+        "mlx.jvp", FORWARD, "nn.RNN, mx.jvp: forward mode", tanh, TANH_ULPS, refuses=REFUSES, offers=MOVED
     ),
 )

@@ -19,7 +19,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, jvp, stack_module_state, vjp, vmap
 
 from adapters import Adapter, Idiom, Known
+from adapters._layout import laid_out
 from reference.verdict import QUANTITIES
+
+# https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html, "Variables"; likewise RNNCell.
+LAYOUTS = {
+    "RNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"},
+    "RNNCell": {"weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b", "bias_hh": "0"},
+}
 
 
 def as_tensor(array: Any) -> Tensor:
@@ -42,8 +49,8 @@ def load_module(kind: Any, Wx: Any, Wh: Any, b: Any, nonlinearity: str) -> nn.Mo
     dtype = as_tensor(Wx).dtype
     module: nn.Module = kind(D, H, bias=b is not None, nonlinearity=nonlinearity, dtype=dtype)
     with torch.no_grad():
-        for parameter, value in zip(module.parameters(), (Wx.T, Wh.T, b, np.zeros(H)), strict=False):
-            parameter.copy_(as_tensor(value))
+        for name, value in laid_out(LAYOUTS[type(module).__name__], Wx, Wh, b).items():
+            getattr(module, name).copy_(as_tensor(value))
     return module
 
 
@@ -259,10 +266,10 @@ def read_state_dict(path: Path) -> dict[str, Any]:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"--params: expected a whole .pt file of tensors, got {path} ({reason})") from error
+        raise ValueError(f"expected a whole .pt file of tensors, got {path} ({reason})") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f"--params: expected a state dict in {path}, got a {type(found).__name__} of other things")
-    return {name: tensor.detach().numpy() for name, tensor in found.items()}
+        raise ValueError(f"expected a state dict in {path}, got a {type(found).__name__} of other things")
+    return {name: as_array(tensor) for name, tensor in found.items()}
 
 
 TANH_ULPS = {"float64": 1.0, "float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
@@ -272,7 +279,7 @@ IMPORTS = "import torch\nfrom torch import Tensor, nn"
 FUNCTIONAL = f"from functools import partial\n{IMPORTS}\nfrom torch.func import functional_call, vjp"
 VMAPPED = f"import warnings\n{FUNCTIONAL.replace('vjp', 'stack_module_state, vjp, vmap')}"
 CACHED = f"import logging\nfrom functools import cache\n{IMPORTS}\nfrom torch.func import functional_call"
-ARRAYS = (as_tensor, as_array, load_module)
+ARRAYS = (as_tensor, as_array, f"LAYOUTS = {LAYOUTS}", laid_out, load_module)
 # An nn.RNNCell that is stepped no times has no states.
 OF_CELL, OF_LAYER = ("T=0", "reversed"), ("T=0", "D=0", "reversed")
 

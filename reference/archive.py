@@ -46,8 +46,7 @@ class Archive:
 
     def save(self, path: str | Path) -> None:
         """Write every field that is not None to ``path`` as an uncompressed ``.npz``."""
-        with Path(path).open("wb") as file:
-            np.savez(file, **dict(_as_bits(name, value) for name, value in self.fields().items() if value is not None))
+        write_npz(path, {name: value for name, value in self.fields().items() if value is not None})
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
@@ -66,6 +65,12 @@ def _as_bits(name: str, value: Any) -> tuple[str, Any]:
 
 def _from_bits(name: str, array: Any) -> tuple[str, Any]:
     return (name.removesuffix(BITS), array.view(dtype_of("bfloat16"))) if name.endswith(BITS) else (name, array)
+
+
+def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
+    """Write arrays and plain values by name as an uncompressed ``.npz``."""
+    with Path(path).open("wb") as file:
+        np.savez(file, **dict(_as_bits(name, value) for name, value in arrays.items()))
 
 
 def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:

@@ -22,6 +22,7 @@ from adapters.conformance.frontend import LIMIT
 from adapters.conformance.junit import write_junit
 from adapters.conformance.markdown import summary, write_markdown
 from adapters.conformance.merge import merged
+from adapters.conformance.moving import move
 from adapters.conformance.page import write_page
 from adapters.conformance.processes import apart, cores, judge_apart
 from adapters.conformance.report import Report, machine
@@ -105,6 +106,15 @@ def parser() -> argparse.ArgumentParser:
     smoke.set_defaults(command=smoke_adapters)
     smoke.add_argument("--adapter", required=True, metavar="NAME", help="as torch.RNN or MODULE:NAME")
     smoke.add_argument("--dtype", choices=DTYPES, metavar="D", help="default: float32, or the first on offer")
+    porting = commands.add_parser("port", help="move weights from one framework to another, with a proof")
+    porting.set_defaults(command=port_weights)
+    porting.add_argument("model", metavar="MODEL", help="the weights: .npz, .safetensors or .pt")
+    porting.add_argument("--from", dest="source", required=True, metavar="NAME", help="torch, or torch.RNN")
+    porting.add_argument("--to", required=True, metavar="NAME", help="flax, or flax.nnx.RNN")
+    porting.add_argument("-o", "--output", required=True, metavar="FILE", help=".npz or .safetensors")
+    porting.add_argument("--dtype", choices=DTYPES, metavar="D", help="round to it; default: that of the file")
+    porting.add_argument("--nonlinearity", choices=("tanh", "relu"), help="of the model; default: the source's first")
+    porting.add_argument("--no-proof", dest="proof", action="store_false", help="write the file, and run nothing")
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
     faults.set_defaults(command=judge_suite)
     faults.add_argument("--dtype", nargs="+", choices=COMPUTED, metavar="D", help=f"of {', '.join(COMPUTED)}")
@@ -262,6 +272,12 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
     console.print(f"{found[0].name} {case.dtype}", style="bold", highlight=False)
     console.print(str(diagnosis), highlight=False, markup=False, soft_wrap=True)
     return 1
+
+
+def port_weights(options: argparse.Namespace, console: Console) -> int:
+    """Move the weights of a file to another framework, and print what both compute with them."""
+    expect_folder("--output", options.output)
+    return move(options, console)
 
 
 def judge_suite(options: argparse.Namespace, console: Console) -> int:

@@ -11,7 +11,7 @@ import safetensors.numpy
 
 from adapters import load_framework
 from reference import Params
-from reference.archive import expect_finite
+from reference.archive import expect_finite, read_npz, write_npz
 
 
 def read_params(path: str | Path) -> Params:
@@ -36,21 +36,58 @@ def read_params(path: str | Path) -> Params:
     Source: the parameters' names, shapes and sum are documented at torch.nn.RNN, section "Variables".
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"--params: expected a file, got {path}")
-    if path.suffix == ".npz":
+    if path.suffix == ".npz" and path.is_file():
         params = Params.load(path)
-    elif path.suffix == ".safetensors":
-        try:
-            params = from_state_dict(safetensors.numpy.load_file(path), path)
-        except (safetensors.SafetensorError, KeyError) as error:
-            raise ValueError(f"--params: expected a whole .safetensors file, got {path} ({error})") from error
-    elif path.suffix in (".pt", ".pth"):
-        params = from_state_dict(load_framework("torch").read_state_dict(path), path)
     else:
-        raise ValueError(f"--params: expected a file ending in .npz, .safetensors or .pt, got {path}")
+        params = from_state_dict(read_tensors("--params", path), path)
     expect_finite(f"--params {path}", params.fields())
     return params
+
+
+def read_tensors(where: str, path: str | Path) -> dict[str, Any]:
+    """Read all arrays of a file by name, never unpickling code.
+
+    Args:
+        where: what messages begin with.
+        path: the file, ``.npz``, ``.safetensors``, ``.pt`` or ``.pth``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged or of an unknown format, or a ``.pt`` file holds something else than tensors by name.
+        ModuleNotFoundError: a ``.pt`` file and no PyTorch.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{where}: expected a file, got {path}")
+    if path.suffix == ".npz":
+        return read_npz(where, path)
+    if path.suffix == ".safetensors":
+        try:
+            found: dict[str, Any] = safetensors.numpy.load_file(path)
+        except (safetensors.SafetensorError, KeyError) as error:
+            raise ValueError(f"{where}: expected a whole .safetensors file, got {path} ({error})") from error
+        return found
+    if path.suffix in (".pt", ".pth"):
+        try:
+            found = load_framework("torch").read_state_dict(path)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        return found
+    raise ValueError(f"{where}: expected a file ending in .npz, .safetensors or .pt, got {path}")
+
+
+def write_tensors(where: str, path: str | Path, arrays: dict[str, Any]) -> None:
+    """Write arrays by name; the ending of the path, ``.npz`` or ``.safetensors``, tells the format.
+
+    Raises:
+        ValueError: another ending.
+    """
+    if Path(path).suffix == ".npz":
+        write_npz(path, arrays)
+    elif Path(path).suffix == ".safetensors":
+        safetensors.numpy.save_file(arrays, path)
+    else:
+        raise ValueError(f"{where}: expected a file ending in .npz or .safetensors to write to, got {path}")
 
 
 def from_state_dict(tensors: dict[str, Any], path: Path) -> Params:

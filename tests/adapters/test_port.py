@@ -1,0 +1,136 @@
+"""Every layout is that of the framework's own module, and the framework computes with what is laid out there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import adapters
+from adapters._layout import Layout
+from adapters._port import layouts
+from adapters.conformance.moving import prove, prove_apart
+from reference import Case, Params
+
+D, H = 3, 4
+# What has no module of its own has its parameters as they are.
+COMPOSED = ("autograd", "jax")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    asked, found = metafunc.config.getoption("backend"), list[object]()
+    for framework in asked or adapters.frameworks():
+        if asked or adapters.is_installed(framework):
+            adapters.expect_installed(framework)
+            found += [pytest.param(held, id=name) for name, held in layouts(framework).items()]
+        else:
+            skip = pytest.mark.skip(reason=f"{framework} is not installed")
+            found.append(pytest.param(None, id=framework, marks=skip))
+    metafunc.parametrize("held", found)
+
+
+def of_torch(kind: str, bias: bool) -> dict[str, Any]:
+    import torch
+
+    return dict(getattr(torch.nn, kind)(D, H, bias=bias).named_parameters())
+
+
+def of_flax(kind: str, bias: bool) -> dict[str, Any]:
+    import flax
+    import jax
+    import jax.numpy as jnp
+    from flax import linen, nnx
+
+    if kind.startswith("linen."):
+        cell = linen.SimpleCell(H)
+        module, inputs = (linen.RNN(cell), jnp.ones((2, 5, D))) if kind == "linen.RNN" else (cell, jnp.ones((2, D)))
+        arguments = (inputs,) if kind == "linen.RNN" else (jnp.ones((2, H)), inputs)
+        tree = jax.eval_shape(module.init, jax.random.key(0), *arguments)["params"]
+    else:
+        cell = nnx.eval_shape(lambda: nnx.SimpleCell(D, H, rngs=nnx.Rngs(0)))
+        module = nnx.RNN(cell, rngs=False) if kind == "nnx.RNN" else cell
+        tree = nnx.to_pure_dict(nnx.state(module, nnx.Param))
+    return dict(flax.traverse_util.flatten_dict(tree, sep="/"))
+
+
+def of_haiku(kind: str, bias: bool) -> dict[str, Any]:
+    import haiku
+    import jax
+
+    step = haiku.transform(lambda x, h: haiku.VanillaRNN(H)(x, h))
+    tree = step.init(jax.random.key(0), np.ones((2, D), "float32"), np.ones((2, H), "float32"))
+    return {f"{module}/{name}": array for module, arrays in tree.items() for name, array in arrays.items()}
+
+
+def of_mlx(kind: str, bias: bool) -> dict[str, Any]:
+    import mlx.nn
+
+    return dict(mlx.nn.RNN(D, H, bias=bias).parameters())
+
+
+def of_keras(kind: str, bias: bool) -> dict[str, Any]:
+    import keras
+
+    module = getattr(keras.layers, kind)(H, use_bias=bias)
+    module.build((None, None, D))
+    return {variable.name: variable for variable in module.weights}
+
+
+OWN: dict[str, Callable[[str, bool], dict[str, Any]]] = {
+    "flax": of_flax,
+    "haiku": of_haiku,
+    "keras_jax": of_keras,
+    "keras_tensorflow": of_keras,
+    "keras_torch": of_keras,
+    "mlx": of_mlx,
+    "torch": of_torch,
+}
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_names_order_and_shapes_are_those_of_the_module(held: Layout, bias: bool) -> None:
+    framework, _, kind = held.name.partition(".")
+    params = Params(np.ones((D, H)), np.ones((H, H)), np.ones(H) if bias else None)
+    got = {name: array.shape for name, array in held.named(params).items()}
+    if framework in COMPOSED:
+        assert all(name == place for name, place in held.places.items())
+        return
+    adapters.load_framework(framework)  # it chooses the backend of Keras
+    want = {name: tuple(array.shape) for name, array in OWN[framework](kind, bias).items()}
+    assert got == want
+    # Keras takes the parameters of a module by their order.
+    assert not framework.startswith("keras") or list(got) == list(want)
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_the_framework_is_certified_on_what_is_laid_out(held: Layout, bias: bool) -> None:
+    params = Case.random(D=D, H=H, dtype="float32", bias=bias).params
+    half = prove(held.name, params, held.nonlinearities[0])
+    assert half.certified, half.told
+    assert half.told.startswith("largest |error| / bound 0.")
+
+
+@pytest.mark.parametrize(("what", "size"), [("Wx", 6), ("Wh", 7)])
+def test_a_layout_with_a_fault_is_not_certified(
+    held: Layout, what: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    framework, _, kind = held.name.partition(".")
+    if framework in COMPOSED:
+        pytest.skip(f"{framework} has no names to load by")
+    turns = {what: f"{what}.T", f"{what}.T": what}
+    module = adapters.load_framework(framework)
+    shared = getattr(module, "_keras", module).LAYOUTS
+    monkeypatch.setitem(shared, kind, {name: turns.get(place, place) for name, place in held.places.items()})
+    # Of other sizes than elsewhere: what was compiled has the layout of that time.
+    half = prove(held.name, Case.random(D=size, H=size, dtype="float32").params, held.nonlinearities[0])
+    assert not half.certified
+    # The probe makes Wx taller than wide, so that a transposed one does not fit in the first place.
+    assert what == "Wx" or "x its bound" in half.told
+
+
+def test_a_proof_has_a_process_of_its_own(held: Layout) -> None:
+    params = Case.random(D=D, H=H, dtype="float32").params
+    half = prove_apart(held.name, params, held.nonlinearities[0])
+    assert half.certified, half.told

@@ -1,0 +1,241 @@
+"""``rnn-oracle port``: what is written, what is proved, and what is said of files that are not what they should be."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import adapters
+from adapters.conformance import moving
+from adapters.conformance.cli import main
+from reference import Case
+
+Run = Callable[..., tuple[int, str, str]]
+
+# A framework whose cell computes h @ wh + x @ wx + b of what is laid out for it.
+FRAMEWORK = """
+import numpy as np
+from adapters import Adapter, laid_out
+from reference.sequence import evaluate_arrays
+
+LAYOUTS = {
+    "right": {"wx": "Wx", "wh": "Wh", "b": "b"},
+    "biased": {"cell/wx": "Wx", "cell/wh": "Wh", "cell/b": "b or 0"},
+    "transposed": {"wx": "Wx", "wh": "Wh.T", "b": "b"},
+    "narrow": {"wx": "Wx", "wh": "Wh", "b": "b"},
+    "two": {"wx": "Wx.T[None]", "wh": "Wh[None]", "b": "[b, 0]"},
+}
+
+def named(name, ulps):
+    def run(case):
+        wx, wh, b = (laid_out(LAYOUTS[name], *case.params.fields().values()) | {"b": case.params.b}).values()
+        return evaluate_arrays(case.xs, case.h0, wx, wh, b, upstream=case.upstream, f=case.nonlinearity)
+
+    def biased(case):
+        return evaluate_arrays(case.xs, case.h0, *case.params.for_cell(), upstream=case.upstream, f=case.nonlinearity)
+
+    return Adapter(f"numpy.{name}", biased if name in ("biased", "two") else run, name, np.tanh, ulps)
+
+def environment():
+    return {"numpy": np.__version__}
+
+ADAPTERS = tuple(
+    named(name, {"float64": 2.5} if name == "narrow" else {"float64": 2.5, "float32": 2.5}) for name in LAYOUTS
+)
+"""
+
+
+@pytest.fixture
+def port(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run the command with NumPy as a framework, in a folder of its own; its proofs are made in this process."""
+    (Path(adapters.__path__[0]) / "numpy.py").write_text(FRAMEWORK)
+    monkeypatch.setattr(moving, "prove_apart", moving.prove)
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "model.npz")
+
+    def run(source: str, to: str, *more: str, model: str = "model.npz", output: str = "out.npz") -> Any:
+        names = "--from", f"numpy.{source}", "--to", f"numpy.{to}"
+        return rnn_oracle("port", model, *names, "-o", output, *more)
+
+    return run
+
+
+def save(path: Path, dtype: str = "float32", bias: bool = True, **more: Any) -> dict[str, Any]:
+    params = Case.random(D=3, H=4, dtype=dtype, bias=bias).params
+    arrays = {"wx": params.Wx, "wh": params.Wh} | ({"b": params.b} if bias else {}) | more
+    np.savez(path, **arrays)
+    return arrays
+
+
+def test_both_are_certified_on_the_moved_weights(port: Run) -> None:
+    status, out, err = port("right", "biased")
+    assert (status, err) == (0, "")
+    written, *halves = out.splitlines()
+    assert written == "written: out.npz"
+    for line, name in zip(halves, ("right", "biased"), strict=True):
+        assert line.startswith(f"numpy.{name}: certified, largest |error| / bound 0.")
+        assert line.endswith(" in 32 cases of tanh, float32")
+    with np.load("out.npz") as moved, np.load("model.npz") as model:
+        assert sorted(moved.files) == ["cell/b", "cell/wh", "cell/wx"]
+        assert moved["cell/wh"].tobytes() == model["wh"].tobytes()
+
+
+@pytest.mark.parametrize("direction", ["from", "to"])
+def test_a_layout_that_is_wrong_is_not_certified_and_the_file_stays(port: Run, direction: str) -> None:
+    names = ("transposed", "right") if direction == "from" else ("right", "transposed")
+    status, out, _ = port(*names)
+    assert status == 1
+    (line,) = (line for line in out.splitlines() if line.startswith("numpy.transposed"))
+    assert line.startswith("numpy.transposed: NOT CERTIFIED, tanh, float32 h[")
+    assert line.count("x its bound") == 1
+    assert out.splitlines()[-1] == "not proved: out.npz is there, and not to be trusted"
+    assert Path("out.npz").is_file()
+
+
+def test_a_dtype_that_the_target_has_not_is_not_certified(port: Run) -> None:
+    status, out, _ = port("right", "narrow")
+    assert status == 1
+    expected = "numpy.narrow: NOT CERTIFIED, Refused: numpy.narrow: expected dtype in ['float64'], got 'float32'"
+    assert expected in out.splitlines()
+    assert port("right", "narrow", "--dtype", "float64")[0] == 0
+
+
+def test_relu_is_proved_where_it_is_asked_for(port: Run) -> None:
+    status, out, _ = port("right", "biased", "--nonlinearity", "relu")
+    assert status == 0
+    assert out.count("in 32 cases of relu, float32") == 2
+
+
+def test_without_a_proof_nothing_runs_and_that_is_said(port: Run) -> None:
+    status, out, _ = port("right", "transposed", "--no-proof", output="out.safetensors")
+    assert (status, out) == (0, "written: out.safetensors\nnothing was proved: neither framework has run\n")
+    with np.load("model.npz") as model:
+        moved = safetensors.numpy.load_file("out.safetensors")
+        np.testing.assert_array_equal(moved["wh"], model["wh"].T)
+
+
+def test_what_is_rounded_or_made_up_is_said(port: Run, tmp_path: Path) -> None:
+    save(tmp_path / "model.npz", "float64", bias=False)
+    status, out, _ = port("right", "biased", "--dtype", "float32")
+    assert status == 0
+    assert out.splitlines()[:3] == [
+        "rounded to float32 in 12 of 12 elements: Wx",
+        "rounded to float32 in 16 of 16 elements: Wh",
+        "numpy.biased has a bias, always: of a model without one it is zero",
+    ]
+
+
+def test_a_sum_of_two_biases_that_is_rounded_is_said(port: Run, tmp_path: Path) -> None:
+    arrays = save(tmp_path / "model.npz")
+    both = np.concatenate([arrays["b"], np.array([0, 1e-9, 1e-9, 0], "float32")])
+    np.savez(tmp_path / "two.npz", wx=arrays["wx"].T[None], wh=arrays["wh"][None], b=both)
+    status, out, _ = port("two", "right", model="two.npz")
+    assert status == 0
+    assert out.splitlines()[0] == "rounded to float32 in 2 of 4 elements: the sum of the two biases of numpy.two"
+
+
+def test_a_dtype_that_is_too_narrow_for_the_numbers_is_refused(port: Run, tmp_path: Path) -> None:
+    save(tmp_path / "model.npz", "float64", b=np.array([0, 1e5, 0, 0]))
+    status, _, err = port("right", "right", "--dtype", "float16")
+    assert (status, err) == (2, "rnn-oracle: port --dtype float16: expected finite b, got inf at [1] (4,)\n")
+
+
+def test_bfloat16_goes_through_both_kinds_of_file(port: Run) -> None:
+    assert port("right", "right", "--no-proof", "--dtype", "bfloat16", output="b.safetensors")[0] == 0
+    assert port("right", "right", "--no-proof", model="b.safetensors", output="b.npz")[0] == 0
+    assert port("right", "right", "--no-proof", model="b.npz", output="c.safetensors")[0] == 0
+    assert Path("b.safetensors").read_bytes() == Path("c.safetensors").read_bytes()
+
+
+NAN = np.array([0, 1, np.nan, 0], "float32")
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "message"),
+    [
+        (Path.unlink, {}, "port: expected a file, got model.npz"),
+        (damaged, {}, "port: expected a whole .npz of plain arrays, got model.npz"),
+        (damaged, {"model": "model.safetensors"}, "port: expected a whole .safetensors file, got model.safetensors"),
+        (None, {"model": "model.h5"}, "port: expected a file ending in .npz, .safetensors or .pt, got model.h5"),
+        (None, {"output": "out.pt"}, "port: expected a file ending in .npz or .safetensors to write to, got out.pt"),
+        (None, {"output": "no/out.npz"}, "--output: expected a file in a folder that is there, got no/out.npz"),
+        (None, {"source": "biased"}, "port: expected one numpy.biased, cell/wx and cell/wh, got arrays called"),
+        (None, {"to": "none"}, "port: expected one of ['numpy.right', 'numpy.biased', 'numpy.transposed', 'numpy.n"),
+        (lambda path: save(path, wh=np.ones((4, 3), "float32")), {}, "port: expected wh of shape (4, 4), got (4, 3) ("),
+        (lambda path: save(path, wh=np.ones((4, 4), int)), {}, "port: expected wh of dtype float32, as wx is, got int"),
+        (
+            lambda path: save(path, b=NAN),
+            {},
+            "port model.npz: expected finite b, got nan at",
+        ),
+        (lambda path: save(path, wz=np.ones(4)), {}, "port: expected no more than ['wx', 'wh', 'b'] of a numpy.right"),
+    ],
+)
+def test_what_cannot_be_moved_is_told_in_one_sentence_and_nothing_is_written(
+    port: Run, tmp_path: Path, prepare: Callable[[Path], Any] | None, options: dict[str, str], message: str
+) -> None:
+    if ".npz" not in options.get("model", "model.npz"):
+        (tmp_path / options["model"]).write_bytes(b"x" * 200)
+    if prepare:
+        prepare(tmp_path / options.get("model", "model.npz"))
+    names = {name: options[name] for name in ("model", "output") if name in options}
+    status, out, err = port(options.get("source", "right"), options.get("to", "right"), **names)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"rnn-oracle: {message}")
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.glob("**/out.*"))
+
+
+def test_an_unknown_framework_is_named(rnn_oracle: Run) -> None:
+    status, _, err = rnn_oracle("port", "model.npz", "--from", "caffe", "--to", "numpy", "-o", "out.npz")
+    assert status == 2
+    assert err == "rnn-oracle: port: expected a framework among ['numpy'], got 'caffe'\n"
+    status, _, err = rnn_oracle("port", "model.npz", "--from", "numpy", "--to", "numpy", "-o", "out.npz")
+    assert err == "rnn-oracle: port: expected a framework with a layout of its parameters, got 'numpy'\n"
+
+
+def test_a_framework_that_is_absent_comes_with_its_install_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(adapters, "missing", lambda framework: ["mlx"] * (framework == "mlx"))
+    model, output = str(tmp_path / "model.npz"), tmp_path / "out.npz"
+    np.savez(model, Wx=np.ones((3, 4)), Wh=np.eye(4))
+    arguments = ["port", model, "--from", "jax", "--to", "mlx", "-o", str(output)]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "adapters: mlx is not installed; install it with: python -m pip install " in said
+    assert said.endswith("; or move without a proof: --no-proof\n")
+    assert not output.exists()
+    assert main([*arguments, "--no-proof"]) == 0
+    with np.load(output) as moved:
+        assert moved.files == ["Wxh", "Whh"]
+
+
+def test_a_process_that_ends_or_hangs_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = Case.random(D=3, H=4).params
+    monkeypatch.setattr(moving, "_prove_into", ending)
+    half = moving.prove_apart("numpy.right", params, "tanh")
+    assert str(half) == "numpy.right: NOT CERTIFIED, expected an answer, got the end of its process by exit status 3"
+    monkeypatch.setattr(moving, "_prove_into", hanging)
+    monkeypatch.setattr(moving, "PATIENCE", 0.1)
+    half = moving.prove_apart("numpy.right", params, "tanh")
+    assert str(half) == "numpy.right: NOT CERTIFIED, expected an answer within 0.1 s, got none"
+
+
+def ending(*arguments: Any) -> None:
+    os._exit(3)
+
+
+def hanging(*arguments: Any) -> None:
+    time.sleep(100)

@@ -1,0 +1,253 @@
+"""Weights move from every layout to every other one and back, and lose no bit; none of the frameworks is needed."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import adapters
+from adapters._layout import Layout
+from adapters._port import layout, layouts
+from reference import Params
+from reference.archive import DTYPES, dtype_of
+
+PLAIN = {"Wx": "Wx", "Wh": "Wh", "b": "b"}
+# Leading axes and joined biases: places of no framework that is here yet, or as of the operator of ONNX.
+MORE = (
+    Layout("onnx.RNN", {"W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, 0][None]"}),
+    Layout("joined.RNN", {"all/b": "[b, 0]", "all/Wh": "Wh", "all/Wx": "Wx[None]"}),
+    Layout("two.RNN", {"b0": "b or 0", "b1": "0?", "Wx": "Wx.T", "Wh": "Wh[None]"}),
+)
+LAYOUTS = [found for name in adapters.frameworks() for found in layouts(name).values()] + list(MORE)
+# Those of Keras on its three backends, and of what is composed, are one.
+DISTINCT = {str(held.places): held for held in reversed(LAYOUTS)}.values()
+PAIRS = [pytest.param(*pair, id=f"{pair[0].name}-{pair[1].name}") for pair in itertools.product(DISTINCT, repeat=2)]
+
+
+@st.composite
+def arbitrary_params(draw: st.DrawFn, biases: tuple[bool, ...] = (True, False)) -> Params:
+    """Draw parameters of any size whose bits are any: NaN with payloads, infinities, zeros of both signs."""
+    dtype = dtype_of(draw(st.sampled_from(DTYPES)))
+    D, H = draw(st.integers(0, 4)), draw(st.integers(0, 4))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+
+    def bits(*shape: int) -> Any:
+        found = np.frombuffer(random.bytes(int(np.prod(shape)) * dtype.itemsize), dtype).reshape(shape)
+        return np.where(random.random(shape) < 0.2, np.array([0.0, -0.0], dtype)[random.integers(2, size=shape)], found)
+
+    return Params(bits(D, H), bits(H, H), bits(H) if draw(st.sampled_from(biases)) else None)
+
+
+def assert_same_bits(got: dict[str, Any], want: dict[str, Any]) -> None:
+    assert list(got) == list(want)
+    for name, array in want.items():
+        assert (got[name].dtype, got[name].shape) == (array.dtype, array.shape), name
+        assert got[name].tobytes() == array.tobytes(), name
+
+
+def with_bias(params: Params) -> Params:
+    """Return the parameters with a bias of zeros where there is none."""
+    return Params(params.Wx, params.Wh, np.zeros(len(params.Wh), params.Wh.dtype) if params.b is None else params.b)
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+@given(params=arbitrary_params())
+def test_a_round_trip_loses_no_bit(source: Layout, target: Layout, params: Params) -> None:
+    there = source.named(params)
+    back = source.named(target.params(target.named(source.params(there))))
+    # What always has a bias gives a model without one a bias of zeros.
+    assert_same_bits(back, source.named(with_bias(params)) if target.always_biased else there)
+
+
+@pytest.mark.parametrize("held", LAYOUTS, ids=lambda held: held.name)
+@given(params=arbitrary_params())
+def test_what_a_layout_holds_it_gives_back(held: Layout, params: Params) -> None:
+    want = with_bias(params) if held.always_biased else params
+    got = held.params(held.named(params))
+    assert_same_bits({k: v for k, v in got.fields().items() if v is not None}, dict(present(want)))
+
+
+def present(params: Params) -> list[tuple[str, Any]]:
+    return [(name, array) for name, array in params.fields().items() if array is not None]
+
+
+@pytest.mark.parametrize("held", LAYOUTS, ids=lambda held: held.name)
+def test_a_layout_with_a_transposed_Wh_gives_other_bits(held: Layout) -> None:
+    params = Params(np.ones((2, 3)), np.arange(9.0).reshape(3, 3), np.ones(3))
+    wrong = transposed(held)
+    with pytest.raises(AssertionError):
+        assert_same_bits(dict(present(wrong.params(held.named(params)))), dict(present(params)))
+
+
+def transposed(held: Layout) -> Layout:
+    """Return a layout with a fault: Wh the other way round."""
+    turns = {"Wh": "Wh.T", "Wh.T": "Wh", "Wh[None]": "Wh.T[None]", "Wh.T[None]": "Wh[None]"}
+    return Layout(held.name, {name: turns.get(place, place) for name, place in held.places.items()})
+
+
+@given(params=arbitrary_params(biases=(True,)), other=st.integers(0, 2**32))
+@example(params=Params(np.ones((1, 1)), np.ones((1, 1)), np.array([-0.0])), other=0)
+def test_two_biases_are_added_in_their_dtype_and_what_is_rounded_is_counted(params: Params, other: int) -> None:
+    torch, first = layout("torch.RNN"), np.asarray(params.b)
+    arrays = torch.named(params)
+    second = np.random.default_rng(other).standard_normal(len(params.Wh)).astype(params.Wx.dtype)
+    arrays["bias_hh_l0"] = second
+    with np.errstate(all="ignore"):
+        got, want = torch.params(arrays).b, np.where(second == 0, first, first + second)
+    assert got is not None
+    assert got.dtype == params.Wx.dtype
+    np.testing.assert_array_equal(got, want)
+    if np.isfinite(want).all():
+        exact = [Fraction(float(a)) + Fraction(float(b)) for a, b in zip(first, second, strict=True)]
+        assert torch.rounded(arrays) == sum(Fraction(float(a)) != b for a, b in zip(got, exact, strict=True))
+
+
+def test_a_bias_beside_zero_keeps_the_sign_of_its_zeros() -> None:
+    params = Params(np.ones((1, 2)), np.ones((2, 2)), np.array([-0.0, 0.0]))
+    got = layout("torch").params(layout("torch").named(params)).b
+    assert got is not None
+    assert np.signbit(got).tolist() == [True, False]
+
+
+TORCH = layout("torch").named(Params(np.ones((3, 4)), np.eye(4), np.arange(4.0)))
+WX, WH, B = np.ones((3, 4)), np.eye(4), np.arange(4.0)
+FLAX = {"i": {"kernel": np.ones((3, 4)), "bias": np.arange(4.0)}, "h": {"kernel": np.eye(4)}}
+BESIDE = {"out.weight": np.ones((2, 4)), "out.bias": np.ones(2)}
+
+
+def after(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {prefix + name: array for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "name"),
+    [
+        (TORCH, "torch"),
+        (after("rnn.", TORCH) | BESIDE, "torch.RNN"),
+        (after("encoder/rnn/", TORCH) | BESIDE, "torch.RNN"),
+        (FLAX, "flax.linen.SimpleCell"),
+        ({"params": {"cell": FLAX}}, "flax"),
+        ({"params/cell/i/kernel": WX, "params/cell/i/bias": B, "params/cell/h/kernel": WH}, "flax"),
+        ({"cell.dense_i.kernel": WX, "cell.dense_i.bias": B, "cell.dense_h.kernel": WH}, "flax.nnx.RNN"),
+        ({"rnn": {"kernel": WX, "recurrent_kernel": WH, "bias": B}, "dense": {"kernel": WH, "bias": B}}, "keras-torch"),
+        ({"Wx": WX, "Wh": WH, "b": B, "Wy": np.ones((4, 2))}, "jax"),
+        ({"vanilla_rnn/linear": {"w": WX, "b": B}, "vanilla_rnn/linear_1": {"w": WH}}, "haiku"),
+        ({"vanilla_rnn/linear": {"w": WX, "b": 0 * B}, "vanilla_rnn/linear_1": {"w": WH, "b": B}}, "haiku"),
+    ],
+)
+def test_the_only_layer_is_found_by_its_names_whatever_stands_before_them(arrays: dict[str, Any], name: str) -> None:
+    got = adapters.port(arrays, name, "torch", nonlinearity="relu")
+    assert_same_bits(got, TORCH)
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: array for key, array in TORCH.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "name", "message"),
+    [
+        (TORCH, "caffe", "port: expected a framework among ['autograd'"),
+        (TORCH, "torch.func", "port: expected one of ['torch.RNN', 'torch.RNNCell'], got 'torch.func'"),
+        ({}, "torch", "port: expected one torch.RNN, weight_ih_l0 and weight_hh_l0, got arrays called []"),
+        (BESIDE, "torch", "weight_ih_l0 and weight_hh_l0, got arrays called ['out.weight', 'out.bias']"),
+        (
+            {f"weight_{number}": np.ones(1) for number in range(10)},
+            "torch",
+            "'weight_6', 'weight_7', and 2 more]",
+        ),
+        (without("weight_ih_l0"), "torch", "expected one torch.RNN, weight_ih_l0 and weight_hh_l0, got arrays called"),
+        (
+            without("weight_hh_l0"),
+            "torch",
+            "port: expected weight_hh_l0 of torch.RNN, got ['weight_ih_l0', 'bias_ih_l0', 'bias_hh_l0'] without it",
+        ),
+        (without("bias_hh_l0"), "torch", "port: expected bias_hh_l0 of torch.RNN, got ['weight_ih_l0', 'weight_hh_l0"),
+        (after("a.", TORCH) | after("b.", TORCH), "torch", "got several, after ['a.', 'b.']"),
+        (
+            TORCH | {"weight_ih_l1": np.ones((4, 4)), "weight_hh_l1": np.eye(4)},
+            "torch",
+            "'bias_hh_l0'] of a torch.RNN, got ['weight_ih_l1', 'weight_hh_l1']",
+        ),
+        ({"i": FLAX["i"], "h": FLAX["i"]}, "flax.linen.SimpleCell", "of a flax.linen.SimpleCell, got ['h.bias']"),
+        ({"i": {"kernel": np.ones((3, 4))}, "h": FLAX["h"]}, "flax.linen.SimpleCell", "expected i/bias of flax.linen"),
+        (
+            TORCH | {"weight_ih_l0": np.ones((16, 3))},
+            "torch",
+            "port: expected weight_hh_l0 of shape (16, 16), got (4, 4) (D=3, H=16)",
+        ),
+        (TORCH | {"weight_ih_l0": np.ones(3)}, "torch", "port: expected weight_ih_l0 of shape (H, D), got (3,)"),
+        (
+            TORCH | {"bias_hh_l0": np.ones(3)},
+            "torch",
+            "port: expected bias_hh_l0 of shape (4,), got (3,) (D=3, H=4)",
+        ),
+    ],
+)
+def test_what_is_no_such_layer_is_refused(arrays: dict[str, Any], name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        adapters.port(arrays, name, "torch")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "message"),
+    [
+        ("weight_ih_l0", "int64", f"port: expected weight_ih_l0 of dtype {list(DTYPES)}, got int64"),
+        ("bias_hh_l0", "float32", "port: expected bias_hh_l0 of dtype float64, as weight_ih_l0 is, got float32 (4,)"),
+    ],
+)
+def test_dtypes_that_are_no_floats_or_several_are_refused(name: str, dtype: str, message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        adapters.port(TORCH | {name: TORCH[name].astype(dtype)}, "torch", "jax")
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "nonlinearity", "message"),
+    [
+        ("torch", "haiku", None, "port: expected a target with tanh, got haiku.VanillaRNN, which has relu alone"),
+        ("haiku", "torch", "tanh", "port: expected a source with tanh, got haiku.VanillaRNN, which has relu alone"),
+        ("torch", "flax", "gelu", "port: expected a nonlinearity among ['tanh', 'relu'], got 'gelu'"),
+    ],
+)
+def test_a_nonlinearity_that_one_of_the_two_has_not_is_refused(
+    source: str, to: str, nonlinearity: str | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        adapters.port(Params(np.ones((3, 4)), np.eye(4)), source, to, nonlinearity=nonlinearity)
+
+
+def test_a_stack_is_refused() -> None:
+    stack = Params(np.ones((2, 3, 4)), np.ones((2, 4, 4)))
+    with pytest.raises(ValueError, match="port: expected the parameters of one cell, got a stack of 2"):
+        adapters.port(stack, "jax", "torch")
+
+
+@pytest.mark.parametrize(
+    "places", [PLAIN | {"b": "bias"}, {"Wx": "Wx", "Wh": "Wh"}, PLAIN | {"more": "Wx.T"}, PLAIN | {"b": "0"}]
+)
+def test_a_layout_has_one_place_for_each_parameter(places: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="Layout mine: expected Wx, Wh and b once among"):
+        Layout("mine", places)
+
+
+def test_moving_imports_no_framework() -> None:
+    code = "import sys, adapters, numpy as np; from reference import Params\n"
+    code += "adapters.port(Params(np.ones((3, 4)), np.eye(4)), 'torch', 'flax.nnx.RNN')\n"
+    code += "print([name for name in ('torch', 'jax', 'flax') if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_bfloat16_moves_as_it_is() -> None:
+    arrays = {name: array.astype(ml_dtypes.bfloat16) for name, array in TORCH.items()}
+    assert_same_bits(adapters.port(adapters.port(arrays, "torch", "flax"), "flax", "torch"), arrays)
