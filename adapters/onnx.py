@@ -60,7 +60,7 @@ ADAPTERS = (
         tanh,
         TANH_ULPS,
         offers=("h",),
-        nonlinearities=("tanh",),
+        nonlinearities=("tanh",),  # of Relu it says: Unknown activation function
         refuses=("T=0",),
     ),
 )

@@ -60,16 +60,10 @@ def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonline
     return [np.stack(hs)[1:]]
 
 
-@lru_cache(maxsize=4)
-def activation(dtype: str) -> Any:
-    """Return a compiled tanh of vectors."""
-    (x,) = parameters(dtype, (-1,))
-    return compiled([ops.tanh(x)], [x])
-
-
 def tanh(array: Any) -> Any:
     """Return the operator Tanh of a NumPy array."""
-    return call(activation(array.dtype.name), [array])
+    (x,) = inputs = parameters(array.dtype.name, array.shape)
+    return call(compiled([ops.tanh(x)], inputs), [array])
 
 
 def environment() -> dict[str, str]:

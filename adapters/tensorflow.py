@@ -50,7 +50,7 @@ def run_xla(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinear
 
 
 def push_forward(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str, *dots: Any) -> list[Any]:
-    """Differentiate along a direction with ``ForwardAccumulator``, step by step: it takes no loop of TensorFlow's."""
+    """Differentiate along a direction with ``ForwardAccumulator``, step by step; of a scan it fails if compiled."""
     arguments = tensors((xs, h0, Wx, Wh, b))
     x, h, Wx, Wh, *bias = arguments
     hs = [h]

@@ -49,12 +49,12 @@ def test_tanh_is_as_accurate_as_declared_and_no_more_than_four_times_better(adap
     assert measured <= declared <= 4 * measured, f"measured {worst}, declared {declared}"
 
 
-def test_a_subnormal_result_is_kept_or_flushed_to_zero(adapter: Adapter, dtype: str) -> None:
+def test_a_subnormal_result_is_off_by_no_more_than_the_model_allows(adapter: Adapter, dtype: str) -> None:
+    """It may be flushed to zero, and a factor of it may be, but of float16 nothing is."""
     arguments = sweep(dtype)["subnormal"].astype(np.float64)
     got = adapter.tanh(arguments.astype(dtype_of(dtype))).astype(np.float64)
     form = FORMATS[dtype]
-    flushed = got == 0 if form.underflow == form.tiny else np.zeros(got.shape, bool)
-    assert np.all(flushed | (np.abs(got - arguments) <= 2 * form.u * form.tiny))
+    assert np.all(np.abs(got - arguments) <= max(form.underflow, 2 * form.u * form.tiny))
 
 
 def test_the_sweep_tells_a_tanh_wrong_by_two_ulps() -> None:

@@ -1,0 +1,87 @@
+"""PyTorch through ONNX: ``nn.RNN`` as ``torch.onnx.export`` writes it, run by ONNX Runtime; forward only."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from adapters import Adapter, Idiom
+
+
+class Layer(nn.Module):
+    """An ``nn.RNN`` as a function of its parameters besides, so that one export serves all cases of a shape."""
+
+    def __init__(self, *sizes: int, **options: Any) -> None:
+        super().__init__()
+        self.layer = nn.RNN(*sizes, **options)
+
+    def forward(self, x: Any, h: Any, *parameters: Any) -> Any:
+        """Return all states."""
+        names = [name for name, _ in self.layer.named_parameters()]
+        return functional_call(self.layer, dict(zip(names, parameters, strict=True)), (x, h))[0]
+
+
+def session_of(module: nn.Module, arguments: Any) -> Any:
+    """Return a session of what is exported of a module; the exporter warns of its own code, and logs what it lacks."""
+    for name in ("torch.onnx", "torch._subclasses.fake_tensor"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = torch.onnx.export(module, arguments, dynamo=True, verbose=False).model_proto
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+@lru_cache(maxsize=256)
+def exported(T: int, N: int, D: int, H: int, bias: bool, nonlinearity: str, dtype: str) -> Any:
+    """Return a session of the layer, with parameters of any values."""
+    like: Any = {"dtype": getattr(torch, dtype)}
+    layer = Layer(D, H, bias=bias, nonlinearity=nonlinearity, **like).eval()
+    parameters = (torch.zeros(parameter.shape, **like) for parameter in layer.parameters())
+    return session_of(layer, (torch.zeros(T, N, D, **like), torch.zeros(1, N, H, **like), *parameters))
+
+
+def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+    """Run the exported layer, time first; the second of its biases is held at zero."""
+    session = exported(*xs.shape, len(Wh), b is not None, nonlinearity, xs.dtype.name)
+    arrays = (xs, h0[None], Wx.T, Wh.T, *(() if b is None else (b, np.zeros_like(b))))
+    inputs = zip(session.get_inputs(), arrays, strict=True)
+    return [session.run(None, {entry.name: np.ascontiguousarray(array) for entry, array in inputs})[0]]
+
+
+def tanh(array: Any) -> Any:
+    """Return the exported tanh of a NumPy array."""
+    session = session_of(nn.Tanh(), (torch.from_numpy(array),))
+    return session.run(None, {session.get_inputs()[0].name: array})[0]
+
+
+def environment() -> dict[str, str]:
+    """Return the versions and what decides the precision."""
+    exporter = f"{torch.__version__}, dynamo"
+    return {"torch_onnx": exporter, "onnxruntime": onnxruntime.__version__, "precision": "that of the module"}
+
+
+# In float32 14 ulp just above the smallest normal number, where a factor underflows; elsewhere 5.
+TANH_ULPS = {"float64": 8.0, "float32": 16.0, "float16": 1.0}
+IMPORTS = """import logging
+import warnings
+from functools import lru_cache
+
+import onnxruntime
+import torch
+from torch import nn
+from torch.func import functional_call"""
+IDIOM = Idiom(IMPORTS, (Layer, session_of, exported, run_layer))
+# A step is eight nodes of the model, and a shape a second of the exporter.
+LIMITS: dict[str, Any] = {"offers": ("h",), "max_T": 20, "refuses": ("T=0", "D=0")}
+
+ADAPTERS = (
+    Adapter.of_arrays("torch_onnx.RNN", IDIOM, "nn.RNN exported, run by ONNX Runtime", tanh, TANH_ULPS, **LIMITS),
+)
