@@ -63,10 +63,11 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, tags=["core"])
 def reference(session: nox.Session) -> None:
-    """Test the oracle by independent evidence, and the command line, without any framework."""
+    """Test the oracle by independent evidence, and with the current Python the command line, without any framework."""
     install(session, "test")
     elsewhere = ("--ignore=tests/adapters", "--ignore=tests/faults")
-    session.run("pytest", *PARALLEL, "tests", *elsewhere, *session.posargs)
+    asked = ("tests", *elsewhere) if session.python == CURRENT else ("tests/reference",)
+    session.run("pytest", *PARALLEL, *asked, *session.posargs)
 
 
 def backend(session: nox.Session, name: str) -> None:
@@ -75,20 +76,21 @@ def backend(session: nox.Session, name: str) -> None:
     The verdicts go into ``results/``, for ``rnn-oracle report``.
     """
     install(session, "test", extra=name)
-    others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name}_*.py")))
+    others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
     environment = ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
-    asked = ("tests/adapters", *others, "--backend", name, "--network", *session.posargs)
-    session.run("pytest", *PARALLEL, *asked, env=environment)
     RESULTS.mkdir(exist_ok=True)
     found = ("--jobs", str(os.cpu_count()), "--examples", EXAMPLES, "--json", str(RESULTS / f"{name}.json"))
     session.run("rnn-oracle", "check", name, *found, env=environment)
+    asked = ("tests/adapters", *others, "--backend", name, "--network", *session.posargs)
+    session.run("pytest", *PARALLEL, *asked, env=environment)
 
 
 for name in BACKENDS:
-    tags = [tag for tag, names in TAGS.items() if name in names]
+    of = [tag for tag, names in TAGS.items() if name in names]
     backend_session = lambda session, name=name: backend(session, name)  # noqa: E731
     backend_session.__doc__ = f"Test and judge the adapters of {name} in an environment with nothing else."
-    nox.session(backend_session, name=name, tags=["frameworks", *tags], default="core" in tags)
+    tags = ["frameworks", *(of if "core" in of else ["others", *of])]
+    nox.session(name=name, tags=tags, default="core" in of)(backend_session)
 
 
 @nox.session(tags=["core"])
@@ -110,7 +112,7 @@ def faults(session: nox.Session) -> None:
 def benchmark(session: nox.Session) -> None:
     """Time the oracle beside what it judges, and put its faults before other methods; prints ratios and tables."""
     install(session, extra=CORE)
-    session.run("python", "tests/benchmarks/speed.py")
+    session.run("python", "-m", "tests.benchmarks.speed")
     session.run("python", "tests/benchmarks/methods.py", *session.posargs)
 
 
@@ -118,7 +120,8 @@ def benchmark(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Judge the ways of running a framework that take minutes."""
     install(session, extra=CORE)
-    session.run("rnn-oracle", "check", *SLOW, "--examples", "2", env=ONE_THREAD)
+    asked = ("--examples", "2", "--dtype", "float32", "bfloat16", "--jobs", str(os.cpu_count()))
+    session.run("rnn-oracle", "check", *SLOW, *asked, env=ONE_THREAD)
 
 
 @nox.session(default=False)
@@ -128,3 +131,10 @@ def alarms(session: nox.Session, name: str) -> None:
     install(session, extra=name)
     asked = ("--only", "step", "sequence", "edges", "--examples", "1000", *session.posargs)
     session.run("rnn-oracle", "check", name, *asked, env=ONE_THREAD)
+
+
+@nox.session(default=False)
+def report(session: nox.Session) -> None:
+    """Print the table of what the sessions of the frameworks found."""
+    install(session)
+    session.run("rnn-oracle", "report", *map(str, sorted(RESULTS.glob("*.json"))), *session.posargs)

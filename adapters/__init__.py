@@ -263,9 +263,14 @@ def expect_installed(framework: str) -> None:
     if framework not in frameworks():
         raise ValueError(f"adapters: expected a framework among {frameworks()}, got {framework!r}")
     if absent := missing(framework):
-        what = framework if absent == [framework] else f"{framework} ({', '.join(absent)})"
-        line = install_line(framework)
-        raise ModuleNotFoundError(f"adapters: {what} is not installed; install it with: {line}", name=absent[0])
+        raise ModuleNotFoundError(absence(framework), name=absent[0])
+
+
+def absence(framework: str) -> str:
+    """Say of a framework that is not installed what is missing, and how to install it."""
+    absent = missing(framework)
+    what = framework if absent == [framework] else f"{framework} ({', '.join(absent)})"
+    return f"adapters: {what} is not installed; install it with: {install_line(framework)}"
 
 
 def load_framework(framework: str) -> ModuleType:

@@ -1,9 +1,11 @@
 """The oracle: a textbook RNN in NumPy, rigorous bounds on rounding, and the verdict on another implementation."""
 
-from reference.case import Case, Evaluation, Params
+from reference.case import Case, Params
 from reference.cells import RNN
 from reference.certify import certify
-from reference.rounding import PRECISIONS, Bounded, Precision
+from reference.evaluation import Evaluation
+from reference.precision import PRECISIONS, Precision
+from reference.rounding import Bounded
 from reference.sequence import TimeRNN, evaluate
 from reference.verdict import Mismatch, Verdict
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.rounding import FORMATS, Precision
+from reference.precision import FORMATS, Precision
 
 if TYPE_CHECKING:
     from reference.verdict import Verdict

@@ -1,4 +1,4 @@
-"""Case, Params and Evaluation: what is asked of an implementation and what it answers, frozen and validated."""
+"""Case and Params: what is asked of an implementation, frozen and validated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from reference.archive import DTYPES, Archive, expect_finite, expect_shapes, freeze, read_npz, spell
 from reference.cells import NONLINEARITIES
-from reference.rounding import FORMATS
+from reference.precision import FORMATS
 from reference.values import INFINITE, KINDS, UPSTREAMS, draw_arrays, thin_out
 
 Floats = NDArray[np.floating[Any]]
@@ -296,58 +296,3 @@ class Case(Archive):
             drawn = dataclasses.replace(drawn, direction=Direction.of(draw_arrays(random, *sizes_and_kind)))
         drawn = drawn.astype(dtype)
         return drawn if stack is not None else drawn[0]
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation(Archive):
-    """What an implementation returns for a case; a gradient that it does not offer is None.
-
-    The arrays are of any kind here: ``certify`` holds them to the case's shapes and dtype.
-    """
-
-    hs: Any  # (T, N, H)
-    dxs: Any = None  # (T, N, D)
-    dh0: Any = None  # (N, H)
-    dWx: Any = None  # (D, H)
-    dWh: Any = None  # (H, H)
-    db: Any = None  # (H,); None also for a cell without bias
-    # The derivatives of all these along the direction of the case: of hs, forward mode; of the others, second ones.
-    hs_dot: Any = None  # (T, N, H)
-    dxs_dot: Any = None  # (T, N, D)
-    dh0_dot: Any = None  # (N, H)
-    dWx_dot: Any = None  # (D, H)
-    dWh_dot: Any = None  # (H, H)
-    db_dot: Any = None  # (H,)
-
-    def fields(self) -> dict[str, Any]:
-        """Return the fields by name; the derivatives along a direction only where they are there."""
-        return {name: array for name, array in super().fields().items() if array is not None or "_dot" not in name}
-
-    def __getitem__(self, k: int) -> Self:
-        """Return the evaluation of case ``k`` of a stack."""
-        return self.map(lambda array: array[k])
-
-    @classmethod
-    def stack(cls, evaluations: list[Self]) -> Self:
-        """Return the stack of single evaluations.
-
-        Raises:
-            ValueError: there are none, or some offer what others do not.
-        """
-        found = [{name: array for name, array in e.fields().items() if array is not None} for e in evaluations]
-        if not found or any(fields.keys() != found[0].keys() for fields in found):
-            raise ValueError(f"Evaluation.stack: expected evaluations of one kind, got {len(evaluations)} that differ")
-        return cls(**({"hs": None} | {name: np.stack([fields[name] for fields in found]) for name in found[0]}))
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read an evaluation that ``save`` wrote.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is not a whole ``.npz`` with the fields of an evaluation.
-        """
-        try:
-            return cls(**read_npz("Evaluation.load", path))
-        except TypeError as error:
-            raise ValueError(f"Evaluation.load: expected the fields of an evaluation in {path}, got {error}") from error

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.archive import spell
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.cells import RNN, Array
-from reference.rounding import POINTWISE, Bounded, Precision
+from reference.evaluation import Evaluation
+from reference.precision import Precision
+from reference.rounding import POINTWISE, Bounded
 from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps, unpacked
 from reference.tangent import Dual, value_of
 from reference.verdict import QUANTITIES, Judged, Verdict
@@ -152,7 +154,6 @@ def _backward(
     T, N, D = (case.unprobed().sizes[name] for name in "TND")
     hs_dot = forward.get("hs_dot")
     moves = hs_dot is not None and evaluation.dxs_dot is not None
-    exact = lift(case, lambda array: Bounded.exact(array, precision), moves=moves)
     plain = lift(case.unprobed(), lambda array: Bounded.exact(array, precision), moves=moves)
     cell = RNN(plain["Wx"], plain["Wh"], plain["b"], case.nonlinearity)
     h: Array = Bounded.activated(evaluation.hs, precision, case.nonlinearity)
@@ -173,8 +174,9 @@ def _backward(
     # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
     model = precision.storing(2 * T if moves else T)
     h_prev = _before(plain["h0"], evaluation, precision, forward)
-    # With the probe's columns of x, all zero: the probe's rows of dWx are held to exactly that.
-    arrays = (rows(array).under(model) for array in (A, exact["xs"], h_prev))
+    # The probe's columns of x are zero, and its rows of dWx are held to exactly that.
+    xs = np.concatenate([plain["xs"], np.zeros_like(upstream)], axis=-1) if case.is_probed else plain["xs"]
+    arrays = (rows(array).under(model) for array in (A, xs, h_prev))
     dWx, dWh, *db = cell.to_params(*arrays)
     flat = [gradient.reshape(case.h0.shape[:-2] + case.h0.shape[-1:]) for gradient in db]
     gradients = unpacked(Evaluation(None, dxs, dh0, dWx, dWh, *flat)).fields()

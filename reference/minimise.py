@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from reference.archive import spell
 from reference.case import Case, Params
-from reference.rounding import Precision
+from reference.precision import Precision
 from reference.trial import Subject, trial
 
 # The axis of each array along which steps, rows, inputs and units lie, counted from the last.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
+
+from reference.precision import PRECISIONS, Precision
 
 Values = NDArray[np.float64]
 
@@ -22,123 +23,6 @@ INFLATE = 1 + 2.0**-20
 # g - g*h*h, (g + g*h)*(1-h) and 1/cosh**2 of one derivative take at most 7 roundings relative to the result, one of
 # which the sum before it already counts, and may lose 5 intermediate results below the smallest normal number.
 POINTWISE = 6
-# Roundings to storage that a value may suffer on its way through a sum kept in a wider accumulator.
-STORED = 4
-# A bound wider than this share of a value's scale says too little to count as a pass.
-COARSEST = 0.1
-
-
-@dataclass(frozen=True)
-class Format:
-    """A floating-point format, as far as errors are concerned."""
-
-    name: str
-    u: float  # unit roundoff: half the distance from 1 to the next number
-    tiny: float  # smallest normal number
-    largest: float  # largest finite number
-    underflow: float  # largest error of a result below tiny: tiny itself where that may be flushed to zero
-
-
-def format_of(name: str, bits: int, smallest: int, greatest: int, *, flushed: bool = True) -> Format:
-    """Return the format of ``bits`` significant bits and exponents from ``smallest`` to ``greatest``."""
-    u, tiny = 2.0**-bits, 2.0**smallest
-    return Format(name, u, tiny, (2 - 2 * u) * 2.0**greatest, tiny if flushed else u * tiny)
-
-
-# Nothing flushes float16: where it is computed in float32 its subnormals are normal, and GPUs keep them. TF32 is what
-# some GPUs round the operands of float32 products to; nothing is stored in it.
-FORMATS = {
-    name: format_of(name, *layout, flushed=name != "float16")
-    for name, layout in {
-        "float64": (53, -1022, 1023),
-        "float32": (24, -126, 127),
-        "TF32": (11, -126, 127),
-        "float16": (11, -14, 15),
-        "bfloat16": (8, -126, 127),
-    }.items()
-}
-
-
-@dataclass(frozen=True)
-class Precision:
-    """A model of an arithmetic: storage format, accumulator, and accuracy of tanh.
-
-    The accumulator may be wider than the storage (float32 under bfloat16), never narrower.
-    """
-
-    storage: Format
-    accumulator: Format
-    tanh_ulps: float = 2.5  # largest error of tanh in units in the last place
-    stored: int = STORED  # roundings to storage on the way through a sum, where the accumulator is wider
-
-    @property
-    def name(self) -> str:
-        """Name of the storage format, which is the dtype's."""
-        return self.storage.name
-
-    @property
-    def u(self) -> float:
-        """Unit roundoff of the storage format."""
-        return self.storage.u
-
-    @property
-    def largest(self) -> float:
-        """Largest finite number of the storage format."""
-        return self.storage.largest
-
-    @property
-    def underflow(self) -> float:
-        """Largest error of a stored result below the smallest normal number."""
-        return self.storage.underflow
-
-    @property
-    def floor(self) -> float:
-        """Scale below which what underflows, in storage or in a sum, is no longer small against a rounding there."""
-        return max(form.underflow / form.u for form in (self.storage, self.accumulator))
-
-    @property
-    def coarsest(self) -> float:
-        """Width of a bound, relative to the value's scale, beyond which it says too little to count as a pass.
-
-        A tenth; of bfloat16 more, whose roundings are of 0.4 %: one step takes some twenty, a second derivative some
-        sixty.
-        """
-        return max(COARSEST, 96 * self.u)
-
-    def with_tanh(self, ulps: float) -> Self:
-        """Return the model with another accuracy of tanh, in ulp."""
-        return replace(self, tanh_ulps=ulps)
-
-    def with_accumulator(self, name: str) -> Self:
-        """Return the model with another accumulator, named by its format.
-
-        Raises:
-            ValueError: it is narrower than the storage.
-        """
-        accumulator = FORMATS[name]
-        if accumulator.u > self.u:
-            raise ValueError(f"Precision: expected an accumulator no narrower than {self.name}, got {name}")
-        return replace(self, accumulator=accumulator)
-
-    def as_if(self, form: Format) -> Self:
-        """Return the model of a coarser arithmetic under the face of this dtype: float32 by name, TF32 in truth."""
-        accumulator = max(self.accumulator, FORMATS["float32"], key=lambda one: one.u)
-        return replace(self, storage=replace(form, name=self.name), accumulator=accumulator)
-
-    def storing(self, times: int) -> Self:
-        """Return the model of sums whose partial sums are stored so many times more, as those over steps are."""
-        return replace(self, stored=self.stored + times)
-
-
-PRECISIONS = {
-    name: Precision(FORMATS[name], FORMATS[accumulator])
-    for name, accumulator in {
-        "float64": "float64",
-        "float32": "float32",
-        "bfloat16": "float32",
-        "float16": "float32",
-    }.items()
-}
 
 
 class Bounded(NDArrayOperatorsMixin):
@@ -176,9 +60,11 @@ class Bounded(NDArrayOperatorsMixin):
     @classmethod
     def exact(cls, value: Any, precision: Precision) -> Self:
         """Return exact numbers, but for those so small that an implementation may read them as zero."""
-        magnitude = np.abs(np.asarray(value, np.float64))
-        lost = np.minimum(magnitude, precision.underflow)
-        return cls(value, precision, np.where(magnitude < precision.storage.tiny, lost, 0.0))
+        value = np.asarray(value, np.float64)
+        magnitude = np.abs(value)
+        small = magnitude < precision.storage.tiny
+        lost = np.where(small, np.minimum(magnitude, precision.underflow), 0.0) if small.any() else 0.0
+        return cls(value, precision, lost, magnitude)
 
     @classmethod
     def observed(cls, value: Any, precision: Precision) -> Self:
@@ -326,8 +212,13 @@ def _negative(p: Bounded) -> Bounded:
 
 def _matmul(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
-    error = p.magnitude @ q.error + p.error @ np.abs(q.value)
     mass = p.magnitude @ q.magnitude
+    error = np.zeros_like(mass)
+    # Most factors are exact, and a product takes longer than to look.
+    if q.error.any():
+        error = p.magnitude @ q.error
+    if p.error.any():
+        error = error + p.error @ np.abs(q.value)
     scale = p.scale @ q.scale if p.carries_scale or q.carries_scale else None
     return Bounded._pending(p.value @ q.value, p.precision, error, mass, p.shape[-1], scale)
 

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.certify import certify
+from reference.evaluation import Evaluation
 from reference.faults import compute
-from reference.rounding import INFLATE, PRECISIONS, Values
+from reference.precision import PRECISIONS
+from reference.rounding import INFLATE, Values
 from reference.verdict import GRADIENTS, QUANTITIES, Verdict
 
 # Everyday sizes, T, N, D and H, and the number of cases.

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.cells import RNN, Array, expect_floating, expect_shape
+from reference.evaluation import Evaluation
 from reference.tangent import Dual, value_of
 
 

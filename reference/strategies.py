@@ -15,7 +15,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reference.case import Case, Params
-from reference.rounding import PRECISIONS
+from reference.precision import PRECISIONS
 from reference.sequence import evaluate
 
 

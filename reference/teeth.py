@@ -16,9 +16,10 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
 
-from reference.case import Case, Evaluation
+from reference.case import Case
+from reference.evaluation import Evaluation
 from reference.faults import COMPUTED, FAULTS, Fault, compute
-from reference.rounding import PRECISIONS
+from reference.precision import PRECISIONS
 from reference.strategies import VALUES, cases
 from reference.trial import Subject, trial
 from reference.verdict import Mismatch, Verdict

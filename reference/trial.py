@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.certify import certify
-from reference.rounding import Precision
+from reference.evaluation import Evaluation
+from reference.precision import Precision
 from reference.verdict import Mismatch, Verdict
 
 # Whatever computes a case: an adapter, a function in a test, a fault of the catalogue.

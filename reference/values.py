@@ -7,16 +7,17 @@ that changes the plain arrays, in place or for others, as its docstring says.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.rounding import Format
+from reference.precision import Format
 
 # xs (K, T, N, D), h0 (K, N, H), Wx (K, D, H), Wh (K, H, H), b (K, H) or None, upstream (K, T, N, H)
 Arrays = dict[str, Any]
-Generator = np.random.Generator
+if TYPE_CHECKING:  # NumPy imports numpy.random when it is first asked for, which takes as long as all of the oracle
+    from numpy.random import Generator
 
 # Plain values lie between -SPREAD and SPREAD, so that no tanh of few terms is so saturated that float32 cannot tell.
 SPREAD = 1.5

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.arithmetic import computed_as_if
-from reference.case import Case, Evaluation
-from reference.rounding import Bounded, Precision
+from reference.case import Case
+from reference.evaluation import Evaluation
+from reference.precision import Precision
+from reference.rounding import Bounded
 
 # Field of an Evaluation: the name of one state, input or parameter's gradient in verdicts and tables.
 QUANTITIES = {"hs": "h", "dxs": "dx", "dh0": "dh0", "dWx": "dWx", "dWh": "dWh", "db": "db"}
@@ -57,15 +59,18 @@ class Judged:
     def ratio(self) -> NDArray[np.float64]:
         """|error| / bound of every element; infinite where NaN or infinity stands on one side only."""
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            error = np.abs(self.got.astype(np.float64) - self.want)
+            error = np.abs(self.got - self.want)
             ratio = np.where(error == 0, 0.0, error / self.bound)
+        # The usual case, which takes a third of the time.
+        if np.isfinite(ratio).all() and self.finite:
+            return ratio
         same = (self.got == self.want) | (np.isnan(self.got) & (np.isnan(self.want) | self.may_be_nan))
         ratio = np.where(np.isfinite(self.got) & np.isfinite(self.want), ratio, np.where(same, 0.0, np.inf))
         ratio = np.where(self._may_overflow | self.untold, 0.0, ratio)
         return np.where(np.isnan(ratio), np.inf, ratio)
 
     @property
-    def _may_overflow(self) -> NDArray[np.bool_]:
+    def _may_overflow(self) -> NDArray[np.bool_] | np.bool_:
         """Where finite inputs lead beyond the format, and what came is what some order of summation makes of it.
 
         The positive terms of a sum amount to (scale + want) / 2, the negative ones to (scale - want) / 2: infinity of
@@ -73,6 +78,8 @@ class Judged:
         """
         largest = self.wanted.precision.largest
         with np.errstate(invalid="ignore", over="ignore"):
+            if np.all((self.wanted.scale + np.abs(self.want)) / 2 + self.bound <= largest):
+                return np.False_
             plus = ~((self.wanted.scale + self.want) / 2 + self.bound <= largest)
             minus = ~((self.wanted.scale - self.want) / 2 + self.bound <= largest)
             unknown = ~np.isfinite(self.want + self.bound)

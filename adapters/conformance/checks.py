@@ -151,8 +151,10 @@ class Fixed(Check):
 
     def cases(self, asked: Asked) -> Iterator[Case]:
         """Give the cases, with the probe but for those of no inputs, which it would hide."""
+        offered = asked.adapter.nonlinearities
         for T, N, D, H, nonlinearity, bias in self.shapes:
-            like: dict[str, Any] = {"nonlinearity": nonlinearity, "bias": bias, "norm": self.norm}
+            f = nonlinearity if nonlinearity in offered else offered[0]
+            like: dict[str, Any] = {"nonlinearity": f, "bias": bias, "norm": self.norm}
             along = asked.adapter.takes_direction
             case = Case.random(T, N, D, H, seed=asked.seed, dtype=asked.dtype, direction=along, **like)
             case = dataclasses.replace(case, h0=0 * case.h0) if self.from_zeros else case

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -19,11 +20,11 @@ from adapters.conformance.checks import EXAMPLES, NAMES
 from adapters.conformance.course import choose, grouped, judge_here, named
 from adapters.conformance.frontend import LIMIT
 from adapters.conformance.junit import write_junit
-from adapters.conformance.markdown import write_markdown
+from adapters.conformance.markdown import summary, write_markdown
 from adapters.conformance.merge import merged
 from adapters.conformance.moving import move
 from adapters.conformance.page import write_page
-from adapters.conformance.processes import cores, judge_apart
+from adapters.conformance.processes import apart, cores, judge_apart
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.smoke import smoke
@@ -95,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     publishing.add_argument("results", nargs="+", metavar="RESULTS.json", help="of one run, its shards, or many")
     publishing.add_argument("-o", "--output", metavar="FILE.html", help="the page")
     publishing.add_argument("--markdown", metavar="FILE", help="write the same in Markdown")
+    publishing.add_argument("--summary", metavar="FILE", help="write one line for each adapter, in Markdown")
     publishing.add_argument("--junit", metavar="FILE", help="write the same as JUnit XML")
     explain = commands.add_parser("explain", help="say what is wrong with an adapter on a saved case")
     explain.set_defaults(command=explain_case)
@@ -162,27 +164,29 @@ def shard(text: str) -> tuple[int, int]:
 def list_adapters(options: argparse.Namespace, console: Console) -> int:
     """Print every adapter of every framework, installed or not."""
     table = Table("adapter", "what it calls", "version", "dtypes", "nonlinearities", "T")
-    missing = []
-    for name in adapters.frameworks():
-        try:
-            module = adapters.load_framework(name)
-        except ModuleNotFoundError as error:
-            missing.append(str(error))
-            continue
-        for adapter in module.ADAPTERS:
-            table.add_row(*listed(adapter, module.environment()[name]))
+    there = [name for name in adapters.frameworks() if adapters.is_installed(name)]
+    absent = [name for name in adapters.frameworks() if name not in there]
+    rows, missing = apart(of_framework, there) if len(there) > 1 else ([of_framework(name) for name in there], [])
+    missing += [adapters.absence(name) for name in absent]
     for entry in subjects.plugins().values():
         try:
             offered = subjects.from_plugin(entry)
         except (ValueError, TypeError) as error:
             missing.append(str(error))
             continue
-        for adapter in offered:
-            table.add_row(*listed(adapter, entry.dist.version if entry.dist else "-"))
+        rows.append([listed(adapter, entry.dist.version if entry.dist else "-") for adapter in offered])
+    for row in itertools.chain.from_iterable(rows):
+        table.add_row(*row)
     console.print(table)
     for line in missing:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
+
+
+def of_framework(name: str) -> list[tuple[str, ...]]:
+    """Return the rows of a framework's adapters in the list."""
+    module = adapters.load_framework(name)
+    return [listed(adapter, module.environment()[name]) for adapter in module.ADAPTERS]
 
 
 def listed(adapter: Adapter, version: str) -> tuple[str, ...]:
@@ -224,13 +228,15 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
 
 def publish(options: argparse.Namespace, console: Console) -> int:
     """Print what runs found, and write it as a page, in Markdown and in JUnit XML if asked for; 0 once that is done."""
-    for name in ("output", "markdown", "junit"):
+    for name in ("output", "markdown", "summary", "junit"):
         expect_folder(f"--{name}", getattr(options, name))
     runs = merged(options.results)
     if options.output:
         write_page(runs, options.output)
     if options.markdown:
         write_markdown(runs, options.markdown)
+    if options.summary:
+        Path(options.summary).write_text(summary(runs), encoding="utf-8")
     if options.junit:
         write_junit(runs, options.junit)
     for run in runs:

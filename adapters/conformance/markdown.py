@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.conformance.report import Report
+from adapters.conformance.report import Report, Row
+from reference.archive import DTYPES
 
 
 def render(runs: Sequence[Report]) -> str:
@@ -17,6 +18,31 @@ def render(runs: Sequence[Report]) -> str:
 def write_markdown(runs: Sequence[Report], path: str | Path) -> None:
     """Write the Markdown."""
     Path(path).write_bytes(render(runs).encode("utf-8", "replace"))
+
+
+def summary(runs: Sequence[Report]) -> str:
+    """Return one table of all runs, a line for each adapter: versions, cases, and the worst of every precision.
+
+    Of a precision it has the largest |error| / bound, with the status where that is not a pass; a dash where the
+    precision is not on offer.
+    """
+    rows: dict[tuple[str, str], list[Row]] = {}
+    for run in runs:
+        for row in run.rows:
+            rows.setdefault((row.adapter, row.version), []).append(row)
+    head = ("adapter", "version", "cases", *DTYPES, "refused")
+    lines = [head, tuple("---" for _ in head)]
+    for (adapter, version), found in rows.items():
+        by_dtype = {row.dtype: row for row in found}
+        refused = dict.fromkeys(check.name for row in found for check in row.checks if check.status == "refused")
+        cells = (_verdict(by_dtype[dtype]) if dtype in by_dtype else "-" for dtype in DTYPES)
+        lines.append((adapter, version, f"{sum(row.cases for row in found):,}", *cells, ", ".join(refused) or "-"))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _verdict(row: Row) -> str:
+    worst = f"{max(row.worst.values()):.2f}" if row.worst else ""
+    return worst if row.status == "pass" else f"{worst} {row.status}".strip()
 
 
 def _parts(run: Report, number: int | None) -> list[str]:

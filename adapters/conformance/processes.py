@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -145,6 +146,23 @@ def judge_apart(
                 worker.process.kill()
             report.rows += in_order([row for rows in found.values() for row in rows.values()])
             report.runs.append(Run(options.seed, options.examples, options.shard, round(time.monotonic() - begun, 1)))
+
+
+def apart(function: Callable[[str], Any], names: Sequence[str]) -> tuple[list[Any], list[str]]:
+    """Call a function for each name in a process of its own; return the results, and what went wrong in words."""
+    results, failures = [], []
+    with ThreadPoolExecutor(cores()) as threads:
+        for name, future in [(name, threads.submit(_one_apart, function, name)) for name in names]:
+            try:
+                results.append(future.result())
+            except Exception as error:
+                failures.append(f"{name}: {type(error).__name__}: {error}")
+    return results, failures
+
+
+def _one_apart(function: Callable[[str], Any], name: str) -> Any:
+    with ProcessPoolExecutor(1, mp_context=SPAWN) as process:
+        return process.submit(function, name).result()
 
 
 def jobs_of(options: argparse.Namespace, groups: Mapping[str, Sequence[str]]) -> list[Job]:

@@ -79,9 +79,10 @@ def home(name: str) -> str:
     if ":" in name:
         return name.partition(":")[0]
     framework, plugged = name.partition(".")[0], plugins()
-    if framework in adapters.frameworks():
-        adapters.expect_installed(framework)
-        return framework
+    # An extra has a hyphen where its file has an underscore.
+    if (file := framework.replace("-", "_")) in adapters.frameworks():
+        adapters.expect_installed(file)
+        return file
     if name in plugged or framework in plugged:
         return name if name in plugged else framework
     known = [*adapters.frameworks(), *plugged]

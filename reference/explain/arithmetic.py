@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reference.arithmetic import fits
 from reference.explain.observed import Observed, judge
-from reference.rounding import FORMATS, Precision
+from reference.precision import FORMATS, Precision
 
 
 def same_digits(one: Observed, other: Observed) -> bool:

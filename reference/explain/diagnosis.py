@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
-from reference.case import Case, Evaluation
+from reference.case import Case
+from reference.evaluation import Evaluation
 from reference.explain.account import Diagnosis
 from reference.explain.arithmetic import same_digits
 from reference.explain.likeness import alike, comparable, reproduced, same_all, telling
@@ -16,7 +17,7 @@ from reference.explain.orders import orders, partial_order
 from reference.explain.pairs import pairs
 from reference.faults import FAULTS
 from reference.minimise import singles, smallest
-from reference.rounding import Precision
+from reference.precision import Precision
 from reference.trial import Subject
 from reference.verdict import QUANTITIES
 

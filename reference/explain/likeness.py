@@ -24,7 +24,8 @@ from reference.case import Case
 from reference.cells import NONLINEARITIES, RNN, Array
 from reference.explain.observed import Observed
 from reference.faults.fault import unrolled
-from reference.rounding import Bounded, Precision
+from reference.precision import Precision
+from reference.rounding import Bounded
 from reference.sequence import evaluate_arrays
 from reference.trial import Subject
 from reference.verdict import QUANTITIES, Judged

@@ -7,9 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.certify import certify
-from reference.rounding import Precision
+from reference.evaluation import Evaluation
+from reference.precision import Precision
 from reference.trial import Subject, trial
 from reference.verdict import Judged, Mismatch, Verdict
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.cells import NONLINEARITIES
+from reference.evaluation import Evaluation
 from reference.explain.likeness import Make
 from reference.explain.observed import Observed
 from reference.faults import compute

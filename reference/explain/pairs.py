@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from reference.case import Case, Evaluation
+from reference.case import Case
+from reference.evaluation import Evaluation
 from reference.explain.likeness import Make, reproduced
 from reference.explain.observed import Observed
 from reference.faults import FAULTS, Fault, compute

@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.cells import RNN, Array
+from reference.evaluation import Evaluation
 from reference.faults.fault import Family, Selective, longer_than, scaled, with_bias, with_params, with_rows, with_units
 
 family = Family("bias")

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from reference.case import Case, Evaluation
+from reference.case import Case
+from reference.evaluation import Evaluation
 from reference.faults.fault import Family, compute, with_tanh
 from reference.trial import Subject
 

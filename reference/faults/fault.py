@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from reference.archive import DTYPES
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.cells import RNN, Array
+from reference.evaluation import Evaluation
 from reference.faults.storage import carried
 from reference.sequence import TimeRNN, evaluate_arrays, lift, rows, steps
 from reference.trial import Subject

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.arithmetic import chop
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.cells import Array
+from reference.evaluation import Evaluation
 from reference.faults.activation import Approximate
 from reference.faults.fault import HALVES, Family, compute, hides, with_tanh
 from reference.trial import Subject

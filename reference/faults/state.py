@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.cells import RNN, Array
+from reference.evaluation import Evaluation
 from reference.faults.fault import Family, compute, longer_than, piecewise, with_rows
 from reference.trial import Subject
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from reference.archive import dtype_of
-from reference.rounding import PRECISIONS
+from reference.precision import PRECISIONS
 
 Kind = type[np.ndarray[Any, Any]]
 

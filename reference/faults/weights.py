@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from reference.case import Case, Evaluation
+from reference.case import Case
 from reference.cells import Array
+from reference.evaluation import Evaluation
 from reference.faults.fault import Family, Selective, Tape, longer_than, scaled, with_rows
 
 family = Family("weights")

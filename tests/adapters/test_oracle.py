@@ -73,7 +73,7 @@ def test_a_thousand_steps_are_certified_at_the_accuracy_of_one(adapter: Adapter,
     assert max(told) < coarsest
 
 
-@pytest.mark.only(dtypes=("float64", "float32"))
+@pytest.mark.only(dtypes=("float64", "float32"), frameworks=("jax", "torch"))
 def test_weights_that_make_it_chaotic_pass(adapter: Adapter, dtype: str) -> None:
     # float16 has no room, and relu no bound, for what grows threefold at every step.
     is_short = dtype == "float16" or "tanh" not in adapter.nonlinearities
@@ -88,10 +88,15 @@ def test_weights_that_make_it_chaotic_pass(adapter: Adapter, dtype: str) -> None
 def test_comes_within_a_factor_of_ten_of_its_bound(adapter: Adapter, dtype: str) -> None:
     case = case_for(adapter, dtype, T=5, N=4, D=3, H=5, seed=6, stack=64).probed()
     verdict = trial(adapter, case, adapter.precision(dtype))
-    assert 0.1 < max(worst.ratio for worst in verdict.worst.values()) < 1
+    # In float64 the oracle's own rounding is charged beside the subject's, and is as large. NumPy's tanh, of which the
+    # states alone may be all that is on offer, is declared as it is where it is worst.
+    least = 0.1 / (2 if dtype == "float64" or adapter.offers == ("h",) else 1)
+    assert least < max(worst.ratio for worst in verdict.worst.values()) < 1
 
 
 def test_the_bound_is_that_of_its_own_precision(adapter: Adapter) -> None:
+    if len(adapter.dtypes) == 1:
+        pytest.skip(f"{adapter.name} offers one precision")
     fine, coarse = adapter.dtypes[:2]
     case = case_for(adapter, fine, T=1, N=2, D=3, H=4, seed=7)
     answer = adapter(case.astype(coarse)).astype(fine)
@@ -109,7 +114,10 @@ def test_refuses_by_name_what_it_does_not_offer(adapter: Adapter) -> None:
 
 
 def test_what_the_framework_is_said_to_refuse_and_does_not_is_an_error(adapter: Adapter) -> None:
-    stale = dataclasses.replace(adapter, refuses=(*adapter.refuses, "N=0"))
+    def run(case: Case) -> Evaluation:
+        return Evaluation(case.upstream)
+
+    stale = dataclasses.replace(adapter, refuses=("N=0",), run=run)
     with pytest.raises(StaleRefusal, match=f"^{adapter.name}: expected N=0 to be refused, got a result$"):
         stale(case_for(adapter, adapter.dtypes[0], T=2, N=0))
 
@@ -132,7 +140,7 @@ def test_a_single_case_is_its_place_in_a_stack(adapter: Adapter, dtype: str) -> 
 
 def test_leaves_the_precision_of_the_process_as_it_was(adapter: Adapter) -> None:
     # A float32 case after a float64 one, and the other way round: JAX's x64 is a switch of the process.
-    fine, coarse = adapter.dtypes[:2]
+    fine, coarse = adapter.dtypes[0], adapter.dtypes[-1]
     for dtype in (fine, coarse, fine):
         assert adapter(case_for(adapter, dtype, T=1)).hs.dtype == dtype
 
@@ -141,7 +149,7 @@ def test_a_gradient_that_is_offered_and_not_given_is_an_error(adapter: Adapter) 
     def run(case: Case) -> Evaluation:
         return dataclasses.replace(adapter.run(case), **{last: None})
 
-    last = [name for name, quantity in QUANTITIES.items() if quantity in adapter.offers][-2]
+    last = [name for name, quantity in QUANTITIES.items() if quantity in adapter.offers][-2:][0]
     silent, result, dtype = dataclasses.replace(adapter, run=run), Result("step"), adapter.dtypes[0]
     check = next(check for check in CHECKS if check.name == "step")
     with pytest.raises(Mismatch, match=f"^contract: expected a {last}, as {adapter.name} offers "):

@@ -115,7 +115,9 @@ def test_the_accumulator_is_the_one_declared(adapter: Adapter) -> None:
     """Terms of one sign, a thousand of them: sums in a half precision lose those that are small beside the total."""
     for dtype in ("bfloat16", "float16"):
         if dtype in adapter.dtypes and not adapter.takes_direction:
-            case = Case.random(T=1, N=2, D=1024, H=4, seed=5, dtype=dtype, nonlinearity="relu", norm=0.5).map(np.abs)
+            # Where there is tanh alone, totals below its saturation.
+            f, norm = ("relu", 0.5) if "relu" in adapter.nonlinearities else ("tanh", 0.03)
+            case = Case.random(T=1, N=2, D=1024, H=4, seed=5, dtype=dtype, nonlinearity=f, norm=norm).map(np.abs)
             case = case.probed()
             assert certify(case, adapter(case), adapter.precision(dtype)).status == "pass"
             wide = adapter.precision(dtype).with_accumulator("float32")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from adapters import Adapter
 from reference.archive import dtype_of
-from reference.rounding import FORMATS
+from reference.precision import FORMATS
 
 RNG = np.random.default_rng(0)
 # Beyond, tanh rounds to 1.

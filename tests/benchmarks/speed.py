@@ -1,64 +1,56 @@
-"""Time the oracle side by side with what it judges; run as a script, prints ratios.
+"""Time the oracle and the suite side by side with what they judge and with what people use; prints ratios.
 
-Each pair is timed in turn, A B A B, in one process, and the median of the pairwise ratios is printed, so that a machine
-that slows down halfway slows both.
+Run as ``python -m tests.benchmarks.speed [oracle] [proof] [judging] [start]`` from the root of the clone.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
-from statistics import median
-from typing import Any
 
-import adapters
-from reference import PRECISIONS, Case, certify, evaluate
-
-RUNS = 15
+THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
 
-def ratio(a: Callable[[], Any], b: Callable[[], Any]) -> float:
-    """Return the median over the runs of the time of ``a`` over that of ``b``, after one run of each."""
-    a(), b()
-    return median(seconds(a) / seconds(b) for _ in range(RUNS))
+def start() -> str:
+    """Return the table: how long it takes to import the oracle, and to print help, over the import of NumPy."""
+    from tests.benchmarks.timing import table, times
 
+    def python(*words: str) -> None:
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
 
-def seconds(f: Callable[[], Any]) -> float:
-    """Return the wall time of one call."""
-    began = time.perf_counter()
-    f()
-    return time.perf_counter() - began
+    found = times(
+        {
+            "import numpy": lambda: python("-c", "import numpy"),
+            "import reference": lambda: python("-c", "import reference"),
+            "rnn-oracle --help": lambda: python(
+                "-c", "from adapters.conformance.cli import parser; parser().format_help()"
+            ),
+        }
+    )
+    rows = [[name, f"{seconds / found['import numpy']:.2f}"] for name, seconds in found.items()]
+    return table(("a process that does", "over import numpy"), rows)
 
 
 def main() -> None:
-    """Print the table."""
-    stack = Case.random(T=5, N=4, D=3, H=5, dtype="float32", stack=256).probed()
-    long = Case.random(T=1000, N=4, D=3, H=5, dtype="float32").probed()
-    model = PRECISIONS["float32"]
-    answer, long_answer = evaluate(stack).astype("float32"), evaluate(long).astype("float32")
+    """Print the tables that are asked for, all by default."""
+    os.environ |= THREADS
+    import torch
 
-    def judge() -> str:
-        return certify(stack, answer, model).status
+    from tests.benchmarks import judging, oracle, proof, timing
 
-    def judge_long() -> str:
-        return certify(long, long_answer, model).status
-
-    def one_by_one() -> None:
-        for k in range(256):
-            _ = certify(stack[k], answer[k], model).status
-
-    lines = [
-        ("256 cases certified one by one / as a stack", ratio(one_by_one, judge)),
-        ("certify / evaluate, 256 cases", ratio(judge, lambda: evaluate(stack))),
-        ("certify / evaluate, T = 1000", ratio(judge_long, lambda: evaluate(long))),
-    ]
-    for framework in filter(adapters.is_installed, adapters.frameworks()):
-        for adapter in adapters.load(framework):
-            lines.append((f"{adapter.name} / certify, 256 cases", ratio(partial(adapter, stack), judge)))
-    for name, value in lines:
-        sys.stdout.write(f"{name:45} {value:8.2f}\n")
+    torch.set_num_threads(1)
+    tables = {
+        "oracle": (oracle.compare,),
+        "proof": (proof.compare, proof.slopes),
+        "judging": (judging.compare,),
+        "start": (start,),
+    }
+    sys.stdout.write(f"{timing.machine()}\n")
+    for name in sys.argv[1:] or tables:
+        for compare in tables[name]:
+            sys.stdout.write(f"\n{compare()}")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

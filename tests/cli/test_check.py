@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from adapters.conformance.checks import NAMES, TRAINED
+from adapters.conformance.processes import apart
 from adapters.conformance.report import Report, Row
 from adapters.conformance.result import Result
 from reference import Case
@@ -304,12 +306,21 @@ def test_list_shows_what_each_can_do(rnn_oracle: Run) -> None:
 
 
 def test_list_shows_what_is_not_installed(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    message = 'adapters: numpy is not installed; install it with: python -m pip install "numpy"'
-
-    def absent(framework: str) -> None:
-        raise ModuleNotFoundError(message)
-
-    monkeypatch.setattr("adapters.load_framework", absent)
+    monkeypatch.setattr("adapters.missing", lambda framework: [framework])
     status, out, _ = rnn_oracle("list")
     assert status == 0
-    assert message in out
+    assert "adapters: numpy is not installed; install it with: python -m pip install " in out
+
+
+def test_list_loads_each_framework_in_a_process_of_its_own() -> None:
+    """Keras has one backend a process; and what ends its process costs its own line."""
+    found, failed = apart(doubled_or_dead, ["a", "dead", "b"])
+    assert found == ["aa", "bb"]
+    (line,) = failed
+    assert line.startswith("dead: BrokenProcessPool: ")
+
+
+def doubled_or_dead(name: str) -> str:
+    if name == "dead":
+        os._exit(1)
+    return 2 * name

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import adapters
 from adapters.conformance import subjects
 from adapters.conformance.cli import main
 from reference import Case
@@ -61,6 +62,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 QUICK = ("--examples", "1", "--only", "step", "--dtype", "float32")
+PLUGGED = ("broken", "lone", "mine", "number")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_several_are_judged_beside_one_another(run: Run) -> None:
         ("mine.other", "adapters: expected one of ['mine.fast', 'mine.slow'], got 'mine.other'"),
         (
             "other",
-            "expected a framework or plug-in among ['jax', 'torch', 'broken', 'lone', 'mine', 'number'], got",
+            f"expected a framework or plug-in among {[*adapters.frameworks(), *PLUGGED]}, got",
         ),
         ("broken", "rnn_oracle.adapters: expected broken = broken_cell:adapter to load, got RuntimeError: no GPU"),
         ("number", "adapter: expected an Adapter or a function of a case, got 3"),
@@ -148,6 +150,11 @@ def test_the_installed_command_finds_a_module_of_the_current_folder(tmp_path: Pa
         0,
         "mine.fast: right in small cases; now: rnn-oracle check --adapter here:adapter\n",
     ), ran.stderr
+
+
+def test_a_framework_may_be_called_by_the_name_of_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.missing", lambda framework: [])
+    assert subjects.home("keras-torch") == subjects.home("keras_torch.SimpleRNN") == "keras_torch"
 
 
 def test_the_version_is_that_of_the_package(run: Run) -> None:

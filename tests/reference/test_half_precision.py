@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import PRECISIONS, Case, Params, certify, evaluate
-from reference.rounding import FORMATS
+from reference.precision import FORMATS
 from reference.strategies import cases
 
 # The widest median bound, relative to the scale of what it bounds, at the sizes of everyday tests.

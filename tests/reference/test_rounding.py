@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from reference import PRECISIONS
 from reference import Bounded as BoundedArray
-from reference.rounding import STORED
+from reference.precision import STORED
 
 Bounded: Any = BoundedArray  # used like an array, which type checkers do not see
 Operation = Callable[[Any, Any], Any]

@@ -9,7 +9,7 @@ import pytest
 
 from reference import Case
 from reference.archive import DTYPES
-from reference.rounding import FORMATS
+from reference.precision import FORMATS
 from reference.values import INFINITE, KINDS
 
 IN_EACH = pytest.mark.parametrize("dtype", DTYPES)

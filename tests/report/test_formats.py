@@ -85,6 +85,17 @@ def test_markdown_has_the_tables_the_remarks_and_the_failures() -> None:
     assert "## Environment 2\n" in markdown.render([report_of(passing()), report_of(passing())])
 
 
+def test_the_summary_has_a_line_for_each_adapter_and_version() -> None:
+    head, _, right, wrong = markdown.summary(
+        [report_of(passing()), report_of(failing("spam"), version="2.0")]
+    ).splitlines()
+    assert head == "| adapter | version | cases | float64 | float32 | bfloat16 | float16 | refused |"
+    assert right.startswith("| eggs.a | 1.0 | ")
+    assert right.split(" | ")[3::2] == ["-", "-", "- |"]
+    assert wrong.startswith("| eggs.a | 2.0 | ")
+    assert wrong.split(" | ")[4].endswith(" fail")
+
+
 def test_the_command_writes_all_three(saved: Save, tmp_path: Path) -> None:
     page, table, xml = tmp_path / "r.html", tmp_path / "r.md", tmp_path / "r.xml"
     asked = ("-o", str(page), "--markdown", str(table), "--junit", str(xml))

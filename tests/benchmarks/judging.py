@@ -1,0 +1,119 @@
+"""Cases judged in a second, all included: this suite beside a property-based test as people write it, and gradcheck."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import hypothesis
+import hypothesis.extra.numpy as given_arrays
+import jax
+import jax.test_util
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+import adapters
+import adapters.jax
+from adapters.conformance.checks import CHECKS, Asked, quiet, run
+from adapters.conformance.result import Result
+from adapters.torch import load_module
+from reference import Case
+from reference.sequence import evaluate_arrays
+from tests.benchmarks.timing import table
+
+# Seconds that each is given, and examples of the test that people write after which it looks at the clock.
+BUDGET, EXAMPLES = 20.0, 25
+NUMBERS = st.floats(-1.5, 1.5, width=32)
+Compute = Callable[..., Any]
+
+
+def naive(compute: Compute) -> float:
+    """Return cases a second of the test that draws every number of every array, one shape an example."""
+    begun, cases = time.perf_counter(), 0
+
+    @quiet(EXAMPLES, hypothesis.Phase.generate)
+    @hypothesis.given(data=st.data(), sizes=st.tuples(*[st.integers(1, 8)] * 4))
+    def test(data: st.DataObject, sizes: tuple[int, ...]) -> None:
+        nonlocal cases
+        T, N, D, H = sizes
+        shapes = ((T, N, D), (N, H), (D, H), (H, H), (H,), (T, N, H))
+        arrays = [data.draw(given_arrays.arrays(np.float32, shape, elements=NUMBERS)) for shape in shapes]
+        xs, h0, Wx, Wh, b, upstream = arrays
+        wanted = evaluate_arrays(xs, h0, Wx, Wh, b, upstream=upstream, f="tanh")
+        for got, want in zip(compute(*arrays, "tanh"), wanted.fields().values(), strict=True):
+            # Far from what float32 can do, so that long products of wide numbers raise no false alarm.
+            np.testing.assert_allclose(got, want, rtol=1e-2, atol=1e-2)
+        cases += 1
+
+    while time.perf_counter() - begun < BUDGET:
+        test()
+    return cases / (time.perf_counter() - begun)
+
+
+def suite(name: str, budget: float = BUDGET) -> float:
+    """Return cases a second of the checks "step" and "sequence" of this suite, seed after seed."""
+    (adapter,) = adapters.load(name)
+    begun, cases, seed = time.perf_counter(), 0, 0
+    while time.perf_counter() - begun < budget:
+        for check in CHECKS[:2]:
+            result = Result(check.name)
+            run(check, Asked(adapter, "float32", examples=64, seed=seed), result)
+            cases += result.cases
+        seed += 1
+    return cases / (time.perf_counter() - begun)
+
+
+def one_by_one(judge: Callable[[Case], Any]) -> float:
+    """Return cases a second of a check of single cases of one shape, the smallest that has a sequence."""
+    begun, cases = time.perf_counter(), 0
+    while time.perf_counter() - begun < BUDGET / 2:
+        judge(Case.random(T=3, N=2, D=2, H=3, seed=cases))
+        cases += 1
+    return cases / (time.perf_counter() - begun)
+
+
+def gradcheck(case: Case) -> None:
+    """Check a layer of PyTorch by finite differences."""
+    layer = load_module(torch.nn.RNN, case.params.Wx, case.params.Wh, case.params.b, "tanh")
+    arrays = (torch.tensor(case.xs).requires_grad_(), torch.tensor(case.h0)[None].requires_grad_())
+    torch.autograd.gradcheck(
+        lambda xs, h0, *weights: torch.func.functional_call(
+            layer, dict(zip(dict(layer.named_parameters()), weights, strict=True)), (xs, h0)
+        )[0],
+        (*arrays, *layer.parameters()),
+    )
+
+
+def check_grads(case: Case) -> None:
+    """Check a scan of JAX by finite differences, in reverse mode."""
+    weights = (case.params.Wx, case.params.Wh, case.params.b)
+    with jax.enable_x64(True):
+        function = lambda *arrays: adapters.jax.scanned("tanh", *arrays)  # noqa: E731
+        jax.test_util.check_grads(function, (case.xs, case.h0, weights), order=1, modes=["rev"])
+
+
+def compare() -> str:
+    """Return the table: cases a second of the suite over those of the others; every one of them cold."""
+    found = {}
+    for framework, names, step in (
+        ("jax", ("jax.scan", "jax.vmap"), adapters.jax.run_scan),
+        ("torch", ("torch.RNNCell", "torch.vmap"), adapters.torch.step_cell),
+    ):
+        jax.clear_caches()
+        found[framework] = naive(step)
+        for name in names:
+            jax.clear_caches()
+            found[name] = suite(name)
+    found["gradcheck"], found["check_grads"] = one_by_one(gradcheck), one_by_one(check_grads)
+    rows = [
+        [name, f"{found[name] / found[framework]:.0f}", f"{found[name] / found[other]:.0f}"]
+        for framework, other, names in (
+            ("jax", "check_grads", ("jax.scan", "jax.vmap")),
+            ("torch", "gradcheck", ("torch.RNNCell", "torch.vmap")),
+        )
+        for name in names
+    ]
+    head = ("cases a second of", "over a property-based test as people write it", "over check_grads or gradcheck")
+    return table(head, rows)

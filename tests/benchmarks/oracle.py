@@ -1,0 +1,72 @@
+"""The oracle beside what it judges: forward and backward of a whole sequence, and what no implementation can avoid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+
+import adapters.jax
+from adapters.torch import as_tensor, load_module
+from reference import Case, evaluate
+from tests.benchmarks.timing import table, times
+
+# T, N, D, H
+SIZES = ((1, 1, 8, 8), (1000, 1, 8, 8), (32, 16, 32, 32), (64, 32, 128, 128), (128, 32, 256, 256), (50, 128, 256, 512))
+
+
+def torch_layer(case: Case) -> Callable[[], Any]:
+    """Return forward and backward of ``torch.nn.RNN``, its module made and its inputs converted before."""
+    layer = load_module(torch.nn.RNN, case.params.Wx, case.params.Wh, case.params.b, case.nonlinearity)
+    x, h = as_tensor(case.xs).requires_grad_(), as_tensor(case.h0)[None].requires_grad_()
+    upstream, wanted = as_tensor(case.upstream), (x, h, *layer.parameters())
+    return lambda: torch.autograd.grad(layer(x, h)[0], wanted, upstream)
+
+
+def jax_scan(case: Case) -> Callable[[], Any]:
+    """Return forward and vjp of a jitted ``lax.scan``, compiled before it is timed."""
+    weights = (case.params.Wx, case.params.Wh, case.params.b)
+    with jax.enable_x64(case.dtype == "float64"):
+        arrays = jax.tree.map(jax.numpy.asarray, (case.xs, case.h0, weights, case.upstream))
+
+    def run() -> None:
+        with jax.enable_x64(case.dtype == "float64"):
+            jax.block_until_ready(adapters.jax.jitted(adapters.jax.scanned, case.nonlinearity, *arrays))
+
+    return run
+
+
+def products(case: Case) -> None:
+    """Take the matrix products and tanh alone, in the oracle's float64."""
+    T, N, D, H = case.sizes.values()
+    Wx, Wh, h = (np.asarray(array, np.float64) for array in (case.params.Wx, case.params.Wh, case.h0))
+    x, A = np.asarray(case.xs, np.float64).reshape(T * N, D), np.asarray(case.upstream, np.float64).reshape(T * N, H)
+    _ = x @ Wx
+    for _ in range(T):
+        _ = np.tanh(h @ Wh)
+    for _ in range(T):
+        _ = h @ Wh.T
+    _ = A @ Wx.T, x.T @ A, A.T @ A
+
+
+def compare() -> str:
+    """Return the table: times of the others over those of the oracle, which computes in float64 whatever the dtype."""
+    rows = []
+    for dtype in ("float64", "float32"):
+        for T, N, D, H in SIZES:
+            case = Case.random(T, N, D, H, dtype=dtype)
+            found = times(
+                {
+                    "oracle": partial(evaluate, case),
+                    "torch": torch_layer(case),
+                    "jax": jax_scan(case),
+                    "products": partial(products, case),
+                }
+            )
+            ratios = (found[name] / found["oracle"] for name in ("torch", "jax", "products"))
+            rows.append([f"{T}, {N}, {D}, {H}", dtype, *(f"{ratio:.2f}" for ratio in ratios)])
+    return table(("T, N, D, H", "dtype", "torch.nn.RNN", "lax.scan", "bare products and tanh"), rows)

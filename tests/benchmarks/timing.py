@@ -1,0 +1,49 @@
+"""Time things side by side: in turn, A B C A B C, in one process, so that a machine that slows down slows all."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+# Rounds of every comparison, and seconds after which no further one is begun.
+ROUNDS, ENOUGH = 9, 8.0
+
+
+def times(subjects: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Return the median wall time of every subject in seconds, after one run of each that is not counted."""
+    for subject in subjects.values():
+        subject()
+    found: dict[str, list[float]] = {name: [] for name in subjects}
+    begun = time.perf_counter()
+    while len(next(iter(found.values()))) < rounds and (
+        time.perf_counter() - begun < ENOUGH or not all(found.values())
+    ):
+        for name, subject in subjects.items():
+            found[name].append(seconds(subject))
+    return {name: median(taken) for name, taken in found.items()}
+
+
+def seconds(subject: Callable[[], Any]) -> float:
+    """Return the wall time of one call in seconds."""
+    begun = time.perf_counter()
+    subject()
+    return time.perf_counter() - begun
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
+
+
+def machine() -> str:
+    """Return what a reader must know of the machine."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            model = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{model}, Python {platform.python_version()}, one thread each"
