@@ -85,6 +85,6 @@ LIMITS: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
 OF_CELL, OF_SEQUENCE = ("N=0", "D=0"), ("T=0", "N=0", "D=0")
 
 ADAPTERS = (
-    Adapter.of_arrays("openvino.RNNCell", CELL, "RNNCell", tanh, TANH_ULPS, refuses=OF_CELL, **LIMITS),
+    Adapter.of_arrays("openvino.RNNCell", CELL, "RNNCell, stepped", tanh, TANH_ULPS, refuses=OF_CELL, **LIMITS),
     Adapter.of_arrays("openvino.RNNSequence", SEQUENCE, "RNNSequence", tanh, TANH_ULPS, refuses=OF_SEQUENCE, **LIMITS),
 )
