@@ -15,6 +15,10 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from adapters import Adapter, Idiom
+from adapters._layout import laid_out
+
+# https://onnx.ai/onnx/operators/onnx__RNN.html, "Inputs"
+LAYOUTS = {"RNN": {"W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, 0][None]"}}
 
 
 @lru_cache(maxsize=256)
@@ -30,9 +34,7 @@ def layer(H: int, has_bias: bool, nonlinearity: str, dtype: str) -> Any:
 
 def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Evaluate ``RNN`` of the sequence."""
-    inputs = {"X": xs, "W": Wx.T[None], "R": Wh.T[None], "initial_h": h0[None]}
-    if b is not None:
-        inputs["B"] = np.concatenate([b, np.zeros_like(b)])[None]
+    inputs = {"X": xs, "initial_h": h0[None]} | laid_out(LAYOUTS["RNN"], Wx, Wh, b)
     return [layer(len(Wh), b is not None, nonlinearity, xs.dtype.name).run(None, inputs)[0][:, 0]]
 
 
@@ -55,7 +57,7 @@ from onnx.reference import ReferenceEvaluator"""
 ADAPTERS = (
     Adapter.of_arrays(
         "onnx.RNN",
-        Idiom(IMPORTS, (layer, run_layer)),
+        Idiom(IMPORTS, (f"LAYOUTS = {LAYOUTS}", laid_out, layer, run_layer)),
         "the operator RNN, ReferenceEvaluator, forward",
         tanh,
         TANH_ULPS,

@@ -15,6 +15,10 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from adapters import Adapter, Idiom
+from adapters._layout import laid_out
+
+# https://onnx.ai/onnx/operators/onnx__RNN.html, "Inputs"
+LAYOUTS = {"RNN": {"W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, 0][None]"}}
 
 
 def session_of(nodes: list[Any], dtype: str, inputs: dict[str, Any], output: tuple[str, Any]) -> Any:
@@ -38,9 +42,7 @@ def layer(T: int, N: int, D: int, H: int, has_bias: bool, nonlinearity: str, dty
 def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Run the sequence through ``RNN``."""
     session = layer(*xs.shape, Wh.shape[0], b is not None, nonlinearity, xs.dtype.name)
-    inputs = {"X": xs, "W": Wx.T[None], "R": Wh.T[None], "initial_h": h0[None]}
-    if b is not None:
-        inputs["B"] = np.concatenate([b, np.zeros_like(b)])[None]
+    inputs = {"X": xs, "initial_h": h0[None]} | laid_out(LAYOUTS["RNN"], Wx, Wh, b)
     return [session.run(None, {name: np.ascontiguousarray(array) for name, array in inputs.items()})[0][:, 0]]
 
 
@@ -67,7 +69,7 @@ IMPORTS = "from functools import lru_cache\n\nimport onnxruntime\nfrom onnx impo
 ADAPTERS = (
     Adapter.of_arrays(
         "onnxruntime.RNN",
-        Idiom(IMPORTS, (session_of, layer, run_layer)),
+        Idiom(IMPORTS, (f"LAYOUTS = {LAYOUTS}", laid_out, session_of, layer, run_layer)),
         "the operator RNN, forward",
         tanh,
         TANH_ULPS,

@@ -10,12 +10,19 @@ import openvino
 from openvino import opset13 as ops
 
 from adapters import Adapter, Idiom
+from adapters._layout import laid_out
+
+# https://docs.openvino.ai, operation specifications "RNNCell-3" and "RNNSequence-5", inputs
+LAYOUTS = {
+    "RNNSequence": {"W": "Wx.T[None]", "R": "Wh.T[None]", "B": "b or 0[None]"},
+    "RNNCell": {"W": "Wx.T", "R": "Wh.T", "B": "b or 0"},
+}
 
 
 def parameters(dtype: str, *shapes: Any) -> list[Any]:
     """Return inputs of these shapes."""
-    kinds = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16, "float16": openvino.Type.f16}
-    return [ops.parameter(shape, kinds[dtype]) for shape in shapes]
+    kind = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16, "float16": openvino.Type.f16}[dtype]
+    return [ops.parameter(shape, kind) for shape in shapes]
 
 
 def compiled(results: Any, inputs: Any) -> Any:
@@ -47,16 +54,15 @@ def cell(N: int, D: int, H: int, nonlinearity: str, dtype: str) -> Any:
 def run_sequence(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Run ``RNNSequence``, with a bias of zero where there is none."""
     model = sequence(*xs.shape, len(Wh), nonlinearity, xs.dtype.name)
-    bias = (Wh[:1] * 0) if b is None else b[None]
-    return [call(model, (xs.swapaxes(0, 1), h0[:, None], Wx.T[None], Wh.T[None], bias))[:, 0].swapaxes(0, 1)]
+    held = laid_out(LAYOUTS["RNNSequence"], Wx, Wh, b).values()
+    return [call(model, (xs.swapaxes(0, 1), h0[:, None], *held))[:, 0].swapaxes(0, 1)]
 
 
 def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Step an ``RNNCell``, with a bias of zero where there is none."""
-    model = cell(*xs.shape[1:], len(Wh), nonlinearity, xs.dtype.name)
-    weights, hs = (Wx.T, Wh.T, Wh[0] * 0 if b is None else b), [h0]
+    model, hs = cell(*xs.shape[1:], len(Wh), nonlinearity, xs.dtype.name), [h0]
     for x in xs:
-        hs.append(call(model, (x, hs[-1], *weights)))
+        hs.append(call(model, (x, hs[-1], *laid_out(LAYOUTS["RNNCell"], Wx, Wh, b).values())))
     return [np.stack(hs)[1:]]
 
 
@@ -71,14 +77,14 @@ def environment() -> dict[str, str]:
     return {"openvino": openvino.__version__, "device": "CPU", "precision": "that of the inputs, as a hint"}
 
 
-# FINDINGS.md has why neither float64 nor relu is here.
-ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
+TANH_ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}  # FINDINGS.md: why neither float64 nor relu is here
 IMPORTS = "from functools import lru_cache\n\nimport openvino\nfrom openvino import opset13 as ops"
-PARTS = (parameters, compiled, call)
-ONLY: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
+PARTS = (f"LAYOUTS = {LAYOUTS}", laid_out, parameters, compiled, call)
+CELL, SEQUENCE = Idiom(IMPORTS, (*PARTS, cell, step_cell)), Idiom(IMPORTS, (*PARTS, sequence, run_sequence))
+LIMITS: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
+OF_CELL, OF_SEQUENCE = ("N=0", "D=0"), ("T=0", "N=0", "D=0")
 
-CELL, LAYER = Idiom(IMPORTS, (*PARTS, cell, step_cell)), Idiom(IMPORTS, (*PARTS, sequence, run_sequence))
 ADAPTERS = (
-    Adapter.of_arrays("openvino.RNNCell", CELL, "RNNCell, stepped", tanh, ULPS, refuses=("N=0", "D=0"), **ONLY),
-    Adapter.of_arrays("openvino.RNNSequence", LAYER, "RNNSequence", tanh, ULPS, refuses=("T=0", "N=0", "D=0"), **ONLY),
+    Adapter.of_arrays("openvino.RNNCell", CELL, "RNNCell, stepped", tanh, TANH_ULPS, refuses=OF_CELL, **LIMITS),
+    Adapter.of_arrays("openvino.RNNSequence", SEQUENCE, "RNNSequence", tanh, TANH_ULPS, refuses=OF_SEQUENCE, **LIMITS),
 )

@@ -14,6 +14,13 @@ import paddle
 from paddle import nn
 
 from adapters import Adapter, Idiom
+from adapters._layout import laid_out
+
+# https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/SimpleRNN_en.html, "Variables"; likewise its cell.
+LAYOUTS = {
+    "SimpleRNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b or 0", "bias_hh_l0": "0?"},
+    "SimpleRNNCell": {"weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b or 0", "bias_hh": "0?"},
+}
 
 
 def variable(array: Any) -> Any:
@@ -23,12 +30,12 @@ def variable(array: Any) -> Any:
 
 def loaded(kind: Any, Wx: Any, Wh: Any, b: Any, nonlinearity: str, **options: Any) -> Any:
     """Return an ``nn.SimpleRNNCell`` or ``nn.SimpleRNN`` with these parameters, made in their dtype."""
-    before, zeros = paddle.get_default_dtype(), np.zeros_like(Wh[0])
+    before = paddle.get_default_dtype()
     paddle.set_default_dtype(Wx.dtype.name)
     module = kind(*Wx.shape, activation=nonlinearity, **options)
     paddle.set_default_dtype(before)
-    for parameter, value in zip(module.parameters(), (Wx.T, Wh.T, zeros if b is None else b, zeros), strict=True):
-        parameter.set_value(np.ascontiguousarray(value))
+    for name, value in laid_out(LAYOUTS[kind.__name__], Wx, Wh, b).items():
+        getattr(module, name).set_value(np.ascontiguousarray(value))
     return module
 
 
@@ -43,19 +50,14 @@ def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonline
     """Step one ``nn.SimpleRNNCell`` through the sequence."""
     x, h = variable(xs), variable(h0)
     biases = {"bias_ih_attr": False, "bias_hh_attr": False} if b is None else {}
-    cell = loaded(nn.SimpleRNNCell, Wx, Wh, b, nonlinearity, **biases)
-    states = [h]
+    cell, states = loaded(nn.SimpleRNNCell, Wx, Wh, b, nonlinearity, **biases), [h]
     for t in range(len(xs)):
         states.append(cell(x[t], states[-1])[0])
     return pull_back(paddle.stack(states[1:]), x, h, cell, upstream, b is not None)
 
 
 def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Run ``nn.SimpleRNN`` over the sequence, time first; with its biases left out it would end the process.
-
-    Raises:
-        ValueError: there is no step or no row.
-    """
+    """Run ``nn.SimpleRNN`` over the sequence, time first; with its biases left out it would end the process."""
     if 0 in (len(xs), len(h0)):
         raise ValueError("nn.SimpleRNN ends the process on no steps, and leaves db unset on no rows: FINDINGS.md")
     x, h = variable(xs), variable(h0)
@@ -77,12 +79,10 @@ def environment() -> dict[str, str]:
 # No kernel of tanh takes half precisions on a CPU.
 TANH_ULPS = {"float64": 2.5, "float32": 5.0}
 IMPORTS = "import paddle\nfrom paddle import nn"
-PARTS = (variable, loaded, pull_back)
+PARTS = (variable, f"LAYOUTS = {LAYOUTS}", laid_out, loaded, pull_back)
+CELL, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
 
-ADAPTERS = tuple(
-    Adapter.of_arrays(f"paddle.{name}", Idiom(IMPORTS, (*PARTS, run)), describe, tanh, TANH_ULPS, refuses=refuses)
-    for name, run, describe, refuses in (
-        ("SimpleRNNCell", step_cell, "nn.SimpleRNNCell stepped, paddle.grad", ("T=0",)),
-        ("SimpleRNN", run_layer, "nn.SimpleRNN, paddle.grad", ("T=0", "N=0", "D=0")),
-    )
+ADAPTERS = (
+    Adapter.of_arrays("paddle.SimpleRNNCell", CELL, "nn.SimpleRNNCell stepped", tanh, TANH_ULPS, refuses=("T=0",)),
+    Adapter.of_arrays("paddle.SimpleRNN", LAYER, "nn.SimpleRNN", tanh, TANH_ULPS, refuses=("T=0", "N=0", "D=0")),
 )

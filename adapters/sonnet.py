@@ -11,6 +11,10 @@ import sonnet as snt
 import tensorflow as tf
 
 from adapters import Adapter, Idiom
+from adapters._layout import laid_out
+
+# https://sonnet.readthedocs.io/en/latest/api.html, "VanillaRNN"
+LAYOUTS = {"VanillaRNN": {"input_to_hidden/w": "Wx", "hidden_to_hidden/w": "Wh", "b": "b or 0"}}
 
 
 def loaded(Wx: Any, Wh: Any, b: Any, nonlinearity: str) -> Any:
@@ -19,9 +23,9 @@ def loaded(Wx: Any, Wh: Any, b: Any, nonlinearity: str) -> Any:
     inits = (snt.initializers.Constant(0.0),) * 2
     core = snt.VanillaRNN(len(Wh), getattr(tf.nn, nonlinearity), *inits, dtype=dtype)
     core(tf.zeros((1, len(Wx)), dtype), core.initial_state(1))
-    for variable, value in ((core.input_to_hidden, Wx), (core.hidden_to_hidden, Wh), (core._b, b)):
-        if value is not None:
-            variable.assign(value)
+    held = laid_out(LAYOUTS["VanillaRNN"], Wx, Wh, b)
+    for variable in core.variables:
+        variable.assign(held[variable.name.partition("/")[2].removesuffix(":0")])
     return core
 
 
@@ -67,7 +71,7 @@ def environment() -> dict[str, str]:
 
 TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
 IMPORTS = "import sonnet as snt\nimport tensorflow as tf"
-PARTS = (loaded, pull_back)
+PARTS = (f"LAYOUTS = {LAYOUTS}", laid_out, loaded, pull_back)
 
 # A step takes a millisecond.
 LONGEST = 1000

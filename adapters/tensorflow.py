@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from adapters import Adapter, Idiom
 
+# A composed cell has its parameters as they are.
+LAYOUTS = {"function": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
+
 
 def tensors(arrays: Any) -> list[Any]:
     """Return constants of the arrays that are there."""

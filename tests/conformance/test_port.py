@@ -22,9 +22,8 @@ from reference import Params
 from reference.archive import DTYPES, dtype_of
 
 PLAIN = {"Wx": "Wx", "Wh": "Wh", "b": "b"}
-# Leading axes and joined biases: places of no framework that is here yet, or as of the operator of ONNX.
+# What no framework here has: the places in another order, and other ones of them under a leading axis.
 MORE = (
-    Layout("onnx.RNN", {"W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, 0][None]"}),
     Layout("joined.RNN", {"all/b": "[b, 0]", "all/Wh": "Wh", "all/Wx": "Wx[None]"}),
     Layout("two.RNN", {"b0": "b or 0", "b1": "0?", "Wx": "Wx.T", "Wh": "Wh[None]"}),
 )

@@ -68,8 +68,9 @@ def packages_of(stem: str) -> set[str]:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     lines = [line for extra in extras if f"{extra}-".startswith(f"{name}-") for line in extras[extra]]
     named = {re.split("[^A-Za-z0-9_-]", line)[0] for line in lines}
-    # What dm-haiku and tensorflow-cpu install has shorter names; jax comes with jaxlib.
-    return {package.removeprefix("dm-").removesuffix("-cpu") for package in named} | {f"{name}lib"}
+    # What dm-haiku, tensorflow-cpu and paddlepaddle install has shorter names; jax comes with jaxlib.
+    shorter = {package.removeprefix("dm-").removesuffix("-cpu").replace("paddlepaddle", "paddle") for package in named}
+    return shorter | {f"{name}lib"}
 
 
 @pytest.mark.parametrize("path", TRIAL, ids=by_path)
