@@ -14,6 +14,9 @@ from torch import nn
 from torch.func import functional_call
 
 from adapters import Adapter, Idiom
+from adapters._layout import laid_out
+
+LAYOUTS = {"RNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"}}  # as torch
 
 
 class Layer(nn.Module):
@@ -51,7 +54,7 @@ def exported(T: int, N: int, D: int, H: int, bias: bool, nonlinearity: str, dtyp
 def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Run the exported layer, time first; the second of its biases is held at zero."""
     session = exported(*xs.shape, len(Wh), b is not None, nonlinearity, xs.dtype.name)
-    arrays = (xs, h0[None], Wx.T, Wh.T, *(() if b is None else (b, np.zeros_like(b))))
+    arrays = (xs, h0[None], *laid_out(LAYOUTS["RNN"], Wx, Wh, b).values())
     inputs = zip(session.get_inputs(), arrays, strict=True)
     return [session.run(None, {entry.name: np.ascontiguousarray(array) for entry, array in inputs})[0]]
 
@@ -78,7 +81,7 @@ import onnxruntime
 import torch
 from torch import nn
 from torch.func import functional_call"""
-IDIOM = Idiom(IMPORTS, (Layer, session_of, exported, run_layer))
+IDIOM = Idiom(IMPORTS, (f"LAYOUTS = {LAYOUTS}", laid_out, Layer, session_of, exported, run_layer))
 # A step is eight nodes of the model, and a shape a second of the exporter.
 LIMITS: dict[str, Any] = {"offers": ("h",), "max_T": 20, "refuses": ("T=0", "D=0")}
 

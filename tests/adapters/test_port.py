@@ -105,6 +105,7 @@ OWN: dict[str, Callable[[str, bool], dict[str, Any]]] = {
     "paddle": of_paddle,
     "sonnet": of_sonnet,
     "torch": of_torch,
+    "torch_onnx": of_torch,
 }
 
 
