@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -183,7 +184,8 @@ class Adapter:
         try:
             run()
         except Exception as error:
-            words = str(error).strip().splitlines() or [""]
+            # Without the colours that some have in them.
+            words = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().splitlines() or [""]
             raise Refused(f"{self.name}: {what} is refused, {type(error).__name__}: {words[0]}") from error
         raise StaleRefusal(f"{self.name}: expected {what} to be refused, got a result")
 

@@ -124,7 +124,7 @@ def test_what_the_framework_is_said_to_refuse_and_does_not_is_an_error(adapter: 
 
 def test_a_refusal_is_in_the_words_of_the_framework(adapter: Adapter) -> None:
     def run(case: Case) -> Evaluation:
-        raise RuntimeError("no rows\nno answer")
+        raise RuntimeError("\x1b[96mno rows\x1b[0m\nno answer")
 
     refusing = dataclasses.replace(adapter, refuses=("N=0",), run=run)
     with pytest.raises(Refused, match=f"^{adapter.name}: N=0 is refused, RuntimeError: no rows$"):
