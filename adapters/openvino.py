@@ -74,11 +74,7 @@ def tanh(array: Any) -> Any:
 
 def environment() -> dict[str, str]:
     """Return the version of OpenVINO and what decides its precision."""
-    return {
-        "openvino": openvino.__version__.partition("-")[0],
-        "device": "CPU",
-        "precision": "hinted by the inputs",
-    }
+    return {"openvino": openvino.__version__.partition("-")[0], "device": "CPU", "precision": "hinted by the inputs"}
 
 
 TANH_ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}  # FINDINGS.md: why neither float64 nor relu is here
