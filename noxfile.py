@@ -27,8 +27,9 @@ SLOW = ("torch.compile", "jax.eager")
 CORE = ",".join(TAGS["core"])
 # Where verdicts go, and on how many stacks of cases a check they rest in a session.
 RESULTS, EXAMPLES = Path("results"), "2"
-# Judge these precisions alone: what is short of time has two of them.
-DTYPES = os.environ.get("RNN_ORACLE_DTYPES", "float64 float32 bfloat16 float16").split()
+# Judge these precisions alone: what is short of time has two of them, but for the tests of the core.
+ALL = "float64 float32 bfloat16 float16"
+DTYPES = os.environ.get("RNN_ORACLE_DTYPES", ALL)
 CONSTRAINTS = "--constraint=tests/constraints.txt"
 
 
@@ -81,10 +82,11 @@ def backend(session: nox.Session, name: str) -> None:
     others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
     environment = ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
     RESULTS.mkdir(exist_ok=True)
-    found = ("--examples", EXAMPLES, "--dtype", *DTYPES, "--json", str(RESULTS / f"{name}.json"))
+    found = ("--examples", EXAMPLES, "--dtype", *DTYPES.split(), "--json", str(RESULTS / f"{name}.json"))
     session.run("rnn-oracle", "check", name, "--jobs", str(os.cpu_count()), *found, env=environment)
     asked = ("tests/adapters", *others, "--backend", name, "--network", *session.posargs)
-    session.run("pytest", *PARALLEL, *asked, env=environment)
+    tested = {"RNN_ORACLE_DTYPES": ALL if name in TAGS["core"] else DTYPES}
+    session.run("pytest", *PARALLEL, *asked, env=environment | tested)
 
 
 for name in BACKENDS:

@@ -2,17 +2,20 @@
 
 One with ``fault`` besides runs for every fault of the catalogue that concerns the dtype. The marker ``gradients``
 leaves out the adapters that do not offer just these, and with ``nonlinearity`` those that do not offer it; the marker
-``only`` leaves out other dtypes, or other frameworks, than it names.
+``only`` leaves out other dtypes, or other frameworks, than it names, and so does the environment variable
+RNN_ORACLE_DTYPES.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import pytest
 
 import adapters
 from adapters import Adapter
+from reference.archive import DTYPES
 from reference.faults import FAULTS
 from reference.verdict import GRADIENTS
 
@@ -47,7 +50,9 @@ def parameters(adapter: Adapter, *others: str, dtypes: Sequence[str]) -> list[ob
     """Return the parameter sets of one adapter, alone or with its dtypes, or with dtypes and faults."""
     if not others:
         return [pytest.param(adapter, id=adapter.name)]
-    pairs = [(dtype, f"{adapter.name}-{dtype}") for dtype in adapter.dtypes if dtype in dtypes]
+    asked = os.environ.get("RNN_ORACLE_DTYPES", " ".join(DTYPES)).split()
+    offered = [dtype for dtype in adapter.dtypes if dtype in dtypes and dtype in asked]
+    pairs = [(dtype, f"{adapter.name}-{dtype}") for dtype in offered]
     if "fault" not in others:
         return [pytest.param(adapter, dtype, id=id_) for dtype, id_ in pairs]
     return [
