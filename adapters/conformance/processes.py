@@ -256,6 +256,8 @@ def work(connection: Connection, options: argparse.Namespace, job: Job, skip: in
     with open(printed, "wb", buffering=0) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    # What runs in the background of a shell ignores interrupts, and so would this process, which is stopped by one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Threads of several frameworks, times as many as there are cores, wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:

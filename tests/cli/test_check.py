@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,15 @@ def test_the_page_is_the_one_that_is_made_of_the_json(rnn_oracle: Run, tmp_path:
     assert sum(check["histogram"]["counts"]) == check["cases"] == 2 * 76
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Take interrupts, which what runs in the background of a shell ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_prints_what_was_judged_and_ends_with_130(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("check", "numpy.right", "numpy.interrupted", *QUICK)
     assert status == 130
