@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import jaxlib.version
 import numpy as np
 
-from adapters import Adapter, Idiom
+from adapters import Adapter, Idiom, _jax
+from adapters._jax import TANH_ULPS, tanh
 from reference.verdict import QUANTITIES
 
 # A composed cell has its parameters as they are.
@@ -144,27 +145,10 @@ def scan_twice(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlin
         return flat(differentiated_twice(scanned, nonlinearity, primals, tangents, upstream))
 
 
-def tanh(array: Any) -> Any:
-    """Return jnp.tanh of a NumPy array, as compiled."""
-    with jax.enable_x64(array.dtype == np.float64):
-        return np.array(_tanh(array))
-
-
-_tanh = jax.jit(jnp.tanh)
-
-
 def environment() -> dict[str, str]:
     """Return the version of JAX and the flags that decide its precision."""
-    return {
-        "jax": jax.__version__,
-        "jaxlib": jaxlib.version.__version__,
-        "backend": jax.default_backend(),
-        "default matmul precision": str(jax.config.jax_default_matmul_precision),
-        "x64": "set for each case by its dtype",
-    }
+    return _jax.environment() | {"jaxlib": jaxlib.version.__version__}
 
-
-TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
 
 IMPORTS = "from functools import partial\n\nimport jax\nimport jax.numpy as jnp"
 JITTED = "jitted = jax.jit(forward_and_pull_back, static_argnums=(0, 1))"

@@ -10,8 +10,9 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import tensorflow as tf
 
-from adapters import Adapter, Idiom, _keras
+from adapters import Adapter, Idiom, _keras, _tensorflow
 from adapters._keras import HELD, built, in_order
+from adapters._tensorflow import TANH_ULPS, pull_back
 
 _keras.require("tensorflow")
 
@@ -23,15 +24,9 @@ def loaded(kind: str, Wx: Any, Wh: Any, b: Any, nonlinearity: str, **options: An
     return module
 
 
-def pull_back(states: Any, module: Any, xs: Any, h0: Any, upstream: Any) -> list[Any]:
-    """Return hs, dxs, dh0, dWx, dWh and, with a bias, db of a function of xs and h0 as NumPy arrays."""
-    x, h = tf.constant(xs), tf.constant(h0)
-    weights = [weight.value for weight in module.trainable_weights]
-    with tf.GradientTape() as tape:
-        tape.watch((x, h))
-        hs = states(x, h)
-    gradients = tape.gradient(hs, [x, h, *weights], tf.constant(upstream), unconnected_gradients="zero")
-    return [tensor.numpy() for tensor in (hs, *gradients)]
+def weights(module: Any) -> list[Any]:
+    """Return the variables of TensorFlow behind those of a cell or layer."""
+    return [weight.value for weight in module.trainable_weights]
 
 
 def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
@@ -44,7 +39,7 @@ def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonline
             hs.append(cell(x_t, [hs[-1]])[0])
         return tf.stack(hs)[1:]
 
-    return pull_back(states, cell, xs, h0, upstream)
+    return pull_back(states, weights(cell), xs, h0, upstream)
 
 
 def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
@@ -54,7 +49,7 @@ def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonline
     def states(x: Any, h: Any) -> Any:
         return tf.transpose(layer(tf.transpose(x, (1, 0, 2)), initial_state=[h]), (1, 0, 2))
 
-    return pull_back(states, layer, xs, h0, upstream)
+    return pull_back(states, weights(layer), xs, h0, upstream)
 
 
 def tanh(array: Any) -> Any:
@@ -67,9 +62,8 @@ def environment() -> dict[str, str]:
     return _keras.environment("tensorflow") | {"tensorflow": tf.__version__}
 
 
-TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
-IMPORTS = 'import os\n\nos.environ["KERAS_BACKEND"] = "tensorflow"\nimport keras\nimport tensorflow as tf'
-PARTS = (*HELD, loaded, pull_back)
+IMPORTS = f'import os\n{_tensorflow.IMPORTS}\n\nos.environ["KERAS_BACKEND"] = "tensorflow"\nimport keras'
+PARTS = (*HELD, loaded, pull_back, weights)
 STEPPED, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
 # TensorFlow runs a step in a millisecond.
 LONGEST = 1000

@@ -10,8 +10,9 @@ from typing import Any
 import sonnet as snt
 import tensorflow as tf
 
-from adapters import Adapter, Idiom
+from adapters import Adapter, Idiom, _tensorflow
 from adapters._layout import laid_out
+from adapters._tensorflow import TANH_ULPS, pull_back
 
 # https://sonnet.readthedocs.io/en/latest/api.html, "VanillaRNN"
 LAYOUTS = {"VanillaRNN": {"input_to_hidden/w": "Wx", "hidden_to_hidden/w": "Wh", "b": "b or 0"}}
@@ -29,15 +30,9 @@ def loaded(Wx: Any, Wh: Any, b: Any, nonlinearity: str) -> Any:
     return core
 
 
-def pull_back(states: Any, core: Any, xs: Any, h0: Any, upstream: Any, has_bias: bool) -> list[Any]:
-    """Return hs, dxs, dh0, dWx, dWh and, with a bias, db of a function of xs and h0 as NumPy arrays."""
-    x, h = tf.constant(xs), tf.constant(h0)
-    weights = [core.input_to_hidden, core.hidden_to_hidden, core._b][: 2 + has_bias]
-    with tf.GradientTape() as tape:
-        tape.watch((x, h))
-        hs = states(x, h)
-    gradients = tape.gradient(hs, [x, h, *weights], tf.constant(upstream), unconnected_gradients="zero")
-    return [tensor.numpy() for tensor in (hs, *gradients)]
+def weights(core: Any, has_bias: bool) -> list[Any]:
+    """Return the variables of a core, its bias last and only if the case has one."""
+    return [core.input_to_hidden, core.hidden_to_hidden, core._b][: 2 + has_bias]
 
 
 def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
@@ -50,13 +45,14 @@ def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonline
             hs.append(core(x_t, hs[-1])[0])
         return tf.stack(hs)[1:]
 
-    return pull_back(states, core, xs, h0, upstream, b is not None)
+    return pull_back(states, weights(core, b is not None), xs, h0, upstream)
 
 
 def unroll(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Unroll an ``snt.VanillaRNN`` over the sequence."""
     core = loaded(Wx, Wh, b, nonlinearity)
-    return pull_back(lambda x, h: snt.dynamic_unroll(core, x, h)[0], core, xs, h0, upstream, b is not None)
+    held = weights(core, b is not None)
+    return pull_back(lambda x, h: snt.dynamic_unroll(core, x, h)[0], held, xs, h0, upstream)
 
 
 def tanh(array: Any) -> Any:
@@ -69,9 +65,8 @@ def environment() -> dict[str, str]:
     return {"sonnet": snt.__version__, "tensorflow": tf.__version__, "precision": "that of each core"}
 
 
-TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
-IMPORTS = "import sonnet as snt\nimport tensorflow as tf"
-PARTS = (f"LAYOUTS = {LAYOUTS}", laid_out, loaded, pull_back)
+IMPORTS = f"{_tensorflow.IMPORTS}\nimport sonnet as snt"
+PARTS = (f"LAYOUTS = {LAYOUTS}", laid_out, loaded, pull_back, weights)
 
 # A step takes a millisecond.
 LONGEST = 1000

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from adapters import Adapter, Idiom
+from adapters._tensorflow import TANH_ULPS
 
 # A composed cell has its parameters as they are.
 LAYOUTS = {"function": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
@@ -74,7 +75,6 @@ def environment() -> dict[str, str]:
     return {"tensorflow": tf.__version__, "precision": "that of each tensor"}
 
 
-TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
 IMPORTS = "from collections.abc import Callable\nfrom functools import lru_cache\n\nimport tensorflow as tf"
 PARTS = (tensors, scan, pull_back, run_function)
 
