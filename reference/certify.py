@@ -54,11 +54,12 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
         raise ValueError(f"certify: expected at least one case, got a stack of 0 ({spell(case.sizes)})")
     got = _expect_fields(case, evaluation)
     want = _step_by_step(case, evaluation, precision)
+    met = None if case.finite else _met_by_infinity(case)
     judged = {}
     for field, name in QUANTITIES.items():
         if field in got:
             beside_nan = field == "dxs" and _beside_nan(case, want[field])
-            untold = field not in ("hs", "hs_dot") and _untold(case, field.removesuffix("_dot"))
+            untold = met is not None and _untold(met, field.removesuffix("_dot"))
             judged[name] = Judged(got[field], want[field].sealed(), beside_nan, untold, case.finite, case.K is not None)
     return Verdict(case, evaluation, precision, judged, certify)
 
@@ -227,27 +228,33 @@ def _next(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.minimum.accumulate(found[..., ::-1, :, :], axis=-3)[..., ::-1, :, :]
 
 
-def _untold(case: Case, field: str) -> NDArray[np.bool_] | bool:
-    """Return of which elements of a gradient nothing can be told, since they are in the wake of an infinity.
+def _met_by_infinity(case: Case) -> NDArray[np.bool_]:
+    """Return which rows of the batch meet an infinity, of relu also NaN; shape (..., N).
 
     What becomes of one in backward is a matter of the form: (g + g * h) * (1 - h) is NaN where g * (1 - h * h) is
     infinite, and a derivative that underflows, times infinity, is infinite or NaN. Behind a relu at NaN, who multiplies
-    by its derivative has NaN and who selects has 0. So nothing is told of the batch's rows that meet one.
+    by its derivative has NaN and who selects has 0.
     """
-    if case.finite:
-        return False
     loose = np.isinf if case.nonlinearity == "tanh" else lambda array: ~np.isfinite(array)
-    rows_: NDArray[np.bool_] = np.asarray(loose(case.h0).any(axis=-1))
+    met: NDArray[np.bool_] = np.asarray(loose(case.h0).any(axis=-1))
     for array in (case.xs, case.upstream):
-        rows_ |= loose(array).any(axis=(-3, -1))
+        met |= loose(array).any(axis=(-3, -1))
     for name, array in case.params.fields().items():
         if array is not None:
-            rows_ |= loose(array).any(axis=-1 if name == "b" else (-2, -1))[..., None]
-    axes: dict[str, Any] = {"dxs": np.s_[..., None, :, None], "dh0": np.s_[..., None]}
-    if field in axes:
-        return np.asarray(rows_[axes[field]])
-    any_ = np.asarray(rows_.any(axis=-1))
-    return np.asarray(any_[..., None] if field == "db" else any_[..., None, None])
+            met |= loose(array).any(axis=-1 if name == "b" else (-2, -1))[..., None]
+    return met
+
+
+def _untold(met: NDArray[np.bool_], field: str) -> NDArray[np.bool_] | bool:
+    """Return of which elements nothing can be told, where these rows meet an infinity; of the states all is told."""
+    any_ = np.asarray(met.any(axis=-1))
+    places: dict[str, NDArray[np.bool_] | bool] = {
+        "hs": False,
+        "dxs": met[..., None, :, None],
+        "dh0": met[..., None],
+        "db": any_[..., None],
+    }
+    return places.get(field, any_[..., None, None])
 
 
 def _beside_nan(case: Case, dxs: Bounded) -> NDArray[np.bool_]:
