@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reference.archive import spell
+from reference.blocks import bounds
 from reference.case import Case
-from reference.cells import RNN, Array
 from reference.evaluation import Evaluation
 from reference.precision import Precision
-from reference.rounding import POINTWISE, Bounded
-from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps, unpacked
-from reference.tangent import Dual, value_of
-from reference.verdict import QUANTITIES, Judged, Verdict
+from reference.rounding import Bounded
+from reference.sequence import evaluate_arrays, lift, unpacked
+from reference.verdict import QUANTITIES, Judged, Tally, Verdict
 
 
 def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict:
@@ -52,16 +50,33 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
         raise TypeError(f"certify: expected a case of dtype {precision.name}, got {case.dtype} ({spell(case.sizes)})")
     if case.K == 0:
         raise ValueError(f"certify: expected at least one case, got a stack of 0 ({spell(case.sizes)})")
-    got = _expect_fields(case, evaluation)
-    want = _step_by_step(case, evaluation, precision)
+    given = _expect_fields(case, evaluation)
+    tallies = {name: Tally(given[field], case.K) for field, name in QUANTITIES.items() if field in given}
+    for name, start, judged in _judge(case, evaluation, precision):
+        tallies[name].add(judged, start)
+    return Verdict(case, evaluation, precision, tallies, certify, _elements)
+
+
+def _judge(case: Case, evaluation: Evaluation, precision: Precision) -> Iterator[tuple[str, int, Judged]]:
+    """Give the name of a quantity, the number of a step, and the elements from that step on, block by block."""
     met = None if case.finite else _met_by_infinity(case)
-    judged = {}
-    for field, name in QUANTITIES.items():
-        if field in got:
-            beside_nan = field == "dxs" and _beside_nan(case, want[field])
-            untold = met is not None and _untold(met, field.removesuffix("_dot"))
-            judged[name] = Judged(got[field], want[field].sealed(), beside_nan, untold, case.finite, case.K is not None)
-    return Verdict(case, evaluation, precision, judged, certify)
+    for block, want in bounds(case, evaluation, precision):
+        for field, wanted in want.items():
+            got = getattr(evaluation, field)
+            if got is not None:
+                got = got[..., block, :, :] if field.startswith(("hs", "dxs")) else got
+                beside_nan = field == "dxs" and _beside_nan(case, wanted)
+                untold = met is not None and _untold(met, field.removesuffix("_dot"))
+                parts = got.astype(np.float64), wanted.sealed(), beside_nan, untold, case.finite, case.K is not None
+                yield QUANTITIES[field], block.start, Judged(*parts)
+
+
+def _elements(case: Case, evaluation: Evaluation, precision: Precision) -> dict[str, Judged]:
+    """Return every element of each quantity."""
+    found: dict[str, list[Judged]] = {}
+    for name, _, judged in _judge(case, evaluation, precision):
+        found.setdefault(name, []).append(judged)
+    return {name: Judged.joined(found[name]) for name in QUANTITIES.values() if name in found}
 
 
 def enclose(case: Case, precision: Precision) -> Evaluation:
@@ -83,8 +98,8 @@ def enclose(case: Case, precision: Precision) -> Evaluation:
         return unpacked(evaluate_arrays(**arrays, f=case.nonlinearity))
 
 
-def _expect_fields(case: Case, evaluation: Evaluation) -> dict[str, NDArray[np.float64]]:
-    """Return the offered arrays by field, held to the shapes and the dtype of the case, in float64."""
+def _expect_fields(case: Case, evaluation: Evaluation) -> dict[str, NDArray[Any]]:
+    """Return the offered arrays by field, held to the shapes and the dtype of the case."""
     like = {"hs": case.upstream, "dxs": case.xs, "dh0": case.h0}
     like |= {f"d{name}": array for name, array in case.params.fields().items() if array is not None}
     if case.direction is not None:
@@ -102,130 +117,7 @@ def _expect_fields(case: Case, evaluation: Evaluation) -> dict[str, NDArray[np.f
             raise TypeError(f"certify: expected {name} as an array of {case.dtype}, got {kind} ({sizes})")
         if array.shape != like[name].shape:
             raise ValueError(f"certify: expected {name} of shape {like[name].shape}, got {array.shape} ({sizes})")
-    return {name: array.astype(np.float64) for name, array in got.items()}
-
-
-def _step_by_step(case: Case, evaluation: Evaluation, precision: Precision) -> dict[str, Bounded]:
-    """Return each quantity with its bound, from the evaluation's own states: all T * N rows are one batch."""
-    with np.errstate(all="ignore"):
-        want = _forward(case.unprobed(), evaluation, precision)
-        if any(name.startswith("d") and array is not None for name, array in evaluation.fields().items()):
-            want |= _backward(case, evaluation, precision, want)
-    return want
-
-
-def _forward(case: Case, evaluation: Evaluation, precision: Precision) -> dict[str, Bounded]:
-    """Return the states, and how they move, each from the ones before it."""
-    T, N = case.sizes["T"], case.sizes["N"]
-    moves = evaluation.hs_dot is not None
-    # The sum that moves has twice the products.
-    model = precision.storing(2) if moves else precision
-    exact = lift(case, lambda array: Bounded.exact(array, model), moves=moves)
-    cell = RNN(exact["Wx"], exact["Wh"], exact["b"], case.nonlinearity)
-    a = cell.activate(cell.drive(rows(exact["xs"])), rows(_before(exact["h0"], evaluation, precision)))
-    want = {"hs": steps(cell.f(value_of(a)), T, N)}
-    if moves:
-        h = Bounded.activated(rows(evaluation.hs), precision, case.nonlinearity)
-        want["hs_dot"] = steps(cell.adjoint(a.tangent, h), T, N)
-    return want
-
-
-def _before(
-    h0: Array, evaluation: Evaluation, precision: Precision, want: Mapping[str, Bounded] = types.MappingProxyType({})
-) -> Array:
-    """Return the state before each step, as observed: h0 and all states but the last."""
-    hs: Array = _seen_state("hs", evaluation, precision, want)
-    if isinstance(h0, Dual):
-        hs = Dual(hs, _seen_state("hs_dot", evaluation, precision, want))
-    return np.concatenate([h0[..., None, :, :], hs], axis=-3)[..., :-1, :, :]
-
-
-def _seen_state(name: str, evaluation: Evaluation, precision: Precision, want: Mapping[str, Bounded]) -> Bounded:
-    """Return states, or how they move, as observed; where just zero is wanted, it is that: a closed relu's."""
-    seen = Bounded.observed(getattr(evaluation, name), precision)
-    if name in want:
-        seen.error = np.where((want[name].value == 0) & (want[name].error == 0), 0.0, seen.error)
-    return seen
-
-
-def _backward(
-    case: Case, evaluation: Evaluation, precision: Precision, forward: dict[str, Bounded]
-) -> dict[str, Bounded]:
-    """Return the gradients, and how they move, each from A of the step after it."""
-    T, N, D = (case.unprobed().sizes[name] for name in "TND")
-    hs_dot = forward.get("hs_dot")
-    moves = hs_dot is not None and evaluation.dxs_dot is not None
-    plain = lift(case.unprobed(), lambda array: Bounded.exact(array, precision), moves=moves)
-    cell = RNN(plain["Wx"], plain["Wh"], plain["b"], case.nonlinearity)
-    h: Array = Bounded.activated(evaluation.hs, precision, case.nonlinearity)
-    if hs_dot is not None and moves:
-        h = _moving(h, evaluation, hs_dot, case.nonlinearity)
-    upstream = plain["upstream"]
-    if case.is_probed and evaluation.dxs is not None:
-        A: Array = _adjoints_seen(case, evaluation.hs, evaluation.dxs[..., D:], precision)
-        if moves:
-            A = Dual(A, _adjoints_seen(case, evaluation.hs, evaluation.dxs_dot[..., D:], precision))
-            # A second derivative may be taken anew wherever it is used, and cancels: it is known to its own bound.
-            A = Dual(A.value, A.tangent.known_to(_one_step_back(cell, A, h, upstream).tangent))
-        probe = [_one_step_back(cell, A, h, upstream)]
-    else:
-        A, probe = adjoints(cell, h, upstream), []
-    dxs = np.concatenate([steps(cell.to_inputs(rows(A)), T, N), *probe], axis=-1)
-    dh0 = cell.to_state(A[..., 0, :, :]) if T else np.zeros_like(plain["h0"])
-    # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
-    model = precision.storing(2 * T if moves else T)
-    h_prev = _before(plain["h0"], evaluation, precision, forward)
-    # The probe's columns of x are zero, and its rows of dWx are held to exactly that.
-    xs = np.concatenate([plain["xs"], np.zeros_like(upstream)], axis=-1) if case.is_probed else plain["xs"]
-    arrays = (rows(array).under(model) for array in (A, xs, h_prev))
-    dWx, dWh, *db = cell.to_params(*arrays)
-    flat = [gradient.reshape(case.h0.shape[:-2] + case.h0.shape[-1:]) for gradient in db]
-    gradients = unpacked(Evaluation(None, dxs, dh0, dWx, dWh, *flat)).fields()
-    return {name: array for name, array in gradients.items() if array is not None}
-
-
-def _one_step_back(cell: RNN, A: Array, h: Array, upstream: Array) -> Array:
-    """Return what A is by one step back from the A of the step after it."""
-    T, N = upstream.shape[-3:-1]
-    later = steps(cell.to_state(rows(A[..., 1:, :, :])), max(T - 1, 0), N)
-    dh = np.concatenate([upstream[..., :-1, :, :] + later, upstream[..., -1:, :, :]], axis=-3)
-    return cell.adjoint(dh, h)
-
-
-def _moving(h: Bounded, evaluation: Evaluation, hs_dot: Bounded, nonlinearity: str) -> Dual:
-    """Return the states with how they move, as second derivatives see them.
-
-    Whoever differentiates twice may take the derivative of a state anew, as well as one that was returned. And tanh's
-    slope in its form (1 - h) * (1 + h) moves by (1 - h) * h_dot - (1 + h) * h_dot, two terms that cancel: their seven
-    roundings are relative to 2 * h_dot, as an h that is off by so many makes it, not to 2 * h * h_dot.
-    """
-    model = h.precision
-    moved = Bounded.observed(evaluation.hs_dot, model)
-    slope = h if nonlinearity == "relu" else Bounded(h.value, model, h.error + (POINTWISE + 1) * model.u, 1.0)
-    return Dual(slope, moved.known_to(hs_dot))
-
-
-def _adjoints_seen(case: Case, hs: NDArray[Any], A: NDArray[Any], precision: Precision) -> Bounded:
-    """Return the gradients at a as observed.
-
-    What no upstream gradient reaches, or relu does not let through, is zero, and not a number that underflowed.
-    """
-    seen = Bounded.observed(A, precision)
-    open_ = (hs != 0) | (case.nonlinearity != "relu")
-    own = (case.upstream != 0) & open_
-    # On its way back, the gradient of a row gets as far as the next step at which no unit of it is open.
-    reached = _next(own.any(axis=-1, keepdims=True)) < _next(~open_.any(axis=-1, keepdims=True))
-    # A later step's gradient reaches all units, a step's own the units it is for.
-    later = np.concatenate([reached[..., 1:, :, :], np.zeros_like(reached[..., :1, :, :])], axis=-3)
-    seen.error = np.where((own | later) & open_, seen.error, 0.0)
-    return seen
-
-
-def _next(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return, for every step, the first from it on that has the flag, T if none has; flags (..., T, N, 1)."""
-    T = flags.shape[-3]
-    found = np.where(flags, np.arange(T)[:, None, None], T)
-    return np.minimum.accumulate(found[..., ::-1, :, :], axis=-3)[..., ::-1, :, :]
+    return got
 
 
 def _met_by_infinity(case: Case) -> NDArray[np.bool_]:
@@ -257,8 +149,10 @@ def _untold(met: NDArray[np.bool_], field: str) -> NDArray[np.bool_] | bool:
     return places.get(field, any_[..., None, None])
 
 
-def _beside_nan(case: Case, dxs: Bounded) -> NDArray[np.bool_]:
+def _beside_nan(case: Case, dxs: Bounded) -> NDArray[np.bool_] | bool:
     """Return where dx may be NaN beside one: in the probe's columns of a row of A, since 0 * NaN is NaN."""
-    A = np.arange(case.sizes["D"]) >= case.unprobed().sizes["D"]
+    if not case.is_probed or np.isfinite(dxs.value).all():
+        return False
+    A = np.arange(case.sizes["D"]) >= case.sizes["D"] - case.sizes["H"]
     broken = ~np.isfinite(dxs.value) & A
     return np.asarray(broken.any(axis=-1, keepdims=True) & A)

@@ -145,9 +145,9 @@ class Bounded(NDArrayOperatorsMixin):
         return self.value.dtype
 
     def _each(self, change: Callable[[Values], Any]) -> Bounded:
-        """Return the sealed array with a change of shape applied to all its parts."""
-        self = self.sealed()
+        """Return the array with a change of shape applied to all its parts; a pending sum stays one."""
         changed = Bounded(change(self.value), self.precision, change(self.error), change(self.scale))
+        changed.mass, changed.terms = None if self.mass is None else change(self.mass), self.terms
         return changed._carrying(self.carries_scale)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -165,24 +165,38 @@ def evaluate(case: Case) -> Evaluation:
     return unpacked(evaluate_arrays(**arrays, f=case.nonlinearity))
 
 
-def lift(case: Case, into: Callable[[Array], Array], *, moves: bool = False) -> dict[str, Any]:
+# The arrays of a case, as ``evaluate_arrays`` takes them.
+ARRAYS = ("xs", "h0", "Wx", "Wh", "b", "upstream")
+
+
+def lift(
+    case: Case,
+    into: Callable[[Array], Array],
+    *,
+    moves: bool = False,
+    only: Sequence[str] = ARRAYS,
+    of: slice = slice(None),
+) -> dict[str, Any]:
     """Return the arrays of a case in another arithmetic, the bias as the cell takes it.
 
     Args:
         case: one case or a stack.
         into: what takes an array there.
         moves: make them dual, each with its derivative along the case's direction.
+        only: names of arrays.
+        of: the steps whose inputs and upstream are taken.
 
     Returns:
         xs, h0, Wx, Wh, b (or None) and upstream by name.
     """
     Wx, Wh, b = case.params.for_cell()
-    arrays = {"xs": case.xs, "h0": case.h0, "Wx": Wx, "Wh": Wh, "b": b, "upstream": case.upstream}
-    lifted = {name: None if array is None else into(array) for name, array in arrays.items()}
+    cut = {name: array[..., of, :, :] for name, array in (("xs", case.xs), ("upstream", case.upstream))}
+    arrays = {"h0": case.h0, "Wx": Wx, "Wh": Wh, "b": b} | cut
+    lifted = {name: None if arrays[name] is None else into(arrays[name]) for name in only}
     if not moves or case.direction is None:
         return lifted
-    still = np.zeros_like(case.upstream)
-    tangents = case.direction.fields() | {"upstream_dot": still}
+    tangents = case.direction.fields() | {"upstream_dot": np.zeros_like(cut["upstream"])}
+    tangents["xs_dot"] = tangents["xs_dot"][..., of, :, :]
     return {
         name: None if array is None else Dual(array, into(tangents[f"{name}_dot"]).reshape(array.shape))
         for name, array in lifted.items()

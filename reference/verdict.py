@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,14 +87,17 @@ class Judged:
         came = np.where(np.isfinite(self.got), unknown & (plus | minus), infinite)
         return np.asarray(came & self.finite)
 
-    @cached_property
-    def ratios(self) -> NDArray[np.float64]:
-        """Largest ratio of every case; shape (K,), or (1,) for a single case."""
-        return np.asarray(self._by_case(self.ratio).max(axis=1, initial=0.0))
+    def worst(self, start: int = 0) -> Worst:
+        """Return the element with the largest ratio, with its place; ``start`` is the number of the first step."""
+        index = [int(i) for i in np.unravel_index(np.argmax(self.ratio), self.ratio.shape)]
+        got, want, bound, ratio = (float(a[tuple(index)]) for a in (self.got, self.want, self.bound, self.ratio))
+        if start:
+            index[-3] += start
+        return Worst(ratio, tuple(index), got, want, bound, int((self.ratio > 1).sum()), self.ratio.size)
 
-    @cached_property
-    def resolutions(self) -> NDArray[np.float64]:
-        """Median over the elements of bound / scale, for every case.
+    @property
+    def coarse(self) -> NDArray[np.float64]:
+        """Bound / scale of every element.
 
         NaN and infinity in the inputs' wake are compared exactly; an overflow says nothing.
         """
@@ -102,26 +105,62 @@ class Judged:
         with np.errstate(invalid="ignore", over="ignore"):
             coarse = self.bound / np.maximum(self.wanted.scale, floor)
         # Nothing but zeros, and what was lost in them, adds up to a zero that is told from all that does not underflow.
-        zero = (self.want == 0) & (np.maximum(self.wanted.scale, self.bound) <= floor)
-        coarse = np.where(zero, 0.0, coarse)
-        coarse = np.where(np.isfinite(self.want) & ~np.isnan(coarse), coarse, np.inf if self.finite else 0.0)
-        coarse = np.where(self.untold, 0.0, coarse)
-        coarse = self._by_case(coarse)
-        return np.median(coarse, axis=1) if coarse.shape[1] else np.zeros(len(coarse))
+        zero = self.want == 0
+        if zero.any():
+            coarse[zero & (np.maximum(self.wanted.scale, self.bound) <= floor)] = 0.0
+        if not (self.finite and np.isfinite(coarse).all()):
+            coarse = np.where(np.isfinite(self.want) & ~np.isnan(coarse), coarse, np.inf if self.finite else 0.0)
+        return np.where(self.untold, 0.0, coarse) if np.any(self.untold) else coarse
 
-    def _by_case(self, array: NDArray[Any]) -> NDArray[Any]:
-        K = array.shape[0] if self.stacked else 1
+    def by_case(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return an array of the elements with one row for each case."""
+        K = self.got.shape[0] if self.stacked else 1
         return array.reshape(K, -1) if array.size else np.zeros((K, 0))
 
-    @property
-    def worst(self) -> Worst:
-        """The element with the largest ratio, with its place; ratio 0 and no place if there is no element."""
-        if not self.ratio.size:
-            return Worst(0.0, (), np.nan, np.nan, np.nan, 0, 0)
-        index = tuple(int(i) for i in np.unravel_index(np.argmax(self.ratio), self.ratio.shape))
-        got, want, bound = (float(array[index]) for array in (self.got, self.want, self.bound))
-        exceeding = int((self.ratio > 1).sum())
-        return Worst(float(self.ratio[index]), index, got, want, bound, exceeding, self.ratio.size)
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the blocks of steps of one quantity as one."""
+        if len(parts) == 1:
+            return parts[0]
+        got, may_be_nan, untold = (
+            np.concatenate([np.broadcast_to(getattr(part, name), part.got.shape) for part in parts], axis=-3)
+            for name in ("got", "may_be_nan", "untold")
+        )
+        wanted: Any = np.concatenate([part.wanted for part in parts], axis=-3)
+        return cls(got, wanted, may_be_nan, untold, parts[0].finite, parts[0].stacked)
+
+
+class Tally:
+    """What is kept of one quantity of a case or a stack, whose elements are judged a block of steps after the other.
+
+    Args:
+        array: the quantity.
+        K: number of cases; None for a single one.
+    """
+
+    def __init__(self, array: NDArray[Any], K: int | None) -> None:
+        self.worst = Worst(0.0, (), np.nan, np.nan, np.nan, 0, 0)
+        # Largest ratio of every case; shape (K,), or (1,) for a single case.
+        self.ratios = np.zeros(1 if K is None else K)
+        self._coarse = np.zeros((len(self.ratios), array.size // len(self.ratios)))
+        self._filled = 0
+
+    def add(self, judged: Judged, start: int) -> None:
+        """Count the elements of some steps, of which ``start`` is the first."""
+        if not judged.got.size:
+            return
+        self.ratios = np.maximum(self.ratios, judged.by_case(judged.ratio).max(axis=1))
+        coarse = judged.by_case(judged.coarse)
+        self._coarse[:, self._filled : self._filled + coarse.shape[1]] = coarse
+        self._filled += coarse.shape[1]
+        self.worst = self.worst.beside(judged.worst(start))
+
+    @cached_property
+    def resolutions(self) -> NDArray[np.float64]:
+        """Median over the elements of bound / scale, for every case."""
+        if not self._filled:
+            return np.zeros(len(self._coarse))
+        return np.asarray(np.median(self._coarse, axis=1, overwrite_input=True))
 
 
 @dataclass(frozen=True)
@@ -136,6 +175,11 @@ class Worst:
     exceeding: int
     size: int
 
+    def beside(self, other: Worst) -> Worst:
+        """Return the worse of two, of all elements of both."""
+        worse = other if other.ratio > self.ratio or not self.size else self
+        return replace(worse, exceeding=self.exceeding + other.exceeding, size=self.size + other.size)
+
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
@@ -144,21 +188,35 @@ class Verdict:
     case: Case
     evaluation: Evaluation
     precision: Precision
-    judged: dict[str, Judged]
+    tallies: dict[str, Tally]
     again: Callable[[Case, Evaluation, Precision], Verdict]  # what judged: ``certify``
+    elements: Callable[[Case, Evaluation, Precision], dict[str, Judged]]
+
+    @cached_property
+    def judged(self) -> dict[str, Judged]:
+        """Every element of each quantity, computed anew: it takes many times the memory of the case."""
+        return self.elements(self.case, self.evaluation, self.precision)
 
     @cached_property
     def worst(self) -> dict[str, Worst]:
         """The worst element of each quantity: ratio, index, got, want, bound."""
-        return {name: quantity.worst for name, quantity in self.judged.items()}
+        return {name: tally.worst for name, tally in self.tallies.items()}
+
+    @cached_property
+    def ratios(self) -> NDArray[np.float64]:
+        """Largest |error| / bound of every case; shape (K,), or (1,) for a single case."""
+        return np.asarray(np.max([tally.ratios for tally in self.tallies.values()], axis=0))
+
+    @cached_property
+    def resolutions(self) -> NDArray[np.float64]:
+        """Bound / scale of the coarsest quantity of every case, as the median over its elements; shape as of ratios."""
+        return np.asarray(np.max([tally.resolutions for tally in self.tallies.values()], axis=0))
 
     @cached_property
     def statuses(self) -> list[str]:
         """Give "pass", "fail" or "inconclusive" for every case; one entry for a single case."""
-        ratios = np.stack([quantity.ratios for quantity in self.judged.values()])
-        resolutions = np.stack([quantity.resolutions for quantity in self.judged.values()])
-        found = np.where(resolutions.max(axis=0) > self.precision.coarsest, "inconclusive", "pass")
-        return [str(status) for status in np.where(ratios.max(axis=0) > 1, "fail", found)]
+        found = np.where(self.resolutions > self.precision.coarsest, "inconclusive", "pass")
+        return [str(status) for status in np.where(self.ratios > 1, "fail", found)]
 
     @property
     def status(self) -> str:
@@ -168,7 +226,7 @@ class Verdict:
     @property
     def resolution(self) -> dict[str, float]:
         """Median of bound / scale per quantity: how fine a difference it can tell."""
-        return {name: float(np.median(quantity.resolutions)) for name, quantity in self.judged.items()}
+        return {name: float(np.median(tally.resolutions)) for name, tally in self.tallies.items()}
 
     def of(self, k: int) -> Verdict:
         """Return the verdict on case ``k`` of a stack alone."""
@@ -197,7 +255,7 @@ class Verdict:
         if failing:
             return "\n".join([*failing, *([self.arithmetic] if self.arithmetic else [])])
         if self.status == "inconclusive":
-            coarsest = {name: float(quantity.resolutions.max()) for name, quantity in self.judged.items()}
+            coarsest = {name: float(tally.resolutions.max()) for name, tally in self.tallies.items()}
             name, coarse = max(coarsest.items(), key=lambda item: item[1])
             where = f"{self.precision.name} {name}: inconclusive, the bound is {coarse:.2g} x the value's scale"
             return f"{where} ({sizes})"

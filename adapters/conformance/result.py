@@ -111,10 +111,9 @@ class Result:
         self.inconclusive += verdict.statuses.count("inconclusive")
         for name, worst in verdict.worst.items():
             self.worst[name] = max(self.worst.get(name, 0.0), worst.ratio)
-        ratios = np.max([judged.ratios for judged in verdict.judged.values()], axis=0)
-        counts = np.bincount(np.searchsorted(EDGES, ratios), minlength=BINS)
+        counts = np.bincount(np.searchsorted(EDGES, verdict.ratios), minlength=BINS)
         self.histogram = [old + int(new) for old, new in zip(self.histogram, counts, strict=True)]
-        self.resolutions += np.max([judged.resolutions for judged in verdict.judged.values()], axis=0).tolist()
+        self.resolutions += verdict.resolutions.tolist()
 
     def refuse(self, refusal: str) -> None:
         """Note a refusal, once."""

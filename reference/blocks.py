@@ -1,0 +1,222 @@
+"""The bounds of a run, step by step: what each value may be, given its neighbours as they were returned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.case import Case
+from reference.cells import RNN, Array
+from reference.evaluation import Evaluation
+from reference.precision import Precision
+from reference.rounding import POINTWISE, Bounded, Values
+from reference.sequence import adjoints, lift, rows, steps, unpacked
+from reference.tangent import Dual, value_of
+
+# Elements of an array of a block: what is computed of a block one after the other stays in the cache of a core.
+BLOCK = 2**15
+
+
+def bounds(case: Case, evaluation: Evaluation, precision: Precision) -> Iterator[tuple[slice, dict[str, Bounded]]]:
+    """Give each quantity of an evaluation with its bound: of a block of steps after the other, then those of the run.
+
+    Args:
+        case: one case or a stack.
+        evaluation: what an implementation returned; of the shapes and the dtype of the case.
+        precision: the model of its arithmetic.
+
+    Returns:
+        Blocks of steps, and bounded arrays by field of an ``Evaluation``.
+    """
+    run = _Run(case, evaluation, precision)
+    for block in run.blocks():
+        with np.errstate(all="ignore"):
+            want = run.bound(block)
+        yield block, want
+    with np.errstate(all="ignore"):
+        want = run.sums()
+    yield slice(0, 0), want
+
+
+class _Run:
+    """An evaluation of which each step is bounded from its neighbours; what a block needs of those before is kept."""
+
+    def __init__(self, case: Case, evaluation: Evaluation, precision: Precision) -> None:
+        self.plain, self.seen, self.precision = case.unprobed(), evaluation, precision
+        self.T, self.N, self.D, self.H = self.plain.sizes.values()
+        self.f, self.is_probed = case.nonlinearity, case.is_probed
+        self.moves = evaluation.hs_dot is not None
+        self.goes_back = any(name[0] == "d" and array is not None for name, array in evaluation.fields().items())
+        self.moves_back = self.moves and evaluation.dxs_dot is not None
+        self.sees_A = case.is_probed and evaluation.dxs is not None
+        # The sum that moves has twice the products.
+        self.ahead = self._cell(precision.storing(2) if self.moves else precision, self.moves)
+        self.back = self._cell(precision, self.moves_back)
+        # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
+        self.over_steps = precision.storing(2 * self.T if self.moves_back else self.T)
+        self.reached = _reached(self.plain, evaluation.hs) if self.sees_A else np.zeros((0, 0, 0), np.bool_)
+        self.zeros: dict[str, Values] = {}
+        self.dh0: Array = None
+        self.gradients: list[Array] = []
+
+    def _lift(self, model: Precision, moves: bool, *only: str, of: slice = slice(0)) -> list[Array]:
+        lifted = lift(self.plain, lambda array: Bounded.exact(array, model), moves=moves, only=only, of=of)
+        return [lifted[name] for name in only]
+
+    def _cell(self, model: Precision, moves: bool) -> RNN:
+        Wx, Wh, b = self._lift(model, moves, "Wx", "Wh", "b")
+        return RNN(Wx, Wh, b, self.f)
+
+    def blocks(self) -> Iterator[slice]:
+        """Give blocks of the steps, one at least; all are one where A, or how it moves, is taken from step to step."""
+        length = max(1, BLOCK // max(1, self.plain.h0.size // self.H * max(self.D, self.H) if self.H else 1))
+        if self.goes_back and (self.moves_back or not self.sees_A):
+            length = max(1, self.T)
+        for start in range(0, max(1, self.T), length):
+            yield slice(start, min(start + length, self.T))
+
+    def bound(self, block: slice) -> dict[str, Bounded]:
+        """Return the bounds of a block; the next has to be the one after it."""
+        before = self._before(block)
+        want = self._forward(block, before)
+        return want | self._backward(block, before, want) if self.goes_back else want
+
+    def _before(self, block: slice) -> Array:
+        """Return the state before each step, as observed: h0 and all states but the last."""
+        (h0,) = self._lift(self.precision, self.moves, "h0")
+        of = slice(max(block.start - 1, 0), max(block.stop - 1, 0))
+        hs: Array = Bounded.observed(self.seen.hs[..., of, :, :], self.precision)
+        if self.moves:
+            hs = Dual(hs, Bounded.observed(self.seen.hs_dot[..., of, :, :], self.precision))
+        if block.start or not self.T:
+            return hs
+        return np.concatenate([h0[..., None, :, :], hs], axis=-3)
+
+    def _forward(self, block: slice, before: Array) -> dict[str, Bounded]:
+        """Return the states, and how they move, each from the ones before it."""
+        cell, model = self.ahead, value_of(self.ahead.params[0]).precision
+        (xs,) = self._lift(model, self.moves, "xs", of=block)
+        a = cell.activate(cell.drive(rows(xs)), rows(before.under(model)))
+        T = block.stop - block.start
+        want = {"hs": steps(cell.f(value_of(a)), T, self.N)}
+        if self.moves:
+            h = Bounded.activated(rows(self.seen.hs[..., block, :, :]), self.precision, self.f)
+            want["hs_dot"] = steps(cell.adjoint(a.tangent, h), T, self.N)
+        return want
+
+    def _backward(self, block: slice, before: Array, want: dict[str, Bounded]) -> dict[str, Bounded]:
+        """Return the gradients of the inputs, each from A of the step after it; add up those of the parameters."""
+        cell, T = self.back, block.stop - block.start
+        xs, upstream = self._lift(self.precision, self.moves_back, "xs", "upstream", of=block)
+        h: Array = Bounded.activated(self.seen.hs[..., block, :, :], self.precision, self.f)
+        if self.moves_back:
+            h = self._moving(h, want["hs_dot"])
+        if self.sees_A:
+            A = self._adjoints_seen(block)
+            if self.moves_back:
+                # A second derivative may be taken anew wherever it is used, and cancels: it is known to its own bound.
+                A = Dual(A.value, A.tangent.known_to(self._one_step_back(A, h, upstream).tangent))
+            probe = [self._one_step_back(A, h, upstream)]
+            A = A[..., :T, :, :]
+        else:
+            A, probe = adjoints(cell, h, upstream), []
+        if block.start == 0:
+            (h0,) = self._lift(self.precision, self.moves_back, "h0")
+            self.dh0 = cell.to_state(A[..., 0, :, :]) if T else np.zeros_like(h0)
+        # The probe's columns of x are zero: one stands for all.
+        columns = [xs, np.zeros_like(upstream[..., :1])] if self.is_probed else [xs]
+        arrays = A, np.concatenate(columns, axis=-1), self._known(before, want)
+        gradients = cell.to_params(*(rows(array).under(self.over_steps) for array in arrays))
+        self.gradients = [p + q for p, q in zip(self.gradients, gradients, strict=True)] if block.start else gradients
+        dxs = np.concatenate([steps(cell.to_inputs(rows(A)), T, self.N), *probe], axis=-1)
+        return given(Evaluation(None, dxs))
+
+    def sums(self) -> dict[str, Bounded]:
+        """Return the gradients that rest on all steps; none before the last block."""
+        if not self.goes_back:
+            return {}
+        dWx, dWh, *db = self.gradients
+        if self.is_probed:
+            dWx = dWx[..., [*range(self.D), *[self.D] * self.H], :]
+        flat = [gradient.reshape((*self.dh0.shape[:-2], self.H)) for gradient in db]
+        return given(Evaluation(None, None, self.dh0, dWx, dWh, *flat))
+
+    def _one_step_back(self, A: Array, h: Array, upstream: Array) -> Array:
+        """Return what A is by one step back from the A of the step after it; A may have one step more than h."""
+        later = self.back.to_state(rows(A[..., 1:, :, :]))
+        many = max(A.shape[-3] - 1, 0)
+        dh = upstream[..., :many, :, :] + steps(later, many, self.N)
+        # After the last step of the run there is none.
+        dh = np.concatenate([dh, upstream[..., many:, :, :]], axis=-3)
+        return self.back.adjoint(dh, h)
+
+    def _moving(self, h: Bounded, hs_dot: Bounded) -> Dual:
+        """Return the states with how they move, as second derivatives see them.
+
+        Whoever differentiates twice may take the derivative of a state anew, as well as one that was returned. And
+        tanh's slope in its form (1 - h) * (1 + h) moves by (1 - h) * h_dot - (1 + h) * h_dot, two terms that cancel:
+        their seven roundings are relative to 2 * h_dot, as an h that is off by so many makes it, not to 2 * h * h_dot.
+        """
+        model = h.precision
+        moved = Bounded.observed(self.seen.hs_dot, model)
+        slope = h if self.f == "relu" else Bounded(h.value, model, h.error + (POINTWISE + 1) * model.u, 1.0)
+        return Dual(slope, moved.known_to(hs_dot))
+
+    def _adjoints_seen(self, block: slice) -> Array:
+        """Return the gradients at a as observed, of a block and of the step after it.
+
+        What no upstream gradient reaches, or relu does not let through, is zero, and not a number that underflowed.
+        """
+        of = slice(block.start, block.stop + 1)
+        hs, upstream = self.seen.hs[..., of, :, :], self.plain.upstream[..., of, :, :]
+        open_ = (hs != 0) | (self.f != "relu")
+        # A later step's gradient reaches all units, a step's own the units it is for.
+        own, later = upstream != 0, self.reached[..., block.start + 1 : block.stop + 2, :, :]
+        shut = ~((own | later) & open_)
+        fields = ("dxs", "dxs_dot") if self.moves_back else ("dxs",)
+        parts = [Bounded.observed(getattr(self.seen, name)[..., of, :, self.D :], self.precision) for name in fields]
+        if shut.any():
+            for part in parts:
+                part.error = np.where(shut, 0.0, part.error)
+        return Dual(*parts) if self.moves_back else parts[0]
+
+    def _known(self, before: Array, want: dict[str, Bounded]) -> Array:
+        """Return the states before each step; where just zero was wanted, it is that: a closed relu's."""
+        parts = {"hs": value_of(before)}
+        if self.moves_back:
+            parts["hs_dot"] = before.tangent
+        for name, part in parts.items():
+            zero = (want[name].value == 0) & (want[name].error == 0)
+            # Of h0 nothing is wanted.
+            first = self.zeros.get(name, np.zeros_like(zero[..., :1, :, :]))
+            self.zeros[name] = zero[..., -1:, :, :]
+            zero = np.concatenate([first, zero[..., :-1, :, :]], axis=-3)
+            if zero.any():
+                part.error = np.where(zero, 0.0, part.error)
+        return Dual(*parts.values()) if self.moves_back else parts["hs"]
+
+
+def given(evaluation: Evaluation) -> dict[str, Bounded]:
+    """Return the fields of an evaluation that are there, dual ones in two."""
+    return {name: array for name, array in unpacked(evaluation).fields().items() if array is not None}
+
+
+def _reached(case: Case, hs: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which rows an upstream gradient reaches from a step or a later one; shape (..., T + 1, N, 1).
+
+    On its way back, the gradient of a row gets as far as the next step at which no unit of it is open.
+    """
+    open_ = (hs != 0) | (case.nonlinearity != "relu")
+    own = ((case.upstream != 0) & open_).any(axis=-1, keepdims=True)
+    reached = _next(own) < _next(~open_.any(axis=-1, keepdims=True))
+    return np.concatenate([reached, np.zeros_like(reached[..., :1, :, :])], axis=-3)
+
+
+def _next(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return, for every step, the first from it on that has the flag, T if none has; flags (..., T, N, 1)."""
+    T = flags.shape[-3]
+    found = np.where(flags, np.arange(T)[:, None, None], T)
+    return np.minimum.accumulate(found[..., ::-1, :, :], axis=-3)[..., ::-1, :, :]
