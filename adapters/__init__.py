@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
@@ -23,8 +22,6 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, Self
-
-from packaging.requirements import Requirement
 
 from adapters._layout import laid_out as laid_out
 from adapters._port import port as port
@@ -248,9 +245,14 @@ def is_installed(framework: str) -> bool:
 
 def install_line(framework: str) -> str:
     """Return the command that installs a framework, from the extra of its name."""
+    # Here, since nobody else waits for them.
+    from importlib.metadata import requires
+
+    from packaging.requirements import Requirement
+
     # Names of extras have a hyphen where those of modules have an underscore.
     extra = {"extra": framework.replace("_", "-")}
-    lines = map(Requirement, importlib.metadata.requires("rnn-oracle") or [])
+    lines = map(Requirement, requires("rnn-oracle") or [])
     wanted = [f'"{str(line).partition(";")[0]}"' for line in lines if line.marker and line.marker.evaluate(extra)]
     return f"python -m pip install {' '.join(wanted) or framework}"
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-import zlib
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 # An ``.npz`` has no bfloat16: its bits go in as integers, under a name with this ending.
 BITS = ".bfloat16"
-# What NumPy and zipfile raise for damaged files; RuntimeError for features that such a file claims to need.
-UNREADABLE = (ValueError, EOFError, OSError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class Archive:
@@ -69,7 +67,7 @@ def _from_bits(name: str, array: Any) -> tuple[str, Any]:
 
 def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
     """Write arrays and plain values by name as an uncompressed ``.npz``."""
-    with Path(path).open("wb") as file:
+    with open(path, "wb") as file:
         np.savez(file, **dict(_as_bits(name, value) for name, value in arrays.items()))
 
 
@@ -80,8 +78,14 @@ def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a whole ``.npz`` of plain arrays.
     """
+    # Here, since they take as long to import as half of all else together.
+    import zipfile
+    import zlib
+
+    # What NumPy and zipfile raise for damaged files; RuntimeError for features that such a file claims to need.
+    unreadable = (ValueError, EOFError, OSError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
     try:
-        with Path(path).open("rb") as file:  # NumPy leaves a broken file open if it has opened it itself
+        with open(path, "rb") as file:  # NumPy leaves a broken file open if it has opened it itself
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
@@ -93,7 +97,7 @@ def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:
         return arrays
     except FileNotFoundError:
         raise FileNotFoundError(f"{where}: expected an .npz file, got no file at {path}") from None
-    except UNREADABLE as error:
+    except unreadable as error:
         raise ValueError(f"{where}: expected a whole .npz of plain arrays, got {path} ({error})") from error
 
 

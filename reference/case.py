@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,9 @@ from reference.archive import DTYPES, Archive, expect_finite, expect_shapes, fre
 from reference.cells import NONLINEARITIES
 from reference.precision import FORMATS
 from reference.values import INFINITE, KINDS, UPSTREAMS, draw_arrays, thin_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Floats = NDArray[np.floating[Any]]
 

@@ -17,7 +17,8 @@ import hypothesis
 
 from adapters import Adapter
 from adapters.conformance.checks import Asked, Check, run
-from adapters.conformance.frontend import LIMIT, Own, prepared, selected
+from adapters.conformance.choices import LIMIT
+from adapters.conformance.frontend import Own, prepared, selected
 from adapters.conformance.guard import guarded
 from adapters.conformance.plan import diagnose
 from adapters.conformance.result import Result

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, Refused
+from adapters.conformance.choices import EXAMPLES
 from adapters.conformance.guard import TimedOut, Unusable, time_limit
 from adapters.conformance.heat import Heat
 from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
@@ -28,8 +29,6 @@ from reference.strategies import BATCHES, EDGES, FINITE, NORMS, Shape, cases, sh
 # A character RNN of 64 units; tests/trained has the text and the script that trained it.
 TRAINED = Path(__file__).parent / "char_rnn.npz"
 
-# Stacks of cases that a check is asked for by default.
-EXAMPLES = 8
 # Pools of shapes of a default run that a longer one has at most: a compiler works anew for each shape.
 MOST = 8
 # Numbers in the parameters of one stack, so that large weights do not fill the memory.
@@ -51,8 +50,7 @@ class Asked(NamedTuple):
 class Check:
     """One kind of cases, and how an adapter is judged on them."""
 
-    name: str
-    describe: str
+    name: str  # of ``choices.CHECKED``
     judge: Judge = whole
 
     def count(self, examples: int) -> int:
@@ -168,11 +166,10 @@ class Fixed(Check):
 
 SEQUENCES = (3, 4, 5, 2, 3, 4, 5, 6, 20)
 CHECKS: tuple[Check, ...] = (
-    Drawn(name="step", describe="one step, forward and back", lengths=(1,), stack=52, pool=3),
-    Drawn(name="sequence", describe="2 to 20 steps, probed", lengths=SEQUENCES, stack=76, pool=3),
+    Drawn(name="step", lengths=(1,), stack=52, pool=3),
+    Drawn(name="sequence", lengths=SEQUENCES, stack=76, pool=3),
     Drawn(
         name="edges",
-        describe="saturated, subnormal, huge, cancelling, one-hot, zeros, NaN and infinity",
         lengths=SEQUENCES,
         stack=76,
         pool=3,
@@ -181,7 +178,6 @@ CHECKS: tuple[Check, ...] = (
     ),
     Drawn(
         name="long",
-        describe="200 and 1000 steps",
         lengths=(200, 1000),
         stack=4,
         pool=2,
@@ -191,7 +187,6 @@ CHECKS: tuple[Check, ...] = (
     ),
     Drawn(
         name="trained",
-        describe="a trained character RNN of 64 units",
         lengths=(12,),
         stack=8,
         pool=1,
@@ -201,7 +196,6 @@ CHECKS: tuple[Check, ...] = (
     ),
     Fixed(
         name="shapes",
-        describe="no steps, no rows, no inputs, one of each, 512 inputs, 512 units",
         shapes=(
             Shape(0, 2, 3, 4),
             Shape(3, 0, 3, 4, "relu"),
@@ -214,33 +208,26 @@ CHECKS: tuple[Check, ...] = (
     ),
     Fixed(
         name="memory",
-        describe="transposed, strided, reversed, read-only, misaligned, repeated inputs",
         shapes=(Shape(4, 2, 3, 5),),
         judge=in_memory,
     ),
     Fixed(
         name="options",
-        describe="what else a framework offers: unbatched, h0 omitted",
         shapes=(Shape(4, 1, 3, 5), Shape(4, 1, 3, 5, "relu", bias=False)),
         judge=with_options,
         from_zeros=True,
     ),
     Fixed(
         name="laws",
-        describe="rows, cuts, and a linear pull-back, without an oracle",
         shapes=(Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu")),
         judge=lawful,
     ),
     Fixed(
         name="endless",
-        describe="10,000 steps",
         shapes=(Shape(10_000, 1, 2, 3),),
         norm=0.9,
     ),
 )
-
-
-NAMES = tuple(check.name for check in CHECKS)
 
 
 def run(

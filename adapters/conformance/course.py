@@ -13,8 +13,8 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import subjects
 from adapters.conformance.bar import bar
-from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES
-from adapters.conformance.frontend import LIMIT
+from adapters.conformance.checks import CHECKS
+from adapters.conformance.choices import EXAMPLES, LIMIT, NAMES
 from adapters.conformance.guard import TimedOut, guarded, time_limit
 from adapters.conformance.plan import Plan, diagnose, first_failure, judge
 from adapters.conformance.report import Report, Row

@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from adapters import Adapter, Known
-from adapters.conformance.checks import CHECKS, EXAMPLES, NAMES, Check
+from adapters.conformance.checks import CHECKS, Check
+from adapters.conformance.choices import EXAMPLES, LIMIT, NAMES
 from adapters.conformance.guard import guarded
 from adapters.conformance.plan import Plan, diagnose, first_failure, judge
 from adapters.conformance.report import Report, machine
 from adapters.conformance.subjects import as_adapter
 from reference import Case, Evaluation, Mismatch
-
-# Seconds that one check in one dtype may take.
-LIMIT = 300.0
 
 Own = Adapter | Callable[[Case], Evaluation]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jinja2
 
-from adapters.conformance.checks import CHECKS
+from adapters.conformance.choices import CHECKED
 from adapters.conformance.drawing import TINT_NAMES, heat_map, histogram, spell_ratio
 from adapters.conformance.report import GOOD, STATUSES, Report, Row
 from adapters.conformance.result import Result
@@ -72,7 +72,7 @@ def render(runs: Sequence[Report]) -> str:
         runs=runs,
         lines=lines,
         columns=_columns(runs),
-        describe={check.name: check.describe for check in CHECKS},
+        describe=CHECKED,
         counts=sorted(counts.items(), key=lambda item: STATUSES.index(item[0])),
         bad=[(line, check) for line in lines for check in line.checks.values() if check.status not in ACCEPTED],
         cases=sum(line.row.cases for line in lines),
@@ -99,5 +99,5 @@ def _lines(runs: Sequence[Report]) -> list[Line]:
 def _columns(runs: Sequence[Report]) -> list[str]:
     """Return the checks that were made, in their usual order, and then those that this version does not know."""
     made = dict.fromkeys(name for run in runs for name in run.checks)
-    usual = [check.name for check in CHECKS if check.name in made]
+    usual = [name for name in CHECKED if name in made]
     return [*usual, *(name for name in made if name not in usual)]

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from adapters.conformance.checks import NAMES, TRAINED
+from adapters.conformance.checks import TRAINED
+from adapters.conformance.choices import NAMES
 from adapters.conformance.processes import apart
 from adapters.conformance.report import Report, Row
 from adapters.conformance.result import Result

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from adapters.conformance import cli, course
+from adapters.conformance.choices import LIMIT
 from adapters.conformance.cli import main
-from adapters.conformance.frontend import LIMIT
 from adapters.conformance.guard import time_limit
 
 # What does not hang takes a tenth of a second, on a machine that has nothing else to do.

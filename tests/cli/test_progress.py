@@ -24,7 +24,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """Return what a terminal is sent by the command line."""
     sent = io.StringIO()
     console = Console(file=sent, force_terminal=True, width=120)
-    monkeypatch.setattr("adapters.conformance.cli.wide_console", lambda: console)
+    monkeypatch.setattr("adapters.conformance.commands.wide_console", lambda: console)
     return sent
 
 

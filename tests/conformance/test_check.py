@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import adapters.conformance
 from adapters import Adapter, Refused
 from adapters.conformance import check
-from adapters.conformance.checks import NAMES
+from adapters.conformance.checks import CHECKS
+from adapters.conformance.choices import NAMES
 from adapters.conformance.guard import TimedOut, time_limit
 from adapters.conformance.result import Result
 from reference import Case, Evaluation, Mismatch
@@ -231,8 +233,18 @@ def test_what_did_not_fail_and_is_not_good_is_told(result: Result, message: str)
     assert result.account[0].startswith(message)
 
 
+def test_the_command_line_offers_all_checks_in_their_order() -> None:
+    assert list(NAMES) == [kind.name for kind in CHECKS]
+
+
+def test_the_package_has_no_other_front_ends() -> None:
+    with pytest.raises(AttributeError, match=r"module 'adapters\.conformance' has no attribute 'chek'"):
+        _ = adapters.conformance.chek  # type: ignore[attr-defined]
+
+
 def test_importing_the_front_ends_imports_no_pytest() -> None:
-    code = "import sys, adapters.conformance; print('pytest' in sys.modules, 'hypothesis' in sys.modules)"
+    front_ends = "from adapters.conformance import check, parametrize"
+    code = f"import sys; {front_ends}; print('pytest' in sys.modules, 'hypothesis' in sys.modules)"
     root = Path(__file__).parents[2]
     ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", "True"]

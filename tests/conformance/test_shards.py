@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from adapters import Adapter, Known
-from adapters.conformance.checks import CHECKS, NAMES, Asked, run
+from adapters.conformance.checks import CHECKS, Asked, run
+from adapters.conformance.choices import NAMES
 from adapters.conformance.cli import main, shard
 from adapters.conformance.result import Result
 from reference import Case, Evaluation

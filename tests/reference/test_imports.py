@@ -116,6 +116,15 @@ def test_importing_the_adapters_loads_no_framework() -> None:
     assert not loaded_by("import adapters") & {adapter.stem for adapter in ADAPTERS}
 
 
+@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["chek"]], ids=" ".join)
+def test_the_command_line_shows_its_help_without_what_its_commands_need(words: list[str]) -> None:
+    run = f"import contextlib, adapters.conformance.cli as cli\nwith contextlib.suppress(SystemExit): cli.main({words})"
+    found = loaded_by(run)
+    assert "adapters" in found
+    ours = {name.replace("-", "_") for name in declared()} - {"numpy"}
+    assert not found & (ours | {adapter.stem for adapter in ADAPTERS})
+
+
 def test_a_loaded_package_is_seen() -> None:
     assert importlib.util.find_spec("hypothesis") is not None
     assert "hypothesis" in loaded_by("import reference.strategies")

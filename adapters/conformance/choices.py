@@ -1,0 +1,21 @@
+"""What the checks can be asked for, and are by default: what the command line's help says, without what they need."""
+
+# Names of the checks, in the order in which they are made, and the cases of each.
+CHECKED = {
+    "step": "one step, forward and back",
+    "sequence": "2 to 20 steps, probed",
+    "edges": "saturated, subnormal, huge, cancelling, one-hot, zeros, NaN and infinity",
+    "long": "200 and 1000 steps",
+    "trained": "a trained character RNN of 64 units",
+    "shapes": "no steps, no rows, no inputs, one of each, 512 inputs, 512 units",
+    "memory": "transposed, strided, reversed, read-only, misaligned, repeated inputs",
+    "options": "what else a framework offers: unbatched, h0 omitted",
+    "laws": "rows, cuts, and a linear pull-back, without an oracle",
+    "endless": "10,000 steps",
+}
+NAMES = tuple(CHECKED)
+
+# Stacks of cases that a check is asked for.
+EXAMPLES = 8
+# Seconds that one check in one dtype may take.
+LIMIT = 300.0
