@@ -24,15 +24,15 @@ BIASES = {
 
 
 def laid_out(places: dict[str, str], Wx: Any, Wh: Any, b: Any) -> dict[str, Any]:
-    """Return a cell's parameters under a framework's names, each in its place; places as of a ``Layout``."""
+    """Return the parameters of a cell or of a stack under a framework's names; places as of a ``Layout``."""
 
     def zeros() -> Any:
-        return np.zeros(Wh.shape[-1:], Wh.dtype)
+        return np.zeros((*Wh.shape[:-2], Wh.shape[-1]), Wh.dtype)
 
-    ways = {"Wx": lambda: Wx, "Wx.T": lambda: Wx.T, "Wh": lambda: Wh, "Wh.T": lambda: Wh.T}
+    ways = {"Wx": lambda: Wx, "Wx.T": lambda: Wx.mT, "Wh": lambda: Wh, "Wh.T": lambda: Wh.mT}
     ways |= {"b or 0": lambda: zeros() if b is None else b, "0?": zeros}
     if b is not None:
-        ways |= {"b": lambda: b, "0": zeros, "[b, 0]": lambda: np.concatenate([b, zeros()])}
+        ways |= {"b": lambda: b, "0": zeros, "[b, 0]": lambda: np.concatenate([b, zeros()], axis=-1)}
     found = {}
     for name, place in places.items():
         what = place.removesuffix("[None]")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp, stack_module_state, vjp, vmap
+from torch.func import functional_call, jvp, vjp, vmap
 
 from adapters import Adapter, Idiom, Known
 from adapters._layout import laid_out
@@ -161,18 +161,19 @@ def run_func(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinea
 
 
 def run_vmap(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Run a stack of cells at once: ``vmap`` over ``stack_module_state``; every array has one more leading axis."""
-    cells = [load_module(nn.RNNCell, Wx[k], Wh[k], None if b is None else b[k], nonlinearity) for k in range(len(xs))]
-    parameters, _ = stack_module_state(cells)
+    """Run a stack of cells at once, ``vmap`` over stacked parameters; every array has one more leading axis."""
+    cell = load_module(nn.RNNCell, Wx[0], Wh[0], None if b is None else b[0], nonlinearity)
+    stacked = laid_out(LAYOUTS["RNNCell"], Wx, Wh, b)
+    # As stack_module_state puts them together, to the bit, but without a module for each.
+    parameters = {name: as_tensor(stacked[name]) for name, _ in cell.named_parameters()}
 
     def one(parameters: Any, x: Tensor, h: Tensor, dh: Tensor) -> Any:
-        hs, pull = vjp(partial(states_of, cells[0]), parameters, x, h)
+        hs, pull = vjp(partial(states_of, cell), parameters, x, h)
         return hs, pull(dh)
 
-    still = {name: parameter.detach() for name, parameter in parameters.items()}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-        return flat(vmap(one)(still, as_tensor(xs), as_tensor(h0), as_tensor(upstream)))
+        return flat(vmap(one)(parameters, as_tensor(xs), as_tensor(h0), as_tensor(upstream)))
 
 
 def push_forward(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str, *dots: Any) -> list[Any]:
@@ -277,7 +278,7 @@ COMPILED_ULPS = {"float64": 1.5, "float32": 1.5, "bfloat16": 1.0, "float16": 1.0
 
 IMPORTS = "import torch\nfrom torch import Tensor, nn"
 FUNCTIONAL = f"from functools import partial\n{IMPORTS}\nfrom torch.func import functional_call, vjp"
-VMAPPED = f"import warnings\n{FUNCTIONAL.replace('vjp', 'stack_module_state, vjp, vmap')}"
+VMAPPED = f"import warnings\n{FUNCTIONAL.replace('vjp', 'vjp, vmap')}"
 CACHED = f"import logging\nfrom functools import cache\n{IMPORTS}\nfrom torch.func import functional_call"
 ARRAYS = (as_tensor, as_array, f"LAYOUTS = {LAYOUTS}", laid_out, load_module)
 # An nn.RNNCell that is stepped no times has no states.
@@ -315,7 +316,7 @@ ADAPTERS = (
     Adapter.of_arrays(
         "torch.vmap",
         Idiom(VMAPPED, (*ARRAYS, states_of, flat, run_vmap)),
-        "nn.RNNCell, vmap over stack_module_state",
+        "nn.RNNCell, vmap over stacked parameters",
         tanh,
         TANH_ULPS,
         refuses=OF_CELL,

@@ -53,6 +53,8 @@ MANY = 8
 # Rows of a batch whose sums are long enough for a half precision to lose what is added to them late, and one in how
 # many shapes has them.
 LONG, SELDOM = 1024, 6
+# Numbers in a stack of cases at most, so that large shapes do not fill the memory.
+LARGEST_STACK = 4_000_000
 # Steps after which a gradient may have left any format but float16.
 NEVER_EXPLODES = 20
 
@@ -111,7 +113,7 @@ def cases(
         draw: supplied by Hypothesis.
         dtype: of every array, as of ``Case``.
         shape: strategy for the shape; ``shapes_for(dtype)`` by default.
-        stack: number of cases, K.
+        stack: number of cases, K; fewer where they would be more than ``LARGEST_STACK`` numbers.
         norms: spectral norm of Wh is one of these.
         values: kinds of values, as of ``Case.random``, are among these; at least one of them has to suit every
             shape and nonlinearity, as "plain" does. ``VALUES`` has NaN too, ``EDGES`` what is at the edges of formats.
@@ -122,6 +124,9 @@ def cases(
         A strategy for ``Case``, xs (K, T, N, D).
     """
     T, N, D, H, nonlinearity, bias = draw(shapes_for(dtype) if shape is None else shape)
+    if params is not None:
+        D, H = params.Wx.shape
+    stack = max(1, min(stack, LARGEST_STACK // (T * N * (D + 2 * H) + (D + H) * H + 1)))
     # Of few rows most may saturate: what is left of 1 - h**2 is then below the format's last digit, or tanh is at a
     # jump, where a sum of large terms is about 0.
     few = ("wide", "saturated") if T * N < MANY else ()

@@ -31,8 +31,8 @@ TRAINED = Path(__file__).parent / "char_rnn.npz"
 
 # Pools of shapes of a default run that a longer one has at most: a compiler works anew for each shape.
 MOST = 8
-# Numbers in the parameters of one stack, so that large weights do not fill the memory.
-LARGEST_STACK = 4_000_000
+# So many times as many cases have the stacks of an adapter that takes them whole: each costs it next to nothing.
+MASS = 16
 
 
 class Asked(NamedTuple):
@@ -98,14 +98,11 @@ class Drawn(Check):
         params = Params.load(self.params) if self.params else asked.params
         growth = min(math.ceil(asked.examples / EXAMPLES), MOST)
         pool = pool_of_shapes(self, asked.seed, self.pool * growth)
-        stack = self.stack
-        if params is not None:
-            stack = max(1, min(stack, LARGEST_STACK // (params.Wx.size + params.Wh.size + 1)))
         along = asked.adapter.takes_direction
         return cases(
             dtype=asked.dtype,
             shape=st.sampled_from(pool),
-            stack=stack,
+            stack=self.stack * (MASS if asked.adapter.takes_stacks else 1),
             norms=self.norms,
             # Where infinity times zero arises in a second derivative is a matter of its form.
             values=[kind for kind in self.values if kind != "poisoned" or not along],

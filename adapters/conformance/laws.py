@@ -29,7 +29,7 @@ def rows_are_independent(adapter: Adapter, case: Case, precision: Precision) -> 
     """A row of the batch comes out the same alone, in another place, and beside a copy of itself."""
     N = case.sizes["N"]
     if N:
-        for order in (np.arange(N)[::-1], np.arange(N)[1:], np.repeat(np.arange(N), 2)):
+        for order in (np.arange(N)[::-1], np.arange(N)[1:], np.zeros(N, int)):
             _certify_rows(adapter, case, order, precision)
 
 
@@ -115,8 +115,7 @@ def the_pull_back_adds(adapter: Adapter, case: Case, precision: Precision) -> No
         return
     last, others = np.array(case.upstream), np.array(case.upstream)
     last[..., :-1, :, :], others[..., -1, :, :] = 0, 0
-    plain = case.unprobed()
-    parts = [dataclasses.replace(plain, upstream=upstream) for upstream in (case.upstream, last, others)]
+    parts = [dataclasses.replace(case, upstream=upstream) for upstream in (case.upstream, last, others)]
     answers, bounds = [adapter(part) for part in parts], [enclose(part, precision) for part in parts]
     for name in BACKWARD:
         if name in _given(answers[0]):
@@ -134,7 +133,10 @@ def small_integers_are_exact(adapter: Adapter, case: Case, precision: Precision)
     if "relu" not in adapter.nonlinearities:
         return
     like: dict[str, Any] = {"dtype": case.dtype, "nonlinearity": "relu", "values": "integers"}
-    whole = Case.random(T=2, N=2, D=2, H=3, seed=1, direction=adapter.takes_direction, **like)
+    # Of a shape that was seen before: a compiler works anew for each.
+    T, N, D, H = case.unprobed().sizes.values()
+    whole = Case.random(T // 2, N, D, H, seed=1, direction=adapter.takes_direction, **like)
+    whole = whole.probed() if case.is_probed else whole
     largest = max(float(np.abs(array).max()) for array in _given(evaluate(whole.map(np.abs))).values())
     if largest > 1 / precision.u:
         raise ValueError(f"laws: expected integers up to {1 / precision.u:g}, got {largest:g} ({whole.spelled})")

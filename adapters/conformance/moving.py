@@ -16,13 +16,13 @@ from rich.console import Console
 import adapters
 from adapters._layout import Layout
 from adapters._port import expect_nonlinearity, layout
-from adapters.conformance.checks import LARGEST_STACK
 from adapters.conformance.guard import guarded
 from adapters.conformance.judges import offering
 from adapters.conformance.processes import SPAWN
 from adapters.conformance.weights import read_tensors, write_tensors
 from reference import Case, Params
 from reference.archive import expect_finite
+from reference.strategies import LARGEST_STACK
 from reference.trial import trial
 
 # Steps and rows of the cases of a proof, all probed, and how many there are of each length.

@@ -12,8 +12,10 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
+from adapters._layout import laid_out  # noqa: E402
 from adapters.conformance.weights import read_params  # noqa: E402
-from reference import TimeRNN  # noqa: E402
+from adapters.torch import LAYOUTS, load_module  # noqa: E402
+from reference import Case, TimeRNN  # noqa: E402
 
 
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".safetensors"])
@@ -90,3 +92,15 @@ def test_a_nan_in_the_weights_is_named(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "model.pt")
     with pytest.raises(ValueError, match=r"expected finite Wh, got nan at \[1, 2\] \(4, 4\)"):
         read_params(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_parameters_of_a_stack_are_what_stack_module_state_makes_of_its_modules(bias: bool) -> None:
+    case = Case.random(D=3, H=4, bias=bias, stack=5, dtype="float32")
+    Wx, Wh, b = case.params.fields().values()
+    cells = [load_module(torch.nn.RNNCell, Wx[k], Wh[k], None if b is None else b[k], "tanh") for k in range(5)]
+    wanted, _ = torch.func.stack_module_state(cells)
+    got = laid_out(LAYOUTS["RNNCell"], Wx, Wh, b)
+    assert got.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        np.testing.assert_array_equal(got[name], tensor.detach().numpy())
