@@ -115,7 +115,7 @@ def faults(session: nox.Session) -> None:
 @nox.session(default=False)
 def benchmark(session: nox.Session) -> None:
     """Time the oracle beside what it judges, and put its faults before other methods; prints ratios and tables."""
-    install(session, extra=CORE)
+    install(session, "benchmark", extra=CORE)
     session.run("python", "-m", "tests.benchmarks.speed")
     session.run("python", "tests/benchmarks/methods.py", *session.posargs)
 

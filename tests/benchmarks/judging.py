@@ -21,7 +21,7 @@ from adapters.conformance.result import Result
 from adapters.torch import load_module
 from reference import Case
 from reference.sequence import evaluate_arrays
-from tests.benchmarks.timing import table
+from tests.benchmarks.timing import Table
 
 # Seconds that each is given, and examples of the test that people write after which it looks at the clock.
 BUDGET, EXAMPLES = 20.0, 25
@@ -94,7 +94,7 @@ def check_grads(case: Case) -> None:
         jax.test_util.check_grads(function, (case.xs, case.h0, weights), order=1, modes=["rev"])
 
 
-def compare() -> str:
+def compare() -> Table:
     """Return the table: cases a second of the suite over those of the others; every one of them cold."""
     found = {}
     for framework, names, step in (
@@ -107,8 +107,8 @@ def compare() -> str:
             jax.clear_caches()
             found[name] = suite(name)
     found["gradcheck"], found["check_grads"] = one_by_one(gradcheck), one_by_one(check_grads)
-    rows = [
-        [name, f"{found[name] / found[framework]:.0f}", f"{found[name] / found[other]:.0f}"]
+    rows: list[list[str | float]] = [
+        [name, found[name] / found[framework], found[name] / found[other]]
         for framework, other, names in (
             ("jax", "check_grads", ("jax.scan", "jax.vmap")),
             ("torch", "gradcheck", ("torch.RNNCell", "torch.vmap")),
@@ -116,4 +116,4 @@ def compare() -> str:
         for name in names
     ]
     head = ("cases a second of", "over a property-based test as people write it", "over check_grads or gradcheck")
-    return table(head, rows)
+    return Table(head, rows)

@@ -1,20 +1,30 @@
 """Time the oracle and the suite side by side with what they judge and with what people use; prints ratios.
 
-Run as ``python -m tests.benchmarks.speed [oracle] [proof] [judging] [start]`` from the root of the clone.
+Run as ``python -m tests.benchmarks.speed [oracle] [proof] [growth] [judging] [start]`` from the root of the clone. What
+was found is also written to ``results/speed.json`` and, as a picture of the growth, ``results/growth.png``.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.benchmarks.timing import Table
 
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+RESULTS = Path("results")
 
 
-def start() -> str:
+def start() -> Table:
     """Return the table: how long it takes to import the oracle, and to print help, over the import of NumPy."""
-    from tests.benchmarks.timing import table, times
+    from tests.benchmarks.timing import Table, times
 
     def python(*words: str) -> None:
         subprocess.run([sys.executable, *words], check=True, capture_output=True)
@@ -23,13 +33,11 @@ def start() -> str:
         {
             "import numpy": lambda: python("-c", "import numpy"),
             "import reference": lambda: python("-c", "import reference"),
-            "rnn-oracle --help": lambda: python(
-                "-c", "from adapters.conformance.cli import parser; parser().format_help()"
-            ),
+            "rnn-oracle --help": lambda: python("-c", "from adapters.conformance.cli import main; main(['--help'])"),
         }
     )
-    rows = [[name, f"{seconds / found['import numpy']:.2f}"] for name, seconds in found.items()]
-    return table(("a process that does", "over import numpy"), rows)
+    rows: list[list[str | float]] = [[name, seconds / found["import numpy"]] for name, seconds in found.items()]
+    return Table(("a process that does", "over import numpy"), rows)
 
 
 def main() -> None:
@@ -37,20 +45,30 @@ def main() -> None:
     os.environ |= THREADS
     import torch
 
-    from tests.benchmarks import judging, oracle, proof, timing
+    from tests.benchmarks import growth, judging, oracle, proof, timing
 
     torch.set_num_threads(1)
-    tables = {
-        "oracle": (oracle.compare,),
-        "proof": (proof.compare, proof.slopes),
-        "judging": (judging.compare,),
-        "start": (start,),
+    RESULTS.mkdir(exist_ok=True)
+    tables: dict[str, Callable[[], Table]] = {
+        "oracle": oracle.compare,
+        "proof": proof.compare,
+        "growth": partial(growth.compare, RESULTS / "growth.png"),
+        "judging": judging.compare,
+        "start": start,
     }
+    found = {}
     sys.stdout.write(f"{timing.machine()}\n")
     for name in sys.argv[1:] or tables:
-        for compare in tables[name]:
-            sys.stdout.write(f"\n{compare()}")
-            sys.stdout.flush()
+        found[name] = tables[name]()
+        sys.stdout.write(f"\n{found[name]}")
+        sys.stdout.flush()
+        write(found, timing.machine())
+
+
+def write(found: dict[str, Table], machine: str) -> None:
+    """Write tables as data, with the machine that they are of."""
+    tables = {name: {"head": table.head, "rows": table.rows} for name, table in found.items()}
+    (RESULTS / "speed.json").write_text(json.dumps({"machine": machine, "tables": tables}, indent=1), "utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -33,9 +34,23 @@ def seconds(subject: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *rows))
+@dataclass(frozen=True)
+class Table:
+    """What was found, in rows of words and ratios; as a string, in Markdown."""
+
+    head: tuple[str, ...]
+    rows: list[list[str | float]]
+
+    def __str__(self) -> str:
+        lines = [self.head, ["---"] * len(self.head), *(map(spelled, row) for row in self.rows)]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def spelled(entry: str | float) -> str:
+    """Return an entry of a table as people read it: of a ratio, two or three digits."""
+    if isinstance(entry, str):
+        return entry
+    return f"{entry:.2f}" if entry < 10 else f"{entry:.0f}"
 
 
 def machine() -> str:

@@ -1,0 +1,67 @@
+"""How the times of evaluate and certify grow with the sizes: slopes on axes of logarithms, and a picture of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reference import PRECISIONS, Case, certify, evaluate
+from tests.benchmarks.timing import Table, times
+
+# Variable: what it takes, and what the other sizes are meanwhile.
+SWEEPS: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
+    "T": ((100, 300, 1000, 3000, 10_000), {"N": 16, "D": 32, "H": 32}),
+    "N": ((8, 32, 128, 512), {"T": 50, "D": 32, "H": 32}),
+    "H": ((32, 64, 128, 256, 512), {"T": 20, "N": 16, "D": 32}),
+}
+Seconds = dict[str, list[float]]  # of evaluate and of certify, for each size
+
+
+def measure(sizes: Sequence[int], variable: str, others: Mapping[str, int]) -> Seconds:
+    """Return the times of evaluating and of certifying in float32, side by side for each size."""
+    found: Seconds = {"evaluate": [], "certify": []}
+    for size in sizes:
+        sizes_of = {variable: size, **others}
+        case = Case.random(*(sizes_of[name] for name in "TNDH"), dtype="float32").probed()
+        answer = evaluate(case).astype(case.dtype)
+        subjects: dict[str, Callable[[], Any]] = {
+            "evaluate": partial(evaluate, case),
+            "certify": partial(certify, case, answer, PRECISIONS[case.dtype]),
+        }
+        for name, seconds in times(subjects, rounds=3).items():
+            found[name].append(seconds)
+    return found
+
+
+def slope(sizes: Sequence[int], seconds: Sequence[float]) -> float:
+    """Return the slope of a line through times over sizes, both as logarithms: 1 is linear, 2 quadratic."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def compare(picture: Path) -> Table:
+    """Return the table of slopes, and draw what they are fitted to."""
+    found = {variable: measure(sizes, variable, others) for variable, (sizes, others) in SWEEPS.items()}
+    draw(found, picture)
+    rows: list[list[str | float]] = []
+    for variable, (sizes, others) in SWEEPS.items():
+        held = ", ".join(f"{name}={size}" for name, size in others.items())
+        slopes = (slope(sizes, seconds) for seconds in found[variable].values())
+        rows.append([f"{variable} from {sizes[0]:,} to {sizes[-1]:,}", held, *slopes])
+    return Table(("slope of the time over", "at", "evaluate", "certify"), rows)
+
+
+def draw(found: Mapping[str, Seconds], path: Path) -> None:
+    """Draw the times over the sizes, one panel for each variable."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    for axes, (variable, (sizes, _)) in zip(figure.subplots(1, len(SWEEPS)), SWEEPS.items(), strict=True):
+        for name, seconds in found[variable].items():
+            axes.loglog(sizes, seconds, "o-", label=f"{name}, slope {slope(sizes, seconds):.2f}")
+        axes.set(xlabel=variable, ylabel="seconds")
+        axes.legend()
+    figure.savefig(path)
