@@ -89,6 +89,7 @@ class Adapter:
     max_T: int | None = None  # longest sequence on offer; None: any
     refuses: tuple[str, ...] = ()  # what the framework refuses: "T=0", or a layout of ``conformance.memory``
     takes_stacks: bool = False
+    vectorized: bool = False  # whether one case more of a stack costs next to nothing: it is given larger ones
     slow: bool = False  # judged only when asked for by its own name
     idiom: Idiom | None = None  # None: the subject cannot be written down by itself
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # as of ``conformance.checks``

@@ -190,6 +190,7 @@ ADAPTERS = (
         (scanned, forward_and_pull_back, vmapped, flat, run_vmap),
         "lax.scan, vmap over a stack, jit",
         takes_stacks=True,
+        vectorized=True,
     ),
     of_parts(
         "jax.jvp",

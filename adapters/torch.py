@@ -321,6 +321,7 @@ ADAPTERS = (
         TANH_ULPS,
         refuses=OF_CELL,
         takes_stacks=True,
+        vectorized=True,
     ),
     Adapter.of_arrays(
         "torch.jvp",

@@ -31,7 +31,7 @@ TRAINED = Path(__file__).parent / "char_rnn.npz"
 
 # Pools of shapes of a default run that a longer one has at most: a compiler works anew for each shape.
 MOST = 8
-# So many times as many cases have the stacks of an adapter that takes them whole: each costs it next to nothing.
+# So many times as many cases have the stacks of an adapter that is vectorized.
 MASS = 16
 
 
@@ -102,7 +102,7 @@ class Drawn(Check):
         return cases(
             dtype=asked.dtype,
             shape=st.sampled_from(pool),
-            stack=self.stack * (MASS if asked.adapter.takes_stacks else 1),
+            stack=self.stack * (MASS if asked.adapter.vectorized else 1),
             norms=self.norms,
             # Where infinity times zero arises in a second derivative is a matter of its form.
             values=[kind for kind in self.values if kind != "poisoned" or not along],
