@@ -14,7 +14,10 @@ FLOAT32 = PRECISIONS["float32"]
 
 def judge(case: Case, answer: Evaluation, monkeypatch: pytest.MonkeyPatch, block: int) -> Verdict:
     monkeypatch.setattr(reference.blocks, "BLOCK", block)
-    return certify(case, answer, FLOAT32)
+    verdict = certify(case, answer, FLOAT32)
+    # The elements are computed when they are asked for: now, by these blocks.
+    assert verdict.judged
+    return verdict
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
@@ -29,9 +32,12 @@ def test_steps_are_judged_one_by_one_as_all_at_once(
     for name, whole in all_.judged.items():
         cut = one.judged[name]
         np.testing.assert_allclose(cut.want, whole.want, rtol=1e-12, atol=1e-14)
+        assert one.worst[name].size == all_.worst[name].size == cut.got.size
         # A sum in nine parts has eight additions more than its 36 products.
         assert (cut.bound >= whole.bound * (1 - 1e-12)).all()
         assert (cut.bound <= whole.bound * (1 + 9 / 36)).all()
+    # They were cut: a sum in parts has a larger bound.
+    assert (one.judged["dWh"].bound > all_.judged["dWh"].bound).any()
     assert one.statuses == all_.statuses
 
 
