@@ -52,9 +52,9 @@ class _Run:
         self.goes_back = any(name[0] == "d" and array is not None for name, array in evaluation.fields().items())
         self.moves_back = self.moves and evaluation.dxs_dot is not None
         self.sees_A = case.is_probed and evaluation.dxs is not None
-        # The sum that moves has twice the products.
-        self.ahead = self._cell(precision.storing(2) if self.moves else precision, self.moves)
         self.back = self._cell(precision, self.moves_back)
+        # The sum that moves has twice the products.
+        self.ahead = self._cell(precision.storing(2), True) if self.moves else self.back
         # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
         self.over_steps = precision.storing(2 * self.T if self.moves_back else self.T)
         self.reached = _reached(self.plain, evaluation.hs) if self.sees_A else np.zeros((0, 0, 0), np.bool_)
@@ -72,7 +72,8 @@ class _Run:
 
     def blocks(self) -> Iterator[slice]:
         """Give blocks of the steps, one at least; all are one where A, or how it moves, is taken from step to step."""
-        length = max(1, BLOCK // max(1, self.plain.h0.size // self.H * max(self.D, self.H) if self.H else 1))
+        step = max(self.plain.xs.size, self.plain.upstream.size) // max(1, self.T)
+        length = max(1, BLOCK // max(1, step))
         if self.goes_back and (self.moves_back or not self.sees_A):
             length = max(1, self.T)
         for start in range(0, max(1, self.T), length):
@@ -86,13 +87,13 @@ class _Run:
 
     def _before(self, block: slice) -> Array:
         """Return the state before each step, as observed: h0 and all states but the last."""
-        (h0,) = self._lift(self.precision, self.moves, "h0")
         of = slice(max(block.start - 1, 0), max(block.stop - 1, 0))
         hs: Array = Bounded.observed(self.seen.hs[..., of, :, :], self.precision)
         if self.moves:
             hs = Dual(hs, Bounded.observed(self.seen.hs_dot[..., of, :, :], self.precision))
         if block.start or not self.T:
             return hs
+        (h0,) = self._lift(self.precision, self.moves, "h0")
         return np.concatenate([h0[..., None, :, :], hs], axis=-3)
 
     def _forward(self, block: slice, before: Array) -> dict[str, Bounded]:
@@ -172,7 +173,7 @@ class _Run:
         """
         of = slice(block.start, block.stop + 1)
         hs, upstream = self.seen.hs[..., of, :, :], self.plain.upstream[..., of, :, :]
-        open_ = (hs != 0) | (self.f != "relu")
+        open_ = _open(hs, self.f)
         # A later step's gradient reaches all units, a step's own the units it is for.
         own, later = upstream != 0, self.reached[..., block.start + 1 : block.stop + 2, :, :]
         shut = ~((own | later) & open_)
@@ -209,10 +210,15 @@ def _reached(case: Case, hs: NDArray[Any]) -> NDArray[np.bool_]:
 
     On its way back, the gradient of a row gets as far as the next step at which no unit of it is open.
     """
-    open_ = (hs != 0) | (case.nonlinearity != "relu")
-    own = ((case.upstream != 0) & open_).any(axis=-1, keepdims=True)
+    open_ = _open(hs, case.nonlinearity)
+    own = np.asarray(((case.upstream != 0) & open_).any(axis=-1, keepdims=True))
     reached = _next(own) < _next(~open_.any(axis=-1, keepdims=True))
     return np.concatenate([reached, np.zeros_like(reached[..., :1, :, :])], axis=-3)
+
+
+def _open(hs: NDArray[Any], nonlinearity: str) -> NDArray[np.bool_]:
+    """Return which units let a gradient through: all but a closed relu's."""
+    return np.asarray((hs != 0) | (nonlinearity != "relu"))
 
 
 def _next(flags: NDArray[np.bool_]) -> NDArray[np.intp]:

@@ -21,18 +21,19 @@ SWEEPS: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
 Seconds = dict[str, list[float]]  # of evaluate and of certify, for each size
 
 
+def judged(case: Case) -> Callable[[], Any]:
+    """Return the certificate of a right answer."""
+    answer = evaluate(case).astype(case.dtype)
+    return lambda: certify(case, answer, PRECISIONS[case.dtype]).status
+
+
 def measure(sizes: Sequence[int], variable: str, others: Mapping[str, int]) -> Seconds:
     """Return the times of evaluating and of certifying in float32, side by side for each size."""
     found: Seconds = {"evaluate": [], "certify": []}
     for size in sizes:
         sizes_of = {variable: size, **others}
         case = Case.random(*(sizes_of[name] for name in "TNDH"), dtype="float32").probed()
-        answer = evaluate(case).astype(case.dtype)
-        subjects: dict[str, Callable[[], Any]] = {
-            "evaluate": partial(evaluate, case),
-            "certify": partial(certify, case, answer, PRECISIONS[case.dtype]),
-        }
-        for name, seconds in times(subjects, rounds=3).items():
+        for name, seconds in times({"evaluate": partial(evaluate, case), "certify": judged(case)}, rounds=3).items():
             found[name].append(seconds)
     return found
 

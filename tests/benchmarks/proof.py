@@ -7,15 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from reference import PRECISIONS, Case, certify, evaluate
+from reference import Case, evaluate
+from tests.benchmarks.growth import judged
 from tests.benchmarks.oracle import SIZES
 from tests.benchmarks.timing import Table, times
-
-
-def judged(case: Case) -> Callable[[], Any]:
-    """Return the certificate of a right answer."""
-    answer = evaluate(case).astype(case.dtype)
-    return lambda: certify(case, answer, PRECISIONS[case.dtype]).status
 
 
 def peak(subject: Callable[[], Any]) -> int:
