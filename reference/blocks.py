@@ -211,8 +211,8 @@ def _reached(case: Case, hs: NDArray[Any]) -> NDArray[np.bool_]:
     On its way back, the gradient of a row gets as far as the next step at which no unit of it is open.
     """
     open_ = _open(hs, case.nonlinearity)
-    own = np.asarray(((case.upstream != 0) & open_).any(axis=-1, keepdims=True))
-    reached = _next(own) < _next(~open_.any(axis=-1, keepdims=True))
+    own = ((case.upstream != 0) & open_).any(axis=-1, keepdims=True)
+    reached = _next(own) < _next(np.asarray(~open_.any(axis=-1, keepdims=True)))
     return np.concatenate([reached, np.zeros_like(reached[..., :1, :, :])], axis=-3)
 
 
