@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
@@ -36,6 +37,16 @@ class Archive:
             if value is not None and not isinstance(value, str | bool):
                 changed[field.name] = value.map(change) if isinstance(value, Archive) else change(value)
         return dataclasses.replace(self, **changed)  # type: ignore[type-var]
+
+    def part(self, k: int) -> Self:
+        """Return entry ``k`` along the first axis of every array; the whole was validated, and a part is not again."""
+        found = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Archive):
+                object.__setattr__(found, name, value.part(k))
+            elif isinstance(value, np.ndarray):
+                object.__setattr__(found, name, value[k])
+        return found
 
     def astype(self, dtype: str) -> Self:
         """Return the record with every array rounded to ``dtype``."""

@@ -169,7 +169,7 @@ class Case(Archive):
         """
         if self.K is None:
             raise TypeError("Case: expected a stack to take a case from, got a single case")
-        return self.map(lambda array: array[k])
+        return self.part(k)
 
     def probed(self) -> Self:
         """Return the case with the probe: H zero inputs appended to x and an identity block to Wx.
