@@ -51,9 +51,10 @@ class Bounded(NDArrayOperatorsMixin):
     def __init__(self, value: Any, precision: Precision, error: Any = 0.0, scale: Any = None) -> None:
         self.value: Values = np.asarray(value, np.float64)
         self.precision = precision
-        self.error: Values = np.broadcast_to(np.asarray(error, np.float64), self.value.shape)
-        self.scale: Values = np.abs(self.value) if scale is None else np.broadcast_to(scale, self.value.shape)
+        self.error: Values = _shaped(error, self.value.shape)
+        self.scale: Values = np.abs(self.value) if scale is None else _shaped(scale, self.value.shape)
         self.carries_scale = False  # whether what is summed from it has a scale summed from this one's
+        self.relative: float | None = None  # share of abs(value) that the error is at most, where one holds for all
         self.mass: Values | None = None
         self.terms = 0
 
@@ -63,8 +64,11 @@ class Bounded(NDArrayOperatorsMixin):
         value = np.asarray(value, np.float64)
         magnitude = np.abs(value)
         small = magnitude < precision.storage.tiny
-        lost = np.where(small, np.minimum(magnitude, precision.underflow), 0.0) if small.any() else 0.0
-        return cls(value, precision, lost, magnitude)
+        if small.any():
+            return cls(value, precision, np.where(small, np.minimum(magnitude, precision.underflow), 0.0), magnitude)
+        found = cls(value, precision, 0.0, magnitude)
+        found.relative = 0.0
+        return found
 
     @classmethod
     def observed(cls, value: Any, precision: Precision) -> Self:
@@ -75,6 +79,7 @@ class Bounded(NDArrayOperatorsMixin):
         seen = cls.exact(value, precision)
         wider = precision.accumulator.u < precision.u
         seen.error = seen.error + precision.u * np.abs(seen.value) + (precision.underflow if wider else 0.0)
+        seen.relative = precision.u if seen.relative == 0 and not wider else None
         return seen
 
     @classmethod
@@ -85,7 +90,7 @@ class Bounded(NDArrayOperatorsMixin):
         """
         seen = cls.observed(h, precision)
         if nonlinearity == "tanh":
-            seen.error = seen.error + tanh_error(np.abs(seen.value), precision)
+            seen.error, seen.relative = seen.error + tanh_error(np.abs(seen.value), precision), None
         else:
             seen.error = np.where(seen.value == 0, 0.0, seen.error)
         return seen
@@ -116,16 +121,17 @@ class Bounded(NDArrayOperatorsMixin):
         """Return the array with the error of another besides, which is small against the other's scale."""
         other = other.sealed()
         found = Bounded(self.value, self.precision, self.error + other.error, other.scale)
-        return found._carrying(True)
+        found.carries_scale = True
+        return found
 
-    def _carrying(self, carries: bool) -> Bounded:
-        self.carries_scale = carries
+    def _like(self, other: Bounded) -> Bounded:
+        self.carries_scale, self.relative = other.carries_scale, other.relative
         return self
 
     def under(self, precision: Precision) -> Bounded:
         """Return the sealed array as part of another model: its errors stay, those to come are that model's."""
         self = self.sealed()
-        return Bounded(self.value, precision, self.error, self.scale)._carrying(self.carries_scale)
+        return Bounded(self.value, precision, self.error, self.scale)._like(self)
 
     # The parts of an ndarray that the formula touches.
 
@@ -148,7 +154,7 @@ class Bounded(NDArrayOperatorsMixin):
         """Return the array with a change of shape applied to all its parts; a pending sum stays one."""
         changed = Bounded(change(self.value), self.precision, change(self.error), change(self.scale))
         changed.mass, changed.terms = None if self.mass is None else change(self.mass), self.terms
-        return changed._carrying(self.carries_scale)
+        return changed._like(self)
 
     @property
     def mT(self) -> Bounded:
@@ -164,7 +170,7 @@ class Bounded(NDArrayOperatorsMixin):
 
     def __setitem__(self, index: Any, other: Bounded) -> None:
         other = other.sealed()
-        self.error, self.scale = np.array(self.error), np.array(self.scale)
+        self.error, self.scale, self.relative = np.array(self.error), np.array(self.scale), None
         self.value[index], self.error[index], self.scale[index] = other.value, other.error, other.scale
 
     def sum(self, axis: int) -> Bounded:
@@ -194,7 +200,15 @@ class Bounded(NDArrayOperatorsMixin):
         ]
         names = ("value", "error", "scale")
         value, error, scale = (function([getattr(part, name) for part in parts], **kwargs) for name in names)
-        return Bounded(value, self.precision, error, scale)
+        joined = Bounded(value, self.precision, error, scale)
+        joined.relative = parts[0].relative if len({part.relative for part in parts}) == 1 else None
+        return joined
+
+
+def _shaped(part: Any, shape: tuple[int, ...]) -> Values:
+    """Return a part in the shape of the values; broadcasting takes as long as a small sum, even to its own shape."""
+    part = np.asarray(part, np.float64)
+    return part if part.shape == shape else np.broadcast_to(part, shape)
 
 
 def _add(p: Bounded, q: Bounded) -> Bounded:
@@ -213,11 +227,12 @@ def _negative(p: Bounded) -> Bounded:
 def _matmul(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
     mass = p.magnitude @ q.magnitude
-    error = np.zeros_like(mass)
-    # Most factors are exact, and a product takes longer than to look.
-    if q.error.any():
-        error = p.magnitude @ q.error
-    if p.error.any():
+    # Where the errors of a factor are one share of its values, they make that share of the mass: a product saved.
+    share = sum(one.relative / (1 + one.relative) for one in (p, q) if one.relative is not None)
+    error = share * mass if share else np.zeros_like(mass)
+    if q.relative is None:
+        error = error + p.magnitude @ q.error
+    if p.relative is None:
         error = error + p.error @ np.abs(q.value)
     scale = p.scale @ q.scale if p.carries_scale or q.carries_scale else None
     return Bounded._pending(p.value @ q.value, p.precision, error, mass, p.shape[-1], scale)

@@ -161,7 +161,7 @@ def evaluate(case: Case) -> Evaluation:
 
     Source: the equations of ``TimeRNN``.
     """
-    arrays = lift(case, lambda array: array.astype(np.float64), moves=case.direction is not None)
+    arrays = lift(case, lambda array: np.asarray(array, np.float64), moves=case.direction is not None)
     return unpacked(evaluate_arrays(**arrays, f=case.nonlinearity))
 
 

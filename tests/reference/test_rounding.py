@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 from functools import reduce
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -181,6 +182,30 @@ def test_narrow_storage_is_outside_the_bound_of_the_accumulator() -> None:
 def test_storage_is_charged_where_the_accumulator_is_wider() -> None:
     narrow, wide = (np.ones((1, 1)) @ Bounded(np.ones((1, 1)), model) for model in (BFLOAT16, PRECISIONS["float32"]))
     assert float(narrow.sealed().error[0, 0]) > STORED * BFLOAT16.u > float(wide.sealed().error[0, 0])
+
+
+@pytest.mark.parametrize(("first", "second"), [*product(("exact", "observed"), repeat=2)])
+def test_errors_that_are_one_share_of_a_factor_cost_what_they_would_one_by_one(first: str, second: str) -> None:
+    model, rng = PRECISIONS["float32"], np.random.default_rng(0)
+    factors = [stored(rng.standard_normal((5, 5))) for _ in range(2)]
+    of_share = [getattr(Bounded, kind)(array, model) for kind, array in zip((first, second), factors, strict=True)]
+    one_by_one = [Bounded(part.value, model, part.error) for part in of_share]
+    shared, summed = (p.mT @ q for p, q in (of_share, one_by_one))
+    np.testing.assert_allclose(shared.error, summed.error, rtol=1e-6)
+    assert (shared.error >= summed.error * (1 - 1e-12)).all()
+    assert shared.error.any() == ("observed" in (first, second))
+
+
+def test_a_share_of_the_errors_holds_no_longer_once_they_differ() -> None:
+    model = PRECISIONS["float32"]
+    exact, seen = (getattr(Bounded, kind)(np.ones((2, 2)), model) for kind in ("exact", "observed"))
+    tiny = Bounded.observed(np.full((2, 2), 1e-45), model)
+    states = Bounded.activated(np.full((2, 2), 0.5), model, "tanh")
+    written: Any = np.zeros_like(exact)
+    written[0] = seen[0]
+    both: tuple[Any, ...] = np.stack([seen, seen]), np.concatenate([exact, seen])
+    assert [one.relative for one in (exact, seen.mT, both[0])] == [0.0, model.u, model.u]
+    assert {one.relative for one in (both[1], tiny, states, written, exact + exact)} == {None}
 
 
 def test_accuracy_of_tanh_is_part_of_the_model() -> None:
