@@ -1,0 +1,31 @@
+"""What JAX has compiled is kept in the folder that a user gives it, and used by the next run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jax")
+
+ASKED = ("check", "jax.scan", "--only", "step", "--dtype", "float32", "--examples", "1")
+
+
+def compiled(folder: Path, **environment: str) -> set[str]:
+    """Return the names of the programs in the folder after a run."""
+    given = {"JAX_COMPILATION_CACHE_DIR": str(folder), **environment}
+    command = Path(sys.executable).with_name("rnn-oracle")
+    subprocess.run([command, *ASKED], check=True, capture_output=True, env=os.environ | given)
+    return {file.name for file in folder.iterdir() if file.name.endswith("-cache")}
+
+
+def test_compiled_programs_are_kept_where_a_folder_is_given(tmp_path: Path) -> None:
+    first = compiled(tmp_path)
+    assert any("forward_and_pull_back" in name for name in first)
+    assert compiled(tmp_path) == first
+
+
+def test_how_long_a_program_must_take_to_be_kept_is_left_to_who_says_so(tmp_path: Path) -> None:
+    kept = compiled(tmp_path, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="1000")
+    assert not any("forward_and_pull_back" in name for name in kept)
