@@ -20,8 +20,8 @@ from reference.sequence import evaluate_arrays
 Subject = Callable[[Case], Evaluation]
 
 
-# In all dtypes, and of all frameworks, they are one of the checks.
-@pytest.mark.only(dtypes=("float32",), frameworks=("jax", "torch"))
+# In all dtypes they are one of the checks.
+@pytest.mark.only(dtypes=("float32",))
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @settings(max_examples=3)
