@@ -126,7 +126,7 @@ def cases(
     T, N, D, H, nonlinearity, bias = draw(shapes_for(dtype) if shape is None else shape)
     if params is not None:
         D, H = params.Wx.shape
-    stack = max(1, min(stack, LARGEST_STACK // (T * N * (D + 2 * H) + (D + H) * H + 1)))
+    stack = fitting(stack, T, N, D, H)
     # Of few rows most may saturate: what is left of 1 - h**2 is then below the format's last digit, or tanh is at a
     # jump, where a sum of large terms is about 0.
     few = ("wide", "saturated") if T * N < MANY else ()
@@ -157,6 +157,11 @@ def cases(
     # Wide inputs saturate tanh as well, and their sums may rest on the one row that does.
     telling = T > 1 or kind in (*EDGES, "wide") or case.xs.itemsize == 2 or direction
     return within_range(case.probed()) if telling else case
+
+
+def fitting(stack: int, T: int, N: int, D: int, H: int) -> int:
+    """Return so many cases of T, N, D and H, or fewer where they would be more than ``LARGEST_STACK`` numbers."""
+    return max(1, min(stack, LARGEST_STACK // (T * N * (D + 2 * H) + (D + H) * H + 1)))
 
 
 def safe_peak(dtype: str) -> float:

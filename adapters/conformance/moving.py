@@ -22,7 +22,7 @@ from adapters.conformance.processes import SPAWN
 from adapters.conformance.weights import read_tensors, write_tensors
 from reference import Case, Params
 from reference.archive import expect_finite
-from reference.strategies import LARGEST_STACK
+from reference.strategies import fitting
 from reference.trial import trial
 
 # Steps and rows of the cases of a proof, all probed, and how many there are of each length.
@@ -121,7 +121,7 @@ def prove(name: str, params: Params, nonlinearity: str) -> Half:
         params: of one cell, in the dtype in which it is run.
         nonlinearity: "tanh" or "relu".
     """
-    worst, count, stack = 0.0, 0, max(1, min(STACK, LARGEST_STACK // (params.Wx.size + params.Wh.size + 1)))
+    worst, count, stack = 0.0, 0, fitting(STACK, max(LENGTHS), ROWS, *params.Wx.shape)
     try:
         (adapter,) = adapters.load(name)
         precision = adapter.precision(str(params.Wx.dtype))
