@@ -1,7 +1,7 @@
 """Time the oracle and the suite side by side with what they judge and with what people use; prints ratios.
 
-Run as ``python -m tests.benchmarks.speed [oracle] [proof] [growth] [judging] [start]`` from the root of the clone. What
-was found is also written to ``results/speed.json`` and, as a picture of the growth, ``results/growth.png``.
+Run as ``python -m tests.benchmarks.speed [oracle] [proof] [growth] [judging] [throughput] [start]`` from the root of the
+clone. What was found is also written to ``results/speed.json`` and, as a picture of the growth, ``results/growth.png``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
     os.environ |= THREADS
     import torch
 
-    from tests.benchmarks import growth, judging, oracle, proof, timing
+    from tests.benchmarks import growth, judging, oracle, proof, throughput, timing
 
     torch.set_num_threads(1)
     RESULTS.mkdir(exist_ok=True)
@@ -54,6 +54,7 @@ def main() -> None:
         "proof": proof.compare,
         "growth": partial(growth.compare, RESULTS / "growth.png"),
         "judging": judging.compare,
+        "throughput": throughput.compare,
         "start": start,
     }
     found = {}

@@ -1,0 +1,60 @@
+"""Cases judged in a second by each adapter in each precision, cold and warm, over a test as people write it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+import adapters.jax
+import adapters.torch
+from adapters import Adapter
+from adapters.conformance.checks import CHECKS, Asked, Check, run
+from adapters.conformance.result import Result
+from tests.benchmarks.judging import check_grads, gradcheck, naive, one_by_one
+from tests.benchmarks.timing import Table
+
+# Steps of the cases, and stacks of them in each of the two runs.
+LENGTHS, EXAMPLES = (1, 8), 32
+# Framework: its cell as that test calls it, the name of its check by finite differences, and that check.
+OTHERS: dict[str, tuple[Callable[..., Any], str, Callable[..., Any]]] = {
+    "jax": (adapters.jax.run_scan, "check_grads", check_grads),
+    "torch": (adapters.torch.step_cell, "gradcheck", gradcheck),
+}
+
+
+def checks(lengths: Sequence[int]) -> list[Check]:
+    """Return the check "step", of so many steps each."""
+    return [dataclasses.replace(CHECKS[0], lengths=(T,)) for T in lengths]  # type: ignore[call-arg]
+
+
+def suite(adapter: Adapter, dtype: str, check: Check) -> list[float]:
+    """Return cases a second, everything included: cold, and the same once more, when all is compiled."""
+    jax.clear_caches()
+    found = []
+    for _ in ("cold", "warm"):
+        result, begun = Result(check.name), time.perf_counter()
+        run(check, Asked(adapter, dtype, examples=EXAMPLES, seed=0), result)
+        found.append(result.cases / (time.perf_counter() - begun))
+    return found
+
+
+def compare() -> Table:
+    """Return the table: cases a second over those of the test that people write, cold, of the same framework and T."""
+    rows: list[list[str | float]] = []
+    for framework, (compute, other, judge) in OTHERS.items():
+        plain = []
+        for T in LENGTHS:
+            jax.clear_caches()
+            plain.append(naive(compute, (T,)))
+        rates = [one_by_one(judge, T) / rate for T, rate in zip(LENGTHS, plain, strict=True)]
+        rows.append([f"{framework}: {other}", "float64", *(rate for rate in rates for _ in ("cold", "warm"))])
+        for adapter in adapters.load(framework):
+            for dtype in adapter.dtypes:
+                found = zip(checks(LENGTHS), plain, strict=True)
+                ratios = [rate / one for check, one in found for rate in suite(adapter, dtype, check)]
+                rows.append([adapter.name, dtype, *ratios])
+    return Table(("judged by", "dtype", *(f"T = {T}, {how}" for T in LENGTHS for how in ("cold", "warm"))), rows)
