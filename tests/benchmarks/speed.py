@@ -1,7 +1,8 @@
 """Time the oracle and the suite side by side with what they judge and with what people use; prints ratios.
 
-Run as ``python -m tests.benchmarks.speed [oracle] [proof] [growth] [judging] [throughput] [start]`` from the root of the
-clone. What was found is also written to ``results/speed.json`` and, as a picture of the growth, ``results/growth.png``.
+Run as ``python -m tests.benchmarks.speed [oracle] [proof] [growth] [judging] [throughput] [start]`` from the root
+of the clone. What was found is also written to ``results/speed.json``, the growth as a picture to
+``results/growth.png``.
 """
 
 from __future__ import annotations
