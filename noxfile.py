@@ -24,6 +24,10 @@ KEEP_COMPILED = {
 }
 # Ways of running a framework that take minutes: compiled anew for each shape, or one operation at a time.
 SLOW = ("torch.compile", "jax.eager")
+# Ways that take thousands of cases at once.
+VECTORIZED = ("torch.vmap", "jax.vmap")
+# The checks whose cases are drawn, of which 204 are an example, sixteen times as many where they are vectorized.
+DRAWN = ("--only", "step", "sequence", "edges")
 CORE = ",".join(TAGS["core"])
 # Where verdicts go, and on how many stacks of cases a check they rest in a session.
 RESULTS, EXAMPLES = Path("results"), "2"
@@ -122,10 +126,13 @@ def benchmark(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def slow(session: nox.Session) -> None:
-    """Judge the ways of running a framework that take minutes."""
+    """Judge the ways of running a framework that take minutes, and those that are vectorized on 20,000 cases each."""
     install(session, extra=CORE)
-    asked = ("--examples", "2", "--dtype", "float32", "bfloat16", "--jobs", str(os.cpu_count()))
-    session.run("rnn-oracle", "check", *SLOW, *asked, env=ONE_THREAD)
+    jobs = ("--jobs", str(os.cpu_count()))
+    session.run(
+        "rnn-oracle", "check", *SLOW, "--examples", "2", "--dtype", "float32", "bfloat16", *jobs, env=ONE_THREAD
+    )
+    session.run("rnn-oracle", "check", *VECTORIZED, *DRAWN, "--examples", "7", *jobs, env=ONE_THREAD)
 
 
 @nox.session(default=False)
@@ -133,7 +140,7 @@ def slow(session: nox.Session) -> None:
 def alarms(session: nox.Session, name: str) -> None:
     """Look for false alarms: 204,000 cases of every way and precision, or as `-- --examples N` says, 204 N."""
     install(session, extra=name)
-    asked = ("--only", "step", "sequence", "edges", "--examples", "1000", *session.posargs)
+    asked = (*DRAWN, "--examples", "1000", "--jobs", str(os.cpu_count()), *session.posargs)
     session.run("rnn-oracle", "check", name, *asked, env=ONE_THREAD)
 
 

@@ -31,7 +31,7 @@ TRAINED = Path(__file__).parent / "char_rnn.npz"
 
 # Pools of shapes of a default run that a longer one has at most: a compiler works anew for each shape.
 MOST = 8
-# So many times as many cases have the stacks of an adapter that is vectorized.
+# So many times as many cases have the stacks of an adapter that is vectorized, in a run of EXAMPLES or fewer.
 MASS = 16
 
 
@@ -99,10 +99,12 @@ class Drawn(Check):
         growth = min(math.ceil(asked.examples / EXAMPLES), MOST)
         pool = pool_of_shapes(self, asked.seed, self.pool * growth)
         along = asked.adapter.takes_direction
+        # A longer run has cases enough.
+        mass = MASS * EXAMPLES // max(asked.examples, EXAMPLES) if asked.adapter.vectorized else 1
         return cases(
             dtype=asked.dtype,
             shape=st.sampled_from(pool),
-            stack=self.stack * (MASS if asked.adapter.vectorized else 1),
+            stack=self.stack * max(mass, 1),
             norms=self.norms,
             # Where infinity times zero arises in a second derivative is a matter of its form.
             values=[kind for kind in self.values if kind != "poisoned" or not along],

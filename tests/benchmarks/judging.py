@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import adapters
 import adapters.jax
 from adapters.conformance.checks import CHECKS, Asked, quiet, run
+from adapters.conformance.choices import EXAMPLES
 from adapters.conformance.result import Result
 from adapters.torch import load_module
 from reference import Case
@@ -24,7 +25,7 @@ from reference.sequence import evaluate_arrays
 from tests.benchmarks.timing import Table
 
 # Seconds that each is given, and examples of the test that people write after which it looks at the clock.
-BUDGET, EXAMPLES = 20.0, 25
+BUDGET, WRITTEN = 20.0, 25
 NUMBERS = st.floats(-1.5, 1.5, width=32)
 Compute = Callable[..., Any]
 
@@ -33,7 +34,7 @@ def naive(compute: Compute, lengths: Sequence[int] = range(1, 9)) -> float:
     """Return cases a second of the test that draws every number of every array, one shape an example."""
     begun, cases = time.perf_counter(), 0
 
-    @quiet(EXAMPLES, hypothesis.Phase.generate)
+    @quiet(WRITTEN, hypothesis.Phase.generate)
     @hypothesis.given(data=st.data(), sizes=st.tuples(st.sampled_from(lengths), *[st.integers(1, 8)] * 3))
     def test(data: st.DataObject, sizes: tuple[int, ...]) -> None:
         nonlocal cases
@@ -59,7 +60,7 @@ def suite(name: str, budget: float = BUDGET) -> float:
     while time.perf_counter() - begun < budget:
         for check in CHECKS[:2]:
             result = Result(check.name)
-            run(check, Asked(adapter, "float32", examples=64, seed=seed), result)
+            run(check, Asked(adapter, "float32", examples=EXAMPLES, seed=seed), result)
             cases += result.cases
         seed += 1
     return cases / (time.perf_counter() - begun)

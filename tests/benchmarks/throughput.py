@@ -13,12 +13,13 @@ import adapters.jax
 import adapters.torch
 from adapters import Adapter
 from adapters.conformance.checks import CHECKS, Asked, Check, run
+from adapters.conformance.choices import EXAMPLES
 from adapters.conformance.result import Result
 from tests.benchmarks.judging import check_grads, gradcheck, naive, one_by_one
 from tests.benchmarks.timing import Table
 
-# Steps of the cases, and stacks of them in each of the two runs.
-LENGTHS, EXAMPLES = (1, 8), 32
+# Steps of the cases.
+LENGTHS = (1, 8)
 # Framework: its cell as that test calls it, the name of its check by finite differences, and that check.
 OTHERS: dict[str, tuple[Callable[..., Any], str, Callable[..., Any]]] = {
     "jax": (adapters.jax.run_scan, "check_grads", check_grads),
