@@ -57,6 +57,7 @@ class Bounded(NDArrayOperatorsMixin):
         self.relative: float | None = None  # share of abs(value) that the error is at most, where one holds for all
         self.mass: Values | None = None
         self.terms = 0
+        self.factors: tuple[Bounded, ...] = ()  # of the pointwise products in it
 
     @classmethod
     def exact(cls, value: Any, precision: Precision) -> Self:
@@ -115,7 +116,9 @@ class Bounded(NDArrayOperatorsMixin):
         if inner.u < model.u:
             rounding = rounding + model.stored * (model.u * self.mass + model.underflow)
         # Of so many terms each may have lost what is small against the floor.
-        return Bounded(self.value, model, INFLATE * (self.error + rounding), self.scale + self.terms * model.floor)
+        sum_ = Bounded(self.value, model, INFLATE * (self.error + rounding), self.scale + self.terms * model.floor)
+        sum_.factors = self.factors
+        return sum_
 
     def known_to(self, other: Bounded) -> Bounded:
         """Return the array with the error of another besides, which is small against the other's scale."""
@@ -213,7 +216,9 @@ def _shaped(part: Any, shape: tuple[int, ...]) -> Values:
 
 def _add(p: Bounded, q: Bounded) -> Bounded:
     value, error, mass = p.value + q.value, p.error + q.error, p.magnitude + q.magnitude
-    return Bounded._pending(value, p.precision, error, mass, p.terms + q.terms + 1, p.scale + q.scale)
+    sum_ = Bounded._pending(value, p.precision, error, mass, p.terms + q.terms + 1, p.scale + q.scale)
+    sum_.factors = p.factors + q.factors
+    return sum_
 
 
 def _subtract(p: Bounded, q: Bounded) -> Bounded:
@@ -221,7 +226,9 @@ def _subtract(p: Bounded, q: Bounded) -> Bounded:
 
 
 def _negative(p: Bounded) -> Bounded:
-    return Bounded._pending(-p.value, p.precision, p.error, p.magnitude, p.terms, p.scale)
+    negative = Bounded._pending(-p.value, p.precision, p.error, p.magnitude, p.terms, p.scale)
+    negative.factors = p.factors
+    return negative
 
 
 def _matmul(p: Bounded, q: Bounded) -> Bounded:
@@ -242,10 +249,16 @@ def _multiply(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
     model, value = p.precision, p.value * q.value
     error = p.magnitude * q.error + p.error * np.abs(q.value)
+    # In another order, g * (h * k) is (g * h) * k: k multiplies what is lost where g * h underflows.
+    most: Any = 1.0
+    for factor in p.factors + q.factors:
+        most = np.maximum(most, factor.magnitude)
     # Zero times anything is zero in every form: nothing underflows.
-    underflow = np.where((p.magnitude == 0) | (q.magnitude == 0), 0.0, model.underflow)
+    underflow = np.where((p.magnitude == 0) | (q.magnitude == 0), 0.0, model.underflow * most)
     rounding = POINTWISE * ((model.u + U64) * (np.abs(value) + error) + underflow)
-    return Bounded(value, model, INFLATE * (error + rounding), p.scale * q.scale)
+    product = Bounded(value, model, INFLATE * (error + rounding), p.scale * q.scale)
+    product.factors = (p,) if p is q else (p, q)
+    return product
 
 
 def _tanh(p: Bounded) -> Bounded:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -108,6 +108,32 @@ def test_zero_times_anything_costs_nothing() -> None:
     p = Bounded([0.0, 0.0, 1.0], PRECISIONS["float16"]) * Bounded([3.0, 3.0, 0.0], PRECISIONS["float16"], [0, 1, 0.5])
     assert p.error.tolist()[:2] == [0, 0]
     assert p.error[2] > 0
+
+
+# Magnitudes of which one product of two underflows in float16 and the other does not.
+SPREAD = st.builds(lambda sign, power: sign * 2.0**power, st.sampled_from([-1.0, 1.0]), st.floats(-22, 8))
+
+
+@given(factors=st.tuples(SPREAD, SPREAD, SPREAD))
+def test_a_product_of_products_holds_in_every_order_even_where_some_underflow(
+    factors: tuple[float, float, float],
+) -> None:
+    g, h, k = (np.array([factor], np.float16) for factor in factors)
+    model = PRECISIONS["float16"].with_accumulator("float16")
+    bounded = Bounded(g, model) * (Bounded(h, model) * Bounded(k, model) + Bounded(k, model) * Bounded(h, model))
+    assume(np.isfinite(bounded.value).all() and np.abs(bounded.value).max() < model.largest / 2)
+    for found in (g * (h * k + k * h), g * h * k + g * k * h, (g * h + g * h) * k, (g * k + g * k) * h):
+        assert excess(bounded, found) <= 0
+
+
+def test_what_underflows_is_multiplied_by_the_factor_that_is_left() -> None:
+    g, h, k = (np.array([factor], np.float16) for factor in (-5.4e-7, 0.02, -22.5))
+    model = PRECISIONS["float16"]
+    product_ = Bounded(h, model) * Bounded(k, model)
+    assert g * h * k == 0
+    assert excess(Bounded(g, model) * product_, g * h * k) <= 0
+    product_.factors = ()
+    assert excess(Bounded(g, model) * product_, g * h * k) > 0
 
 
 @given(data=st.data(), terms=st.integers(2, 30), dtype=DTYPES)
