@@ -23,6 +23,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, Self
 
+import numpy as np
+
 from adapters._layout import laid_out as laid_out
 from adapters._port import port as port
 from reference import PRECISIONS, Case, Evaluation, Precision
@@ -88,6 +90,7 @@ class Adapter:
     accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of its sums, if not the model's
     max_T: int | None = None  # longest sequence on offer; None: any
     refuses: tuple[str, ...] = ()  # what the framework refuses: "T=0", or a layout of ``conformance.memory``
+    bounded: tuple[str, ...] = ()  # dtypes in which it is not asked about infinity: a finding says that it is wrong
     takes_stacks: bool = False
     vectorized: bool = False  # whether one case more of a stack costs next to nothing: it is given larger ones
     slow: bool = False  # judged only when asked for by its own name
@@ -156,6 +159,10 @@ class Adapter:
             raise Refused(f"{self.name}: expected one of {list(self.nonlinearities)}, got {case.nonlinearity!r}")
         if self.max_T is not None and case.sizes["T"] > self.max_T:
             raise Refused(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
+        if case.dtype in self.bounded and any(
+            np.isinf(array).any() for array in (*case.moving().values(), case.upstream)
+        ):
+            raise Refused(f"{self.name}: expected finite numbers in {case.dtype}, got infinity (FINDINGS.md has why)")
         if self.takes_direction and case.direction is None:
             raise Refused(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
         empty = [

@@ -26,6 +26,8 @@ def test_a_finding_is_not_mended(script: Path, request: pytest.FixtureRequest) -
     if not asked and not adapters.is_installed(framework):
         pytest.skip(f"{framework} is not installed")
     ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    if ran.returncode == 2:
+        pytest.skip(f"not to be seen here: {ran.stdout.splitlines()[-1]}")
     assert (ran.returncode, ran.stdout.splitlines()[-1]) == (1, "WRONG"), ran.stdout + ran.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,23 @@ def test_refuses_by_name_what_it_does_not_offer(adapter: Adapter) -> None:
         limited(case_for(adapter, "float64", nonlinearity="relu"))
     with pytest.raises(Refused, match=rf"{adapter.name}: expected dtype in \['float64'\], got 'float32'"):
         limited(case_for(adapter, "float32", T=1, nonlinearity="tanh"))
+
+
+@pytest.mark.parametrize("place", ["xs", "h0", "upstream"])
+def test_infinity_is_refused_where_it_is_not_asked_about(place: str) -> None:
+    ulps = {"float64": 1.0, "float32": 1.0}
+    adapter = Adapter("numpy.any", lambda case: Evaluation(case.upstream), "any", np.tanh, ulps, bounded=("float32",))
+    for dtype, value in (("float32", np.inf), ("float32", np.nan), ("float64", -np.inf)):
+        case = Case.random(T=1, N=2, D=2, H=2, dtype=dtype)
+        array = np.array(getattr(case, place))
+        array.flat[-1] = value
+        changed: dict[str, Any] = {place: array, "finite": False}
+        case = dataclasses.replace(case, **changed)
+        if dtype == "float32" and np.isinf(value):
+            with pytest.raises(Refused, match=r"^numpy\.any: expected finite numbers in float32, got infinity"):
+                adapter(case)
+        else:
+            assert adapter(case).hs is case.upstream
 
 
 def test_what_the_framework_is_said_to_refuse_and_does_not_is_an_error(adapter: Adapter) -> None:
