@@ -90,9 +90,10 @@ class Adapter:
     accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of its sums, if not the model's
     max_T: int | None = None  # longest sequence on offer; None: any
     refuses: tuple[str, ...] = ()  # what the framework refuses: "T=0", or a layout of ``conformance.memory``
-    bounded: tuple[str, ...] = ()  # dtypes in which it is not asked about infinity: a finding says that it is wrong
+    finite: tuple[str, ...] = ()  # dtypes in which it is not asked about infinity: a finding says that it is wrong
     takes_stacks: bool = False
     vectorized: bool = False  # whether one case more of a stack costs next to nothing: it is given larger ones
+    fused: bool = False  # whether a compiler sees all steps at once, as of ``Precision``
     slow: bool = False  # judged only when asked for by its own name
     idiom: Idiom | None = None  # None: the subject cannot be written down by itself
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # as of ``conformance.checks``
@@ -139,6 +140,7 @@ class Adapter:
         if dtype not in self.tanh_ulps:
             raise Refused(f"{self.name}: expected dtype in {list(self.tanh_ulps)}, got {dtype!r}")
         model = PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype])
+        model = model.with_fusion() if self.fused else model
         return model.with_accumulator(self.accumulators[dtype]) if dtype in self.accumulators else model
 
     def __call__(self, case: Case) -> Evaluation:
@@ -159,7 +161,7 @@ class Adapter:
             raise Refused(f"{self.name}: expected one of {list(self.nonlinearities)}, got {case.nonlinearity!r}")
         if self.max_T is not None and case.sizes["T"] > self.max_T:
             raise Refused(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
-        if case.dtype in self.bounded and any(
+        if case.dtype in self.finite and any(
             np.isinf(array).any() for array in (*case.moving().values(), case.upstream)
         ):
             raise Refused(f"{self.name}: expected finite numbers in {case.dtype}, got infinity (FINDINGS.md has why)")

@@ -320,7 +320,7 @@ ADAPTERS = (
         tanh,
         TANH_ULPS,
         refuses=OF_CELL,
-        bounded=("bfloat16",),
+        finite=("bfloat16",),
         takes_stacks=True,
         vectorized=True,
     ),

@@ -52,6 +52,9 @@ class _Run:
         self.goes_back = any(name[0] == "d" and array is not None for name, array in evaluation.fields().items())
         self.moves_back = self.moves and evaluation.dxs_dot is not None
         self.sees_A = case.is_probed and evaluation.dxs is not None
+        # With one unit the product with Wh is no more than a factor, and a loop that a compiler fuses goes through all
+        # steps. It rounds to the storage wherever another does, so that where sums are wider all loops give the same.
+        self.chained = precision.fused and self.H == 1 and precision.accumulator.u == precision.u
         self.back = self._cell(precision, self.moves_back)
         # The sum that moves has twice the products.
         self.ahead = self._cell(precision.storing(2), True) if self.moves else self.back
@@ -74,7 +77,7 @@ class _Run:
         """Give blocks of the steps, one at least; all are one where A, or how it moves, is taken from step to step."""
         step = max(self.plain.xs.size, self.plain.upstream.size) // max(1, self.T)
         length = max(1, BLOCK // max(1, step))
-        if self.goes_back and (self.moves_back or not self.sees_A):
+        if self.goes_back and (self.moves_back or self.chained or not self.sees_A):
             length = max(1, self.T)
         for start in range(0, max(1, self.T), length):
             yield slice(start, min(start + length, self.T))
@@ -119,7 +122,8 @@ class _Run:
             A = self._adjoints_seen(block)
             if self.moves_back:
                 # A second derivative may be taken anew wherever it is used, and cancels: it is known to its own bound.
-                A = Dual(A.value, A.tangent.known_to(self._one_step_back(A, h, upstream).tangent))
+                anew = adjoints(cell, h, upstream) if self.chained else self._one_step_back(A, h, upstream)
+                A = Dual(A.value, A.tangent.known_to(anew.tangent))
             probe = [self._one_step_back(A, h, upstream)]
             A = A[..., :T, :, :]
         else:

@@ -53,6 +53,7 @@ class Precision:
     accumulator: Format
     tanh_ulps: float = 2.5  # largest error of tanh in units in the last place
     stored: int = STORED  # roundings to storage on the way through a sum, where the accumulator is wider
+    fused: bool = False  # whether a compiler sees all steps at once, and may compute some anew for each use
 
     @property
     def name(self) -> str:
@@ -91,6 +92,10 @@ class Precision:
     def with_tanh(self, ulps: float) -> Self:
         """Return the model with another accuracy of tanh, in ulp."""
         return replace(self, tanh_ulps=ulps)
+
+    def with_fusion(self) -> Self:
+        """Return the model of an implementation of which a compiler sees all steps at once."""
+        return replace(self, fused=True)
 
     def with_accumulator(self, name: str) -> Self:
         """Return the model with another accumulator, named by its format.

@@ -57,7 +57,7 @@ class Bounded(NDArrayOperatorsMixin):
         self.relative: float | None = None  # share of abs(value) that the error is at most, where one holds for all
         self.mass: Values | None = None
         self.terms = 0
-        self.factors: tuple[Bounded, ...] = ()  # of the pointwise products in it
+        self.factors: tuple[Bounded, ...] = ()  # of the pointwise products in it; a change of shape drops them
 
     @classmethod
     def exact(cls, value: Any, precision: Precision) -> Self:
@@ -97,9 +97,18 @@ class Bounded(NDArrayOperatorsMixin):
         return seen
 
     @classmethod
-    def _pending(cls, value: Any, precision: Precision, error: Any, mass: Any, terms: int, scale: Any = None) -> Self:
+    def _pending(
+        cls,
+        value: Any,
+        precision: Precision,
+        error: Any,
+        mass: Any,
+        terms: int,
+        scale: Any = None,
+        factors: tuple[Bounded, ...] = (),
+    ) -> Self:
         sum_ = cls(value, precision, error, mass if scale is None else scale)
-        sum_.mass, sum_.terms = mass, terms
+        sum_.mass, sum_.terms, sum_.factors = mass, terms, factors
         return sum_
 
     @property
@@ -216,9 +225,8 @@ def _shaped(part: Any, shape: tuple[int, ...]) -> Values:
 
 def _add(p: Bounded, q: Bounded) -> Bounded:
     value, error, mass = p.value + q.value, p.error + q.error, p.magnitude + q.magnitude
-    sum_ = Bounded._pending(value, p.precision, error, mass, p.terms + q.terms + 1, p.scale + q.scale)
-    sum_.factors = p.factors + q.factors
-    return sum_
+    terms, scale, factors = p.terms + q.terms + 1, p.scale + q.scale, p.factors + q.factors
+    return Bounded._pending(value, p.precision, error, mass, terms, scale, factors)
 
 
 def _subtract(p: Bounded, q: Bounded) -> Bounded:
@@ -226,9 +234,7 @@ def _subtract(p: Bounded, q: Bounded) -> Bounded:
 
 
 def _negative(p: Bounded) -> Bounded:
-    negative = Bounded._pending(-p.value, p.precision, p.error, p.magnitude, p.terms, p.scale)
-    negative.factors = p.factors
-    return negative
+    return Bounded._pending(-p.value, p.precision, p.error, p.magnitude, p.terms, p.scale, p.factors)
 
 
 def _matmul(p: Bounded, q: Bounded) -> Bounded:

@@ -117,7 +117,7 @@ def test_refuses_by_name_what_it_does_not_offer(adapter: Adapter) -> None:
 @pytest.mark.parametrize("place", ["xs", "h0", "upstream"])
 def test_infinity_is_refused_where_it_is_not_asked_about(place: str) -> None:
     ulps = {"float64": 1.0, "float32": 1.0}
-    adapter = Adapter("numpy.any", lambda case: Evaluation(case.upstream), "any", np.tanh, ulps, bounded=("float32",))
+    adapter = Adapter("numpy.any", lambda case: Evaluation(case.upstream), "any", np.tanh, ulps, finite=("float32",))
     for dtype, value in (("float32", np.inf), ("float32", np.nan), ("float64", -np.inf)):
         case = Case.random(T=1, N=2, D=2, H=2, dtype=dtype)
         array = np.array(getattr(case, place))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference import PRECISIONS, Case, Evaluation, Params, certify, evaluate
+from reference import PRECISIONS, RNN, Case, Evaluation, Params, certify, evaluate
 from reference.case import Direction
 from reference.certify import enclose
-from reference.sequence import evaluate_arrays, lift
+from reference.sequence import adjoints, evaluate_arrays, lift, unpacked
 from reference.strategies import cases, shapes
 from reference.tangent import Dual
 
@@ -101,6 +101,34 @@ def test_a_derivative_that_is_wrong_is_told(dot: str, dtype: str, size: float) -
     assert verdict.status == "fail"
     name = {"hs_dot": "jvp h"}.get(dot, f"hvp {dot.removesuffix('_dot').replace('dxs', 'dx')}")
     assert verdict.worst[name].ratio > 1
+
+
+def in_two_loops(case: Case) -> Evaluation:
+    """Evaluate a case in its dtype, but all of backward anew, and more exactly, for how the gradient of h0 moves."""
+    found = unpacked(evaluate_arrays(**lift(case, lambda array: array, moves=True), f=case.nonlinearity))
+    wide = lift(case.unprobed(), lambda array: array.astype(np.float64), moves=True)
+    cell = RNN(wide["Wx"], wide["Wh"], wide["b"], case.nonlinearity)
+    h = Dual(found.hs.astype(np.float64), found.hs_dot.astype(np.float64))
+    A = adjoints(cell, h, wide["upstream"])
+    return dataclasses.replace(found, dh0_dot=cell.to_state(A[..., 0, :, :]).tangent.astype(case.dtype))
+
+
+def test_steps_of_one_unit_may_be_taken_anew_in_another_loop() -> None:
+    case = Case.random(T=6, N=5, D=8, H=1, dtype="float32", stack=200, values="wide", direction=True, norm=2).probed()
+    found, model = in_two_loops(case), PRECISIONS["float32"]
+    certify(case, found, model.with_fusion()).require()
+    # Nobody else may.
+    assert "fail" in certify(case, found, model).statuses
+    wrong = dataclasses.replace(found, dh0_dot=found.dh0_dot * np.float32(1.001))
+    assert set(certify(case, wrong, model.with_fusion()).statuses) == {"fail"}
+
+
+def test_more_units_are_not_taken_anew() -> None:
+    case = Case.random(T=6, N=5, D=8, H=2, dtype="float32", stack=20, values="wide", direction=True, norm=2).probed()
+    found, model = in_two_loops(case), PRECISIONS["float32"]
+    verdicts = [certify(case, found, one) for one in (model, model.with_fusion())]
+    for name, judged in verdicts[0].judged.items():
+        np.testing.assert_array_equal(judged.bound, verdicts[1].judged[name].bound, err_msg=name)
 
 
 def test_forward_mode_alone_is_judged_alone() -> None:
