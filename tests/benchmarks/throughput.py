@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ import jax
 import adapters.jax
 import adapters.torch
 from adapters import Adapter
-from adapters.conformance.checks import CHECKS, Asked, Check, run
+from adapters.conformance.checks import CHECKS, Asked, Check, Drawn, run
 from adapters.conformance.choices import EXAMPLES
 from adapters.conformance.result import Result
 from tests.benchmarks.judging import check_grads, gradcheck, naive, one_by_one
@@ -20,16 +20,18 @@ from tests.benchmarks.timing import Table
 
 # Steps of the cases.
 LENGTHS = (1, 8)
+# The check "step", of so many steps.
+OF_LENGTHS = [
+    dataclasses.replace(check, lengths=(T,))
+    for T in LENGTHS
+    for check in CHECKS
+    if isinstance(check, Drawn) and check.name == "step"
+]
 # Framework: its cell as that test calls it, the name of its check by finite differences, and that check.
 OTHERS: dict[str, tuple[Callable[..., Any], str, Callable[..., Any]]] = {
     "jax": (adapters.jax.run_scan, "check_grads", check_grads),
     "torch": (adapters.torch.step_cell, "gradcheck", gradcheck),
 }
-
-
-def checks(lengths: Sequence[int]) -> list[Check]:
-    """Return the check "step", of so many steps each."""
-    return [dataclasses.replace(CHECKS[0], lengths=(T,)) for T in lengths]  # type: ignore[call-arg]
 
 
 def suite(adapter: Adapter, dtype: str, check: Check) -> list[float]:
@@ -55,7 +57,7 @@ def compare() -> Table:
         rows.append([f"{framework}: {other}", "float64", *(rate for rate in rates for _ in ("cold", "warm"))])
         for adapter in adapters.load(framework):
             for dtype in adapter.dtypes:
-                found = zip(checks(LENGTHS), plain, strict=True)
+                found = zip(OF_LENGTHS, plain, strict=True)
                 ratios = [rate / one for check, one in found for rate in suite(adapter, dtype, check)]
                 rows.append([adapter.name, dtype, *ratios])
     return Table(("judged by", "dtype", *(f"T = {T}, {how}" for T in LENGTHS for how in ("cold", "warm"))), rows)
