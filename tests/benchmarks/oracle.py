@@ -40,17 +40,23 @@ def jax_scan(case: Case) -> Callable[[], Any]:
     return run
 
 
-def products(case: Case) -> None:
-    """Take the matrix products and tanh alone, in the oracle's float64."""
+def products(case: Case) -> Callable[[], Any]:
+    """Return the matrix products and tanh alone, of arrays that are in the oracle's float64 already."""
     T, N, D, H = case.sizes.values()
-    Wx, Wh, h = (np.asarray(array, np.float64) for array in (case.params.Wx, case.params.Wh, case.h0))
-    x, A = np.asarray(case.xs, np.float64).reshape(T * N, D), np.asarray(case.upstream, np.float64).reshape(T * N, H)
-    _ = x @ Wx
-    for _ in range(T):
-        _ = np.tanh(h @ Wh)
-    for _ in range(T):
-        _ = h @ Wh.T
-    _ = A @ Wx.T, x.T @ A, A.T @ A
+    arrays = (case.params.Wx, case.params.Wh, case.h0, case.xs.reshape(T * N, D), case.upstream.reshape(T * N, H))
+    Wx, Wh, h, x, A = (array.astype(np.float64) for array in arrays)
+    # A product of an array with itself, transposed, takes half the time.
+    h_prev = A.copy()
+
+    def run() -> None:
+        _ = x @ Wx
+        for _ in range(T):
+            _ = np.tanh(h @ Wh)
+        for _ in range(T):
+            _ = h @ Wh.T
+        _ = A @ Wx.T, x.T @ A, h_prev.T @ A
+
+    return run
 
 
 def compare() -> Table:
@@ -64,7 +70,7 @@ def compare() -> Table:
                     "oracle": partial(evaluate, case),
                     "torch": torch_layer(case),
                     "jax": jax_scan(case),
-                    "products": partial(products, case),
+                    "products": products(case),
                 }
             )
             ratios = (found[name] / found["oracle"] for name in ("torch", "jax", "products"))

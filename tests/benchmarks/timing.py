@@ -61,4 +61,4 @@ def machine() -> str:
             model = next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
-    return f"{model}, Python {platform.python_version()}, one thread each"
+    return f"{model}, Python {platform.python_version()}, one core"
