@@ -92,7 +92,6 @@ def test_a_switch_of_pytorch_does_nothing_or_is_told(switch: str, value: str) ->
 
     (adapter,) = adapters.load("torch.RNN")
     case = Case.random(T=2, N=64, D=256, H=256, seed=1, dtype="float32").probed()
-    plain = adapter(case)
     oneDNN, before = torch.backends.mkldnn.matmul, torch.get_float32_matmul_precision()
     try:
         if switch == "oneDNN":
@@ -104,10 +103,8 @@ def test_a_switch_of_pytorch_does_nothing_or_is_told(switch: str, value: str) ->
         oneDNN.fp32_precision = "none"
         torch.set_float32_matmul_precision(before)
     verdict = certify(case, switched, adapter.precision("float32"))
-    pairs = zip(plain.fields().values(), switched.fields().values(), strict=True)
-    if all(np.array_equal(one, two) for one, two in pairs):
-        assert verdict.status == "pass"
-    else:
+    # Where it passes, it has all digits: the switch may choose another product of the same.
+    if verdict.status != "pass":
         assert "Computed as if in" in str(verdict)
 
 
