@@ -93,7 +93,7 @@ class Adapter:
     finite: tuple[str, ...] = ()  # dtypes in which it is not asked about infinity: a finding says that it is wrong
     takes_stacks: bool = False
     vectorized: bool = False  # whether one case more of a stack costs next to nothing: it is given larger ones
-    fused: bool = False  # whether a compiler sees all steps at once, as of ``Precision``
+    anew: tuple[str, ...] = ()  # what it computes once more where it is used, as of ``Precision``
     slow: bool = False  # judged only when asked for by its own name
     idiom: Idiom | None = None  # None: the subject cannot be written down by itself
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # as of ``conformance.checks``
@@ -139,8 +139,7 @@ class Adapter:
         """
         if dtype not in self.tanh_ulps:
             raise Refused(f"{self.name}: expected dtype in {list(self.tanh_ulps)}, got {dtype!r}")
-        model = PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype])
-        model = model.with_fusion() if self.fused else model
+        model = PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype]).computing_anew(*self.anew)
         return model.with_accumulator(self.accumulators[dtype]) if dtype in self.accumulators else model
 
     def __call__(self, case: Case) -> Evaluation:

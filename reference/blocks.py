@@ -54,7 +54,7 @@ class _Run:
         self.sees_A = case.is_probed and evaluation.dxs is not None
         # With one unit the product with Wh is no more than a factor, and a loop that a compiler fuses goes through all
         # steps. It rounds to the storage wherever another does, so that where sums are wider all loops give the same.
-        self.chained = precision.fused and self.H == 1 and precision.accumulator.u == precision.u
+        self.chained = "steps" in precision.anew and self.H == 1 and precision.accumulator.u == precision.u
         self.back = self._cell(precision, self.moves_back)
         # The sum that moves has twice the products.
         self.ahead = self._cell(precision.storing(2), True) if self.moves else self.back
@@ -77,7 +77,7 @@ class _Run:
         """Give blocks of the steps, one at least; all are one where A, or how it moves, is taken from step to step."""
         step = max(self.plain.xs.size, self.plain.upstream.size) // max(1, self.T)
         length = max(1, BLOCK // max(1, step))
-        if self.goes_back and (self.moves_back or self.chained or not self.sees_A):
+        if self.goes_back and (self.moves_back or not self.sees_A):
             length = max(1, self.T)
         for start in range(0, max(1, self.T), length):
             yield slice(start, min(start + length, self.T))
@@ -116,6 +116,8 @@ class _Run:
         cell, T = self.back, block.stop - block.start
         xs, upstream = self._lift(self.precision, self.moves_back, "xs", "upstream", of=block)
         h: Array = Bounded.activated(self.seen.hs[..., block, :, :], self.precision, self.f)
+        if "states" in self.precision.anew:
+            h = Bounded(h.value, self.precision, h.error + np.where(_open(h.value, self.f), want["hs"].error, 0.0))
         if self.moves_back:
             h = self._moving(h, want["hs_dot"])
         if self.sees_A:

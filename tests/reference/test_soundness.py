@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference import PRECISIONS, Case, Verdict, certify, evaluate
+from reference import PRECISIONS, RNN, Case, Evaluation, Verdict, certify, evaluate
+from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps
 from reference.strategies import cases, shapes
 
 WAYS = st.fixed_dictionaries(
@@ -138,6 +139,32 @@ def test_a_rough_tanh_beside_a_better_slope_is_within_the_bounds_if_declared(see
     # A unit of rounding is between half a unit in the last place and a whole one; NumPy's own error comes on top.
     certify(case, found, PRECISIONS["float32"].with_tanh(102.5)).require()
     assert certify(case, found, PRECISIONS["float32"]).statuses == ["fail"] * 16
+
+
+def backward_with_its_own_states(case: Case) -> Evaluation:
+    """Evaluate a case in its dtype, but take the states of backward anew, and more exactly, from those before them."""
+    found = evaluate_arrays(**lift(case, lambda array: array), f=case.nonlinearity)
+    wide = lift(case, lambda array: array.astype(np.float64))
+    before = np.concatenate([case.h0[..., None, :, :], found.hs[..., :-1, :, :]], axis=-3)
+    cell, (T, N, *_) = RNN(wide["Wx"], wide["Wh"], wide["b"], case.nonlinearity), case.sizes.values()
+    hs = steps(cell.advance(cell.drive(rows(wide["xs"])), rows(before)), T, N)
+    A = adjoints(cell, hs, wide["upstream"])
+    return Evaluation(found.hs, steps(cell.to_inputs(rows(A)), T, N).astype(case.dtype))
+
+
+def test_states_that_backward_takes_anew_are_within_the_bounds_of_who_says_so() -> None:
+    case = Case.random(T=5, N=4, D=6, H=3, dtype="float32", stack=20, values="cancelling", seed=1).probed()
+    found, model = backward_with_its_own_states(case), PRECISIONS["float32"]
+    certify(case, found, model.computing_anew("states")).require()
+    assert certify(case, found, model).statuses == ["fail"] * 20
+    wrong = replace(found, dxs=found.dxs * np.float32(1.001))
+    assert certify(case, wrong, model.computing_anew("states")).statuses == ["fail"] * 20
+
+
+def test_what_cannot_be_computed_anew_is_told() -> None:
+    expected = r"^Precision: expected what is computed anew to be of \['states', 'steps'\], got 'rows'$"
+    with pytest.raises(ValueError, match=expected):
+        PRECISIONS["float32"].computing_anew("states", "rows")
 
 
 @given(seed=st.integers(0, 2**32 - 1), way=WAYS)
