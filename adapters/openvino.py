@@ -26,9 +26,10 @@ def parameters(dtype: str, *shapes: Any) -> list[Any]:
 
 
 def compiled(results: Any, inputs: Any) -> Any:
-    """Return a model of these nodes, compiled for the CPU to compute in the precision of its inputs."""
-    hint = {"INFERENCE_PRECISION_HINT": inputs[0].get_element_type().to_string()}
-    return openvino.Core().compile_model(openvino.Model(results, inputs), "CPU", hint)
+    """Return a model for the CPU that computes in the precision of its inputs; in float32 where it has no float16."""
+    core, kind = openvino.Core(), inputs[0].get_element_type().to_string()
+    hint = kind if kind != "f16" or "FP16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    return core.compile_model(openvino.Model(results, inputs), "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
 
 def call(model: Any, inputs: Any) -> Any:
@@ -83,7 +84,6 @@ PARTS = (f"LAYOUTS = {LAYOUTS}", laid_out, parameters, compiled, call)
 CELL, SEQUENCE = Idiom(IMPORTS, (*PARTS, cell, step_cell)), Idiom(IMPORTS, (*PARTS, sequence, run_sequence))
 LIMITS: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
 OF_CELL, OF_SEQUENCE = ("N=0", "D=0"), ("T=0", "N=0", "D=0")
-
 ADAPTERS = (
     Adapter.of_arrays("openvino.RNNCell", CELL, "RNNCell, stepped", tanh, TANH_ULPS, refuses=OF_CELL, **LIMITS),
     Adapter.of_arrays("openvino.RNNSequence", SEQUENCE, "RNNSequence", tanh, TANH_ULPS, refuses=OF_SEQUENCE, **LIMITS),
