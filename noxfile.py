@@ -126,12 +126,17 @@ def benchmark(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def slow(session: nox.Session) -> None:
-    """Judge the ways of running a framework that take minutes, and those that are vectorized on 20,000 cases each."""
+    """Judge the ways of running a framework that take minutes; all others in float32 on 20,000 cases each.
+
+    Those that are vectorized, which costs little, in all precisions.
+    """
     install(session, extra=CORE)
     jobs = ("--jobs", str(os.cpu_count()))
     session.run(
         "rnn-oracle", "check", *SLOW, "--examples", "2", "--dtype", "float32", "bfloat16", *jobs, env=ONE_THREAD
     )
+    many = ("--examples", "100", "--dtype", "float32")
+    session.run("rnn-oracle", "check", *TAGS["core"], *DRAWN, *many, *jobs, env=ONE_THREAD)
     session.run("rnn-oracle", "check", *VECTORIZED, *DRAWN, "--examples", "7", *jobs, env=ONE_THREAD)
 
 
