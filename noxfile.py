@@ -137,7 +137,8 @@ def slow(session: nox.Session) -> None:
     )
     many = ("--examples", "100", "--dtype", "float32")
     session.run("rnn-oracle", "check", *TAGS["core"], *DRAWN, *many, *jobs, env=ONE_THREAD)
-    session.run("rnn-oracle", "check", *VECTORIZED, *DRAWN, "--examples", "7", *jobs, env=ONE_THREAD)
+    others = ("--examples", "7", "--dtype", "float64", "bfloat16", "float16")
+    session.run("rnn-oracle", "check", *VECTORIZED, *DRAWN, *others, *jobs, env=ONE_THREAD)
 
 
 @nox.session(default=False)

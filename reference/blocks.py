@@ -115,17 +115,16 @@ class _Run:
         """Return the gradients of the inputs, each from A of the step after it; add up those of the parameters."""
         cell, T = self.back, block.stop - block.start
         xs, upstream = self._lift(self.precision, self.moves_back, "xs", "upstream", of=block)
-        h: Array = Bounded.activated(self.seen.hs[..., block, :, :], self.precision, self.f)
-        if "states" in self.precision.anew:
-            h = Bounded(h.value, self.precision, h.error + np.where(_open(h.value, self.f), want["hs"].error, 0.0))
+        anew = want["hs"] if "states" in self.precision.anew else None
+        h: Array = Bounded.activated(self.seen.hs[..., block, :, :], self.precision, self.f, anew)
         if self.moves_back:
             h = self._moving(h, want["hs_dot"])
         if self.sees_A:
             A = self._adjoints_seen(block)
             if self.moves_back:
                 # A second derivative may be taken anew wherever it is used, and cancels: it is known to its own bound.
-                anew = adjoints(cell, h, upstream) if self.chained else self._one_step_back(A, h, upstream)
-                A = Dual(A.value, A.tangent.known_to(anew.tangent))
+                own = adjoints(cell, h, upstream) if self.chained else self._one_step_back(A, h, upstream)
+                A = Dual(A.value, A.tangent.known_to(own.tangent))
             probe = [self._one_step_back(A, h, upstream)]
             A = A[..., :T, :, :]
         else:

@@ -84,15 +84,18 @@ class Bounded(NDArrayOperatorsMixin):
         return seen
 
     @classmethod
-    def activated(cls, h: Any, precision: Precision, nonlinearity: str) -> Self:
+    def activated(cls, h: Any, precision: Precision, nonlinearity: str, anew: Bounded | None = None) -> Self:
         """Return observed states as a derivative sees them: tanh may have been kept, or taken anew, more exactly.
 
-        A zero of relu is one: were it a number that underflows, nothing would be known of the derivative.
+        Where the whole step was taken ``anew``, they have its bound besides. A zero of relu is one: were it a number
+        that underflows, nothing would be known of the derivative.
         """
         seen = cls.observed(h, precision)
         if nonlinearity == "tanh":
             seen.error, seen.relative = seen.error + tanh_error(np.abs(seen.value), precision), None
-        else:
+        if anew is not None:
+            seen.error, seen.relative = seen.error + anew.error, None
+        if nonlinearity == "relu":
             seen.error = np.where(seen.value == 0, 0.0, seen.error)
         return seen
 
