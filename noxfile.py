@@ -24,9 +24,7 @@ KEEP_COMPILED = {
 }
 # Ways of running a framework that take minutes: compiled anew for each shape, or one operation at a time.
 SLOW = ("torch.compile", "jax.eager")
-# Ways that take thousands of cases at once.
-VECTORIZED = ("torch.vmap", "jax.vmap")
-# The checks whose cases are drawn, of which 204 are an example, sixteen times as many where they are vectorized.
+# The checks whose cases are drawn, of which 204 are an example of a long run.
 DRAWN = ("--only", "step", "sequence", "edges")
 CORE = ",".join(TAGS["core"])
 # Where verdicts go, and on how many stacks of cases a check they rest in a session.
@@ -126,19 +124,12 @@ def benchmark(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def slow(session: nox.Session) -> None:
-    """Judge the ways of running a framework that take minutes; all others in float32 on 20,000 cases each.
-
-    Those that are vectorized, which costs little, in all precisions.
-    """
+    """Judge the ways of running a framework that take minutes; all others on a tenth of the cases of ``alarms``."""
     install(session, extra=CORE)
     jobs = ("--jobs", str(os.cpu_count()))
-    session.run(
-        "rnn-oracle", "check", *SLOW, "--examples", "2", "--dtype", "float32", "bfloat16", *jobs, env=ONE_THREAD
-    )
-    many = ("--examples", "100", "--dtype", "float32")
-    session.run("rnn-oracle", "check", *TAGS["core"], *DRAWN, *many, *jobs, env=ONE_THREAD)
-    others = ("--examples", "7", "--dtype", "float64", "bfloat16", "float16")
-    session.run("rnn-oracle", "check", *VECTORIZED, *DRAWN, *others, *jobs, env=ONE_THREAD)
+    few = ("--examples", EXAMPLES, "--dtype", "float32", "bfloat16")
+    session.run("rnn-oracle", "check", *SLOW, *few, *jobs, env=ONE_THREAD)
+    session.run("rnn-oracle", "check", *TAGS["core"], *DRAWN, "--examples", "100", *jobs, env=ONE_THREAD)
 
 
 @nox.session(default=False)

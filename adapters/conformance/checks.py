@@ -29,8 +29,6 @@ from reference.strategies import BATCHES, EDGES, FINITE, NORMS, Shape, cases, sh
 # A character RNN of 64 units; tests/trained has the text and the script that trained it.
 TRAINED = Path(__file__).parent / "char_rnn.npz"
 
-# Pools of shapes of a default run that a longer one has at most: a compiler works anew for each shape.
-MOST = 8
 # So many times as many cases have the stacks of an adapter that is vectorized, in a run of EXAMPLES or fewer.
 MASS = 16
 
@@ -96,7 +94,8 @@ class Drawn(Check):
     def strategy(self, asked: Asked) -> st.SearchStrategy[Case]:
         """Return the strategy for this check's stacks of cases, over a pool of shapes that the seed fixes."""
         params = Params.load(self.params) if self.params else asked.params
-        growth = min(math.ceil(asked.examples / EXAMPLES), MOST)
+        # A compiler works anew for each shape: a longer run has more of them, and more cases of each.
+        growth = math.ceil(math.sqrt(asked.examples / EXAMPLES))
         pool = pool_of_shapes(self, asked.seed, self.pool * growth)
         along = asked.adapter.takes_direction
         # A longer run has cases enough.

@@ -12,7 +12,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import adapters
@@ -60,6 +60,7 @@ def with_bias(params: Params) -> Params:
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
+@settings(max_examples=10)
 @given(params=arbitrary_params())
 def test_a_round_trip_loses_no_bit(source: Layout, target: Layout, params: Params) -> None:
     there = source.named(params)
