@@ -163,8 +163,9 @@ class Fixed(Check):
 
 
 SEQUENCES = (3, 4, 5, 2, 3, 4, 5, 6, 20)
+STEP = Drawn(name="step", lengths=(1,), stack=52, pool=3)
 CHECKS: tuple[Check, ...] = (
-    Drawn(name="step", lengths=(1,), stack=52, pool=3),
+    STEP,
     Drawn(name="sequence", lengths=SEQUENCES, stack=76, pool=3),
     Drawn(
         name="edges",

@@ -12,7 +12,7 @@ import jax
 import adapters.jax
 import adapters.torch
 from adapters import Adapter
-from adapters.conformance.checks import CHECKS, Asked, Check, Drawn, run
+from adapters.conformance.checks import STEP, Asked, Check, run
 from adapters.conformance.choices import EXAMPLES
 from adapters.conformance.result import Result
 from tests.benchmarks.judging import check_grads, gradcheck, naive, one_by_one
@@ -21,12 +21,7 @@ from tests.benchmarks.timing import Table
 # Steps of the cases.
 LENGTHS = (1, 8)
 # The check "step", of so many steps.
-OF_LENGTHS = [
-    dataclasses.replace(check, lengths=(T,))
-    for T in LENGTHS
-    for check in CHECKS
-    if isinstance(check, Drawn) and check.name == "step"
-]
+OF_LENGTHS = [dataclasses.replace(STEP, lengths=(T,)) for T in LENGTHS]
 # Framework: its cell as that test calls it, the name of its check by finite differences, and that check.
 OTHERS: dict[str, tuple[Callable[..., Any], str, Callable[..., Any]]] = {
     "jax": (adapters.jax.run_scan, "check_grads", check_grads),
