@@ -123,14 +123,12 @@ def benchmark(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/methods.py", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(default=False, tags=["slow"])
 def slow(session: nox.Session) -> None:
-    """Judge the ways of running a framework that take minutes; all others on a tenth of the cases of ``alarms``."""
+    """Judge the ways of running a framework that take minutes."""
     install(session, extra=CORE)
-    jobs = ("--jobs", str(os.cpu_count()))
-    few = ("--examples", EXAMPLES, "--dtype", "float32", "bfloat16")
-    session.run("rnn-oracle", "check", *SLOW, *few, *jobs, env=ONE_THREAD)
-    session.run("rnn-oracle", "check", *TAGS["core"], *DRAWN, "--examples", "100", *jobs, env=ONE_THREAD)
+    asked = ("--examples", EXAMPLES, "--dtype", "float32", "bfloat16", "--jobs", str(os.cpu_count()))
+    session.run("rnn-oracle", "check", *SLOW, *asked, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(default=False)

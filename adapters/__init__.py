@@ -156,8 +156,7 @@ class Adapter:
             StaleRefusal: the framework was to refuse the case, and took it.
         """
         self.precision(case.dtype)
-        if case.nonlinearity not in self.nonlinearities:
-            raise Refused(f"{self.name}: expected one of {list(self.nonlinearities)}, got {case.nonlinearity!r}")
+        self.expect_nonlinearity(case.nonlinearity)
         if self.max_T is not None and case.sizes["T"] > self.max_T:
             raise Refused(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
         if case.dtype in self.finite and any(
@@ -172,6 +171,11 @@ class Adapter:
         if empty:
             self.expect_refusal(", ".join(empty), lambda: self._run(case))
         return self._run(case)
+
+    def expect_nonlinearity(self, nonlinearity: str) -> None:
+        """Raise Refused unless a nonlinearity is on offer."""
+        if nonlinearity not in self.nonlinearities:
+            raise Refused(f"{self.name}: expected one of {list(self.nonlinearities)}, got {nonlinearity!r}")
 
     def _run(self, case: Case) -> Evaluation:
         if self.takes_stacks == (case.K is not None):

@@ -64,6 +64,18 @@ class Check:
         """Tell whether the check can be made on parameters that a user gives."""
         return params is None
 
+    def mixed(self) -> tuple[str, ...]:
+        """Return the nonlinearities of its cases; of those an adapter is asked for the ones that it has."""
+        raise NotImplementedError
+
+    def refusals(self, adapter: Adapter) -> Iterator[str]:
+        """Give, in the adapter's words, which of them it has not."""
+        for nonlinearity in self.mixed():
+            try:
+                adapter.expect_nonlinearity(nonlinearity)
+            except Refused as refusal:
+                yield str(refusal)
+
     def each(self, asked: Asked, judge: Callable[[Case], None]) -> None:
         """Call ``judge`` with one case or stack after the other."""
         raise NotImplementedError
@@ -91,12 +103,18 @@ class Drawn(Check):
         """Tell whether the check can be made on parameters that a user gives: if it has none of its own."""
         return params is None or self.params is None
 
+    def mixed(self) -> tuple[str, ...]:
+        """Return the nonlinearities of its cases; an adapter that has none of them refuses them one by one."""
+        return self.nonlinearities
+
     def strategy(self, asked: Asked) -> st.SearchStrategy[Case]:
         """Return the strategy for this check's stacks of cases, over a pool of shapes that the seed fixes."""
         params = Params.load(self.params) if self.params else asked.params
         # A compiler works anew for each shape: a longer run has more of them, and more cases of each.
         growth = math.ceil(math.sqrt(asked.examples / EXAMPLES))
-        pool = pool_of_shapes(self, asked.seed, self.pool * growth)
+        offered = tuple(f for f in self.nonlinearities if f in asked.adapter.nonlinearities)
+        own = dataclasses.replace(self, nonlinearities=offered or self.nonlinearities)
+        pool = pool_of_shapes(own, asked.seed, self.pool * growth)
         along = asked.adapter.takes_direction
         # A longer run has cases enough.
         mass = MASS * EXAMPLES // max(asked.examples, EXAMPLES) if asked.adapter.vectorized else 1
@@ -144,6 +162,10 @@ class Fixed(Check):
     def count(self, examples: int) -> int:
         """Return the number of shapes, however many examples are asked for."""
         return len(self.shapes)
+
+    def mixed(self) -> tuple[str, ...]:
+        """Return the nonlinearities of its cases; for one that an adapter has not, it is asked for the first it has."""
+        return tuple(dict.fromkeys(shape.nonlinearity for shape in self.shapes))
 
     def cases(self, asked: Asked) -> Iterator[Case]:
         """Give the cases, with the probe but for those of no inputs, which it would hide."""
@@ -241,7 +263,7 @@ def run(
 
     Args:
         check: the kind of cases.
-        asked: who is judged on how many; the same seed asks every adapter the same.
+        asked: who is judged on how many; the same seed asks all adapters of the same nonlinearities the same.
         result: where the findings go.
         advance: called after every example.
         limit: seconds after which it is a failure, as of ``guard.time_limit``.
@@ -252,6 +274,8 @@ def run(
     result.known = f"{known.reason} ({known.reference})" if known else None
     result.asked = [Part(asked.seed, *asked.shard, check.count(asked.examples))]
     mine, index = check.indices(asked.examples, asked.shard), itertools.count()
+    for refusal in check.refusals(adapter) if mine else ():
+        result.refuse(refusal)
 
     def judge(case: Case) -> None:
         # Once there is a failure, all that comes makes it smaller.

@@ -61,6 +61,30 @@ def test_an_adapter_is_judged_as_it_is() -> None:
     assert report.exit_status == 1
 
 
+# Of the checks here, "long" asks for tanh alone and "memory" for one case, whose nonlinearity is whatever there is.
+@pytest.mark.parametrize(
+    ("own", "other", "never", "refusing"),
+    [
+        ("tanh", "relu", [], ["step", "edges", "shapes"]),
+        ("relu", "tanh", ["long"], ["step", "edges", "long", "shapes", "memory"]),
+    ],
+)
+def test_what_has_one_nonlinearity_is_asked_for_it_in_all_cases(
+    own: str, other: str, never: list[str], refusing: list[str]
+) -> None:
+    asked: dict[str, Any] = {"examples": 8, "only": ["step", "edges", "long", "shapes", "memory"]}
+    single = Adapter("mine.single", cells.right, own, np.tanh, {"float32": 2.5}, nonlinearities=(own,))
+    (one,), (both,) = check(single, **asked).rows, check(cells.right, dtypes=["float32"], **asked).rows
+    assert {found.name: found.cases for found in one.checks} == {
+        found.name: 0 if found.name in never else found.cases for found in both.checks
+    }
+    words = f"mine.single: expected one of ['{own}'], got '{other}'"
+    assert {found.name: found.refusals for found in one.checks if found.refusals} == {
+        name: [words] for name in refusing
+    }
+    assert [found.name for found in one.checks if found.status != "pass"] == never
+
+
 def test_a_wrong_cell_is_told_what_is_wrong_once_all_checks_have_run() -> None:
     seen: list[str] = []
     told = (
