@@ -1,9 +1,9 @@
 """The adapters as parameters: a test with ``adapter`` runs for each, one with ``dtype`` too for each of its dtypes.
 
 One with ``fault`` besides runs for every fault of the catalogue that concerns the dtype. The marker ``gradients``
-leaves out the adapters that do not offer just these, and with ``nonlinearity`` those that do not offer it; the marker
-``only`` leaves out other dtypes, or other frameworks, than it names, and so does the environment variable
-RNN_ORACLE_DTYPES.
+leaves out the adapters that do not offer just these, with ``nonlinearity`` those that do not offer it, and with
+``first`` all but the first of a framework; the marker ``only`` leaves out other dtypes, or other frameworks, than it
+names, and so does the environment variable RNN_ORACLE_DTYPES.
 """
 
 from __future__ import annotations
@@ -29,14 +29,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     dtypes = narrowed.kwargs.get("dtypes") if narrowed else None
     of = narrowed.kwargs.get("frameworks", adapters.frameworks()) if narrowed else adapters.frameworks()
     wanted = {marker.kwargs["nonlinearity"]} if marker and "nonlinearity" in marker.kwargs else set()
+    most = 1 if marker and marker.kwargs.get("first") else None
     found: list[object] = []
     for framework in metafunc.config.getoption("backend") or adapters.frameworks():
         if framework.replace("-", "_") not in of:
             continue
         if adapters.is_installed(framework) or metafunc.config.getoption("backend"):
-            for adapter in adapters.load(framework):
-                if marker is None or (adapter.offers == GRADIENTS and wanted <= set(adapter.nonlinearities)):
-                    found += parameters(adapter, *names[1:], dtypes=dtypes or adapter.dtypes)
+            suited = [
+                adapter
+                for adapter in adapters.load(framework)
+                if marker is None or (adapter.offers == GRADIENTS and wanted <= set(adapter.nonlinearities))
+            ]
+            for adapter in suited[:most]:
+                found += parameters(adapter, *names[1:], dtypes=dtypes or adapter.dtypes)
         else:
             skip = pytest.mark.skip(reason=f"{framework} is not installed")
             found.append(pytest.param(*[None] * len(names), id=framework, marks=skip))
