@@ -48,7 +48,7 @@ VALUES = (*FINITE, "nan")
 # Kinds that are about the edges of a format. They come with a probe even for one step: where tanh saturates, what is
 # left of 1 - h**2 is below the last digit, and only an A that is seen tells the rest.
 EDGES = ("poisoned", "saturated", "subnormal", "huge", "huge_inputs", "cancelling", "one_hot", "zeros")
-# Rows, T * N, from which on wide, saturating and cancelling values are drawn.
+# Rows, as a rule T * N, from which on wide, saturating and cancelling values are drawn.
 MANY = 8
 # Rows of a batch whose sums are long enough for a half precision to lose what is added to them late, and one in how
 # many shapes has them.
@@ -128,8 +128,10 @@ def cases(
         D, H = params.Wx.shape
     stack = fitting(stack, T, N, D, H)
     # Of few rows most may saturate: what is left of 1 - h**2 is then below the format's last digit, or tanh is at a
-    # jump, where a sum of large terms is about 0.
-    few = ("wide", "saturated", "cancelling") if T * N < MANY else ()
+    # jump, where a sum of large terms is about 0. How the gradients of a single unit move may be known over all steps
+    # only: of each row of the batch there is one then.
+    rows = N if direction and H == 1 else T * N
+    few = ("wide", "saturated", "cancelling") if rows < MANY else ()
     usual = [kind for kind in KINDS_OF_VALUES[nonlinearity] if kind not in few]
     usual = ["one_sided"] if N >= LONG and "one_sided" in values else usual
     # Where tanh saturates, nothing is left of the gradient that a huge input multiplies.
