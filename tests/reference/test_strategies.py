@@ -116,6 +116,28 @@ def test_values_at_the_edges_are_all_drawn(data: st.DataObject, dtype: str) -> N
     assert np.abs(case.xs.astype(np.float64)).max() > 4
 
 
+@pytest.mark.parametrize(
+    ("shape", "direction", "some"),
+    [
+        (Shape(2, 3, 2, 1), False, False),
+        (Shape(5, 3, 2, 1), False, True),
+        (Shape(5, 3, 2, 1), True, False),
+        (Shape(5, 3, 2, 2), True, True),
+        (Shape(5, 8, 2, 1), True, True),
+    ],
+)
+def test_saturated_values_are_drawn_where_there_are_rows_enough(shape: Shape, direction: bool, some: bool) -> None:
+    largest: list[float] = []
+
+    @SEARCH
+    @given(case=cases(shape=st.just(shape), stack=1, values=("plain", "saturated"), direction=direction))
+    def keep(case: Case) -> None:
+        largest.append(float(np.abs(evaluate(case).hs).max()))
+
+    keep()
+    assert (max(largest) == 1) == some
+
+
 @given(case=cases(stack=3, norms=(0.5,), shape=shapes(nonlinearities=("tanh",))))
 def test_norms_are_those_given(case: Case) -> None:
     found = np.linalg.norm(case.params.Wh, ord=2, axis=(-2, -1))
