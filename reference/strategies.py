@@ -128,8 +128,8 @@ def cases(
         D, H = params.Wx.shape
     stack = fitting(stack, T, N, D, H)
     # Of few rows most may saturate: what is left of 1 - h**2 is then below the format's last digit, or tanh is at a
-    # jump, where a sum of large terms is about 0. How the gradients of a single unit move may be known over all steps
-    # only: of each row of the batch there is one then.
+    # jump, where a sum of large terms is about 0. Of a single unit, how the gradients move may be known over all steps
+    # only: then a row of the batch counts once, not once a step.
     rows = N if direction and H == 1 else T * N
     few = ("wide", "saturated", "cancelling") if rows < MANY else ()
     usual = [kind for kind in KINDS_OF_VALUES[nonlinearity] if kind not in few]

@@ -20,8 +20,7 @@ from reference.trial import Subject
 from tests.named import CASES, TWINS, assert_named, case_of_a_trial, is_seen_by_a_trial_alone, plain, told
 
 pytestmark = [
-    # Products and tanh are a framework's, in whichever way it is run.
-    pytest.mark.gradients(nonlinearity="tanh", first=True),
+    pytest.mark.gradients(nonlinearity="tanh"),
     pytest.mark.only(dtypes=("float64", "float32"), frameworks=("autograd", "jax", "mlx", "paddle", "torch")),
 ]
 
@@ -98,6 +97,8 @@ def called_with(correct: Subject, subject: Subject) -> Subject:
     return run
 
 
+# Products and tanh are a framework's, in whichever way it is run: for each, the tests below tell that they are right.
+@pytest.mark.gradients(nonlinearity="tanh", first=True)
 def test_every_fault_is_named(adapter: Adapter, dtype: str, fault: Fault) -> None:
     precision = adapter.precision(dtype)
     if is_seen_by_a_trial_alone(fault):
