@@ -53,7 +53,7 @@ MANY = 8
 # Rows of a batch whose sums are long enough for a half precision to lose what is added to them late, and one in how
 # many shapes has them.
 LONG, SELDOM = 1024, 6
-# Numbers in a stack of cases at most, so that large shapes do not fill the memory.
+# Numbers in a stack of cases at most.
 LARGEST_STACK = 4_000_000
 # Steps after which a gradient may have left any format but float16.
 NEVER_EXPLODES = 20
@@ -102,6 +102,7 @@ def cases(
     dtype: str = "float64",
     shape: st.SearchStrategy[Shape] | None = None,
     stack: int = 32,
+    numbers: int = LARGEST_STACK,
     norms: Sequence[float] = NORMS,
     values: Sequence[str] = FINITE,
     params: Params | None = None,
@@ -113,7 +114,8 @@ def cases(
         draw: supplied by Hypothesis.
         dtype: of every array, as of ``Case``.
         shape: strategy for the shape; ``shapes_for(dtype)`` by default.
-        stack: number of cases, K; fewer where they would be more than ``LARGEST_STACK`` numbers.
+        stack: number of cases, K; fewer where they would be more than ``numbers`` numbers.
+        numbers: in a stack, at most, so that large shapes do not fill the memory.
         norms: spectral norm of Wh is one of these.
         values: kinds of values, as of ``Case.random``, are among these; at least one of them has to suit every
             shape and nonlinearity, as "plain" does. ``VALUES`` has NaN too, ``EDGES`` what is at the edges of formats.
@@ -126,7 +128,7 @@ def cases(
     T, N, D, H, nonlinearity, bias = draw(shapes_for(dtype) if shape is None else shape)
     if params is not None:
         D, H = params.Wx.shape
-    stack = fitting(stack, T, N, D, H)
+    stack = fitting(stack, T, N, D, H, numbers)
     # Of few rows most may saturate: what is left of 1 - h**2 is then below the format's last digit, or tanh is at a
     # jump, where a sum of large terms is about 0. Of a single unit, how the gradients move may be known over all steps
     # only: then a row of the batch counts once, not once a step.
@@ -161,9 +163,9 @@ def cases(
     return within_range(case.probed()) if telling else case
 
 
-def fitting(stack: int, T: int, N: int, D: int, H: int) -> int:
-    """Return so many cases of T, N, D and H, or fewer where they would be more than ``LARGEST_STACK`` numbers."""
-    return max(1, min(stack, LARGEST_STACK // (T * N * (D + 2 * H) + (D + H) * H + 1)))
+def fitting(stack: int, T: int, N: int, D: int, H: int, numbers: int = LARGEST_STACK) -> int:
+    """Return so many cases of T, N, D and H, or fewer where they would be more than so many numbers."""
+    return max(1, min(stack, numbers // (T * N * (D + 2 * H) + (D + H) * H + 1)))
 
 
 def safe_peak(dtype: str) -> float:

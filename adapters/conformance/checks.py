@@ -29,6 +29,9 @@ from reference.strategies import BATCHES, EDGES, FINITE, NORMS, Shape, cases, sh
 # A character RNN of 64 units; tests/trained has the text and the script that trained it.
 TRAINED = Path(__file__).parent / "char_rnn.npz"
 
+# Numbers in a stack, at most: of a large shape, each case of which has more to judge, there are fewer cases. Else two
+# shapes in twelve would take half of the time.
+NUMBERS = 2**18
 # So many times as many cases have the stacks of an adapter that is vectorized, in a run of EXAMPLES or fewer.
 MASS = 16
 
@@ -117,11 +120,12 @@ class Drawn(Check):
         pool = pool_of_shapes(own, asked.seed, self.pool * growth)
         along = asked.adapter.takes_direction
         # A longer run has cases enough.
-        mass = MASS * EXAMPLES // max(asked.examples, EXAMPLES) if asked.adapter.vectorized else 1
+        mass = max(1, MASS * EXAMPLES // max(asked.examples, EXAMPLES)) if asked.adapter.vectorized else 1
         return cases(
             dtype=asked.dtype,
             shape=st.sampled_from(pool),
-            stack=self.stack * max(mass, 1),
+            stack=self.stack * mass,
+            numbers=NUMBERS * mass,
             norms=self.norms,
             # Where infinity times zero arises in a second derivative is a matter of its form.
             values=[kind for kind in self.values if kind != "poisoned" or not along],

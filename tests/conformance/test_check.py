@@ -16,12 +16,13 @@ import pytest
 
 import adapters.conformance
 from adapters import Adapter, Refused
-from adapters.conformance import check
+from adapters.conformance import check, checks
 from adapters.conformance.checks import CHECKS
 from adapters.conformance.choices import NAMES
 from adapters.conformance.guard import TimedOut, time_limit
 from adapters.conformance.result import Result
 from reference import Case, Evaluation, Mismatch
+from reference.strategies import LARGEST_STACK
 from tests.conformance import cells
 
 QUICK: dict[str, Any] = {"examples": 2, "dtypes": ["float32"], "only": ["step", "sequence"]}
@@ -70,8 +71,10 @@ def test_an_adapter_is_judged_as_it_is() -> None:
     ],
 )
 def test_what_has_one_nonlinearity_is_asked_for_it_in_all_cases(
-    own: str, other: str, never: list[str], refusing: list[str]
+    own: str, other: str, never: list[str], refusing: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Its shapes are others, of which as many cases are asked for only where none is too large.
+    monkeypatch.setattr(checks, "NUMBERS", LARGEST_STACK)
     asked: dict[str, Any] = {"examples": 8, "only": ["step", "edges", "long", "shapes", "memory"]}
     single = Adapter("mine.single", cells.right, own, np.tanh, {"float32": 2.5}, nonlinearities=(own,))
     (one,), (both,) = check(single, **asked).rows, check(cells.right, dtypes=["float32"], **asked).rows

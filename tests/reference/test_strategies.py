@@ -73,6 +73,16 @@ def test_a_stack_is_of_the_shape_and_the_size_asked_for(data: st.DataObject, K: 
     assert (case.params.b is not None) == shape.bias
 
 
+@given(data=st.data(), shape=shapes(), K=st.integers(1, 9), numbers=st.sampled_from([1, 500, 5000]))
+def test_of_a_large_shape_there_are_fewer_cases(data: st.DataObject, shape: Shape, K: int, numbers: int) -> None:
+    case = data.draw(cases(shape=st.just(shape), stack=K, numbers=numbers)).unprobed()
+    assert case.K is not None
+    # Inputs, states and upstream, and the weights.
+    each = (case.xs.size + 2 * case.upstream.size + case.params.Wx.size + case.params.Wh.size) // case.K
+    assert case.K == 1 or case.K * each < numbers
+    assert case.K == K or (case.K + 1) * (each + 1) > numbers
+
+
 @given(case=cases(stack=2, values=("plain", "integers", "one_sided")))
 def test_a_probe_is_there_wherever_there_is_more_than_one_step(case: Case) -> None:
     assert case.is_probed == (case.sizes["T"] > 1)
