@@ -141,18 +141,21 @@ class Drawn(Check):
 
 @cache
 def pool_of_shapes(check: Drawn, seed: int, pool: int) -> tuple[Shape, ...]:
-    """Draw the pool of shapes of a run, smallest first, so that a failure shrinks towards it."""
+    """Draw the pool of shapes of a run: first those with a bias, smallest first, so that a failure shrinks towards it.
+
+    The simplest of all, with which Hypothesis begins, is left out: in one row of one unit little can be wrong.
+    """
     drawn: list[Shape] = []
     possible = shapes(lengths=check.lengths, batches=check.batches, nonlinearities=check.nonlinearities)
 
     @hypothesis.seed(seed)
-    @quiet(pool, Phase.generate)
+    @quiet(pool + 1, Phase.generate)
     @hypothesis.given(possible)
     def draw(shape: Shape) -> None:
         drawn.append(shape)
 
     draw()
-    return tuple(sorted(set(drawn), key=lambda shape: (np.prod(shape[:4]), shape)))
+    return tuple(sorted(set(drawn[1:]), key=lambda shape: (not shape.bias, np.prod(shape[:4]), shape)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,9 +206,9 @@ CHECKS: tuple[Check, ...] = (
     ),
     Drawn(
         name="long",
-        lengths=(200, 1000),
+        lengths=(1000,),
         stack=4,
-        pool=2,
+        pool=1,
         thin=8,
         batches=(2, 4),
         nonlinearities=("tanh",),
