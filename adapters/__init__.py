@@ -90,7 +90,7 @@ class Adapter:
     accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of its sums, if not the model's
     max_T: int | None = None  # longest sequence on offer; None: any
     refuses: tuple[str, ...] = ()  # what the framework refuses: "T=0", or a layout of ``conformance.memory``
-    finite: tuple[str, ...] = ()  # dtypes in which it is not asked about infinity: a finding says that it is wrong
+    finite: tuple[str, ...] = ()  # dtypes in which it is asked for no NaN or infinity: a finding says why
     takes_stacks: bool = False
     vectorized: bool = False  # whether one case more of a stack costs next to nothing: it is given larger ones
     anew: tuple[str, ...] = ()  # what it computes once more where it is used, as of ``Precision``
@@ -159,10 +159,10 @@ class Adapter:
         self.expect_nonlinearity(case.nonlinearity)
         if self.max_T is not None and case.sizes["T"] > self.max_T:
             raise Refused(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
-        if case.dtype in self.finite and any(
-            np.isinf(array).any() for array in (*case.moving().values(), case.upstream)
+        if case.dtype in self.finite and not all(
+            np.isfinite(array).all() for array in (*case.moving().values(), case.upstream)
         ):
-            raise Refused(f"{self.name}: expected finite numbers in {case.dtype}, got infinity (FINDINGS.md has why)")
+            raise Refused(f"{self.name}: expected finite numbers in {case.dtype}, got others (FINDINGS.md has why)")
         if self.takes_direction and case.direction is None:
             raise Refused(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
         empty = [

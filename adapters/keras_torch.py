@@ -77,7 +77,8 @@ PARTS = (*HELD, as_tensor, as_array, loaded, pull_back)
 STEPPED, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
 
 ADAPTERS = tuple(
-    Adapter.of_arrays(f"keras_torch.{name}", idiom, describe, tanh, TANH_ULPS, refuses=("T=0",))
+    # PyTorch's products in bfloat16 let NaN into another row: FINDINGS.md.
+    Adapter.of_arrays(f"keras_torch.{name}", idiom, describe, tanh, TANH_ULPS, refuses=("T=0",), finite=("bfloat16",))
     for name, idiom, describe in (
         ("SimpleRNNCell", STEPPED, "SimpleRNNCell stepped, autograd of PyTorch"),
         ("SimpleRNN", LAYER, "SimpleRNN, autograd of PyTorch"),

@@ -284,6 +284,9 @@ ARRAYS = (as_tensor, as_array, f"LAYOUTS = {LAYOUTS}", laid_out, load_module)
 # An nn.RNNCell that is stepped no times has no states.
 OF_CELL, OF_LAYER = ("T=0", "reversed"), ("T=0", "D=0", "reversed")
 
+# Products of oneDNN there let one number that is not finite into another row, or make NaN of infinity.
+FINITE = ("bfloat16",)
+
 OVERWRITTEN = Known("backward writes over the states of a single step, in half precisions", "FINDINGS.md")
 
 ADAPTERS = (
@@ -295,6 +298,7 @@ ADAPTERS = (
         TANH_ULPS,
         {"unbatched": step_unbatched, "h0 omitted": step_without_state},
         refuses=OF_CELL,
+        finite=FINITE,
     ),
     Adapter.of_arrays(
         "torch.RNN",
@@ -304,6 +308,7 @@ ADAPTERS = (
         TANH_ULPS,
         {"batch first": run_batch_first, "unbatched": run_unbatched, "h0 omitted": run_without_state},
         refuses=OF_LAYER,
+        finite=FINITE,
     ),
     Adapter.of_arrays(
         "torch.func",
@@ -312,6 +317,7 @@ ADAPTERS = (
         tanh,
         TANH_ULPS,
         refuses=OF_LAYER,
+        finite=FINITE,
     ),
     Adapter.of_arrays(
         "torch.vmap",
@@ -320,7 +326,7 @@ ADAPTERS = (
         tanh,
         TANH_ULPS,
         refuses=OF_CELL,
-        finite=("bfloat16",),
+        finite=FINITE,
         takes_stacks=True,
         vectorized=True,
     ),
@@ -350,6 +356,7 @@ ADAPTERS = (
         COMPILED_ULPS,
         max_T=8,
         refuses=OF_CELL,
+        finite=FINITE,
         slow=True,
         known={f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for dtype in ("bfloat16", "float16")},
     ),

@@ -115,7 +115,7 @@ def test_refuses_by_name_what_it_does_not_offer(adapter: Adapter) -> None:
 
 
 @pytest.mark.parametrize("place", ["xs", "h0", "upstream"])
-def test_infinity_is_refused_where_it_is_not_asked_about(place: str) -> None:
+def test_what_is_not_finite_is_refused_where_it_is_not_asked_about(place: str) -> None:
     ulps = {"float64": 1.0, "float32": 1.0}
     adapter = Adapter("numpy.any", lambda case: Evaluation(case.upstream), "any", np.tanh, ulps, finite=("float32",))
     for dtype, value in (("float32", np.inf), ("float32", np.nan), ("float64", -np.inf)):
@@ -124,8 +124,8 @@ def test_infinity_is_refused_where_it_is_not_asked_about(place: str) -> None:
         array.flat[-1] = value
         changed: dict[str, Any] = {place: array, "finite": False}
         case = dataclasses.replace(case, **changed)
-        if dtype == "float32" and np.isinf(value):
-            with pytest.raises(Refused, match=r"^numpy\.any: expected finite numbers in float32, got infinity"):
+        if dtype == "float32":
+            with pytest.raises(Refused, match=r"^numpy\.any: expected finite numbers in float32, got others \(FIND"):
                 adapter(case)
         else:
             assert adapter(case).hs is case.upstream
