@@ -83,6 +83,6 @@ ADAPTERS = tuple(
     for name, parts, describe, ours, limits in (
         ("function", PARTS, "tf.scan in a tf.function, GradientTape", tanh, {}),
         ("xla", (*PARTS, run_xla), "the same, jit_compile=True", partial(tanh, jit=True), {"refuses": ("T=0",)}),
-        ("jvp", (tensors, push_forward), "steps, ForwardAccumulator", tanh, {"offers": ("h", "jvp h"), "max_T": 200}),
+        ("jvp", (tensors, push_forward), "steps, ForwardAccumulator", tanh, {"offers": ("h", "jvp h"), "max_T": 1000}),
     )
 )
