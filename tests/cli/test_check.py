@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,11 +36,9 @@ def test_a_right_subject_passes_and_its_cases_are_counted(rnn_oracle: Run, tmp_p
     checks = json.loads((tmp_path / "r.json").read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
     assert [check["name"] for check in checks] == list(OLD)
     assert [check["status"] for check in checks] == ["pass"] * 4
-    step, sequence, long, trained = counts = [check["cases"] for check in checks]
-    # Of a large shape a stack has fewer.
-    assert (step, trained) == (2 * 52, 8)
-    assert (76 < sequence <= 2 * 76, 1 <= long <= 4) == (True, True)
-    assert f" {sum(counts)} " in out.split("float32")[1]
+    # Of a large shape a stack has fewer than 76 of a sequence, or than 4 of a long one.
+    assert [check["cases"] for check in checks] == [2 * 52, 76 + 64, 3, 8]
+    assert f"{2 * 52 + 76 + 64 + 3 + 8}" in out.split("float32")[1]
     for check in checks:
         assert set(check["worst"]) == {"h", "dx", "dh0", "dWx", "dWh", "db"}
         assert all(0 <= ratio <= 1 for ratio in check["worst"].values())
@@ -69,7 +66,7 @@ def test_a_wrong_subject_fails_with_the_place_and_the_bound_and_what_it_looks_li
     assert account[0].startswith("numpy.wrong float32 dWh[")
     assert "x its bound" in account[1]
     assert "elements exceed theirs (T=" in account[1]
-    assert re.match(r"dWh is wrong; h, dx, dh0, dWx, db are right \(T=1, N=1, D=1, H=2\b", account[2])
+    assert account[2] == "dWh is wrong; h, dx, dh0, dWx, db are right (T=1, N=1, D=1, H=2, no bias)."
     assert account[3].startswith("It starts at dWh[")
     assert account[4] == "Everything returned equals the oracle's with"
     assert account[5].startswith("  `dWh transposed`: ")
@@ -144,7 +141,7 @@ def test_the_table_comes_in_markdown_too(rnn_oracle: Run, tmp_path: Path) -> Non
     columns = ("adapter", "precision", "cases", *OLD, "worst", "resolution", "verdict")
     assert header == f"| {' | '.join(columns)} |"
     assert rule.count("---") == row.count("|") - 1 == len(columns)
-    assert re.match(r"\| numpy.right \| float32 \| 2\d\d \| pass \| pass \| pass \| pass \| 0\.", row)
+    assert row.startswith("| numpy.right | float32 | 255 | pass | pass | pass | pass | 0.")
     assert row.endswith("| pass |")
 
 
@@ -163,7 +160,7 @@ def test_the_page_is_the_one_that_is_made_of_the_json(rnn_oracle: Run, tmp_path:
     row, column = failure["heat"]["first"]
     assert failure["heat"]["ratios"][row][column] > 1
     check = right["dtypes"]["float32"]["checks"][0]
-    assert sum(check["histogram"]["counts"]) == check["cases"] > 0
+    assert sum(check["histogram"]["counts"]) == check["cases"] == 76 + 64
 
 
 @pytest.fixture
