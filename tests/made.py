@@ -14,9 +14,15 @@ ENVIRONMENT = {"oracle": {"python": "3.11"}, "eggs": {"eggs": "1.0", "flush deno
 def passing(name: str = "step", cases: int = 104) -> Result:
     """Return a check that passed."""
     histogram = [0] * 12 + [cases] + [0] * (BINS - 13)
-    refusals = ["eggs.a: T=0 is refused"]
     return Result(
-        name, cases, 2, worst={"h": 0.25, "dWh": 0.5}, histogram=histogram, resolutions=[1e-6], refusals=refusals
+        name,
+        cases,
+        examples=2,
+        worst={"h": 0.25, "dWh": 0.5},
+        histogram=histogram,
+        resolutions=[1e-6],
+        refusals=["eggs.a: T=0 is refused"],
+        untold=["db after 1000 steps"],
     )
 
 

@@ -19,6 +19,9 @@ Judge = Callable[[Adapter, Case, Precision, Result], None]
 def whole(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
     """Judge all that an adapter returns for a case, and that it returns it again."""
     subject = offering(adapter, precision)
+    if gone := [QUANTITIES[name] for name in untold(adapter, case, precision) if QUANTITIES[name] in adapter.offers]:
+        steps = case.sizes["T"]
+        result.leave(f"{', '.join(gone)} after {steps} steps, whose shares, rounded to storage, may err by as much")
     verdict = trial(subject, case, precision, repeat=adapter.takes_stacks)
     if not adapter.takes_stacks and case.K:
         trial(subject, case[0], precision, repeat=True)

@@ -71,6 +71,7 @@ def add_up(one: Result, other: Result) -> Result:
         histogram=[a + b for a, b in zip(one.histogram, other.histogram, strict=True)],
         resolutions=one.resolutions + other.resolutions,
         refusals=list(dict.fromkeys(one.refusals + other.refusals)),
+        untold=list(dict.fromkeys(one.untold + other.untold)),
         failure="\n\n".join(accounts) or None,
         crashed=any(result.crashed for result in failed),
         # What is known to fail in one shard excuses no failure that the other did not expect.

@@ -130,6 +130,7 @@ def _result(check: Place) -> Result:
         inconclusive=_count(check["inconclusive"]),
         worst={name: _ratio(ratio) for name, ratio in check["worst"].named().items()},
         refusals=[refusal.of(str) for refusal in check["refusals"].each()],
+        untold=[untold.of(str) for untold in check["untold"].each()],
         interrupted=check["status"].of(str) == "interrupted",
     )
     names = ("resolution", "known", "asked", "histogram", "failure")

@@ -62,7 +62,7 @@ class Row:
         return float(np.median(found)) if found else None
 
     def cells(self, checks: Sequence[str]) -> tuple[str, ...]:
-        """Return the row as text: a verdict for every check, a star where something beside it is refused."""
+        """Return the row as text: a verdict for every check, a star where something beside it is refused or untold."""
         by_name = {check.name: check for check in self.checks}
         verdicts = [_cell(by_name[name]) if name in by_name else "empty" for name in checks]
         worst = _short(max(self.worst.values())) if self.worst else "-"
@@ -131,7 +131,7 @@ class Report:
         Path(path).write_text(_in_lines(json.dumps(self.as_json(), indent=1, allow_nan=False)) + "\n", encoding="utf-8")
 
     def show(self, console: Console, *, quantities: bool = False) -> None:
-        """Print the environment, the table, the largest errors by quantity if asked for, refusals and failures."""
+        """Print the environment, the table, the largest errors by quantity if asked for, remarks and failures."""
         for name, facts in self.environment.items():
             listed = ", ".join(f"{key} {value}" for key, value in facts.items())
             console.print(f"[bold]{name}[/]  {listed}", highlight=False, soft_wrap=True)
@@ -156,18 +156,18 @@ class Report:
         return "adapter", "precision", "cases", *self.checks, "worst", "resolution", "verdict"
 
     def remarks(self) -> list[str]:
-        """Return what was refused and what is known to fail, each once, with the precisions that it concerns."""
-        found: dict[str, list[str]] = {}
+        """Return what was refused, left untold or known to fail, each once, with the precisions that it concerns."""
+        found: dict[str, dict[str, None]] = {}
         for row in self.rows:
             for check in row.checks:
-                for refusal in check.refusals:
-                    found.setdefault(f"refused  {check.name}: {refusal}", []).append(row.dtype)
-                if check.status == "known":
-                    found.setdefault(f"known    {check.name}: {row.adapter}: {check.known}", []).append(row.dtype)
+                known = [f"{row.adapter}: {check.known}"] if check.status == "known" else []
+                for kind, texts in (("refused", check.refusals), ("untold ", check.untold), ("known  ", known)):
+                    for text in texts:
+                        found.setdefault(f"{kind}  {check.name}: {text}", {})[row.dtype] = None
         return [*(f"{line} ({', '.join(dtypes)})" for line, dtypes in found.items()), *self.notes]
 
     def __str__(self) -> str:
-        """Return what ``show`` prints, without colours: the table, refusals and failures."""
+        """Return what ``show`` prints, without colours: the table, remarks and failures."""
         text = io.StringIO()
         self.show(Console(file=text, width=160, no_color=True))
         return text.getvalue()
@@ -184,7 +184,7 @@ def _short(ratio: float) -> str:
 
 
 def _cell(check: Result) -> str:
-    return f"{check.status}*" if check.refusals and check.status != "refused" else check.status
+    return f"{check.status}*" if check.is_partial and check.status != "refused" else check.status
 
 
 def _drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -> Table:
@@ -214,7 +214,7 @@ def machine() -> dict[str, str]:
 
 def _plain(check: Result) -> dict[str, Any]:
     """Return a result as plain data; JSON has no infinity, so that null stands for one in ``worst``."""
-    names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "refusals", "known")
+    names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "refusals", "untold", "known")
     histogram = {"lowest": LOWEST, "highest": HIGHEST, "counts": check.histogram}
     asked = [part._asdict() for part in check.asked]
     failure = None

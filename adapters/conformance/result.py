@@ -48,6 +48,7 @@ class Result:
     histogram: list[int] = field(default_factory=lambda: [0] * BINS)  # cases by their largest |error| / bound
     resolutions: list[float] = field(default_factory=list)  # of the coarsest quantity of every case
     refusals: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)  # of what no bound can tell anything, and why
     failure: str | None = None
     crashed: bool = False  # the failure is an error that was raised, not a wrong answer
     known: str | None = None  # why a failure is expected, and where that is written down
@@ -115,7 +116,17 @@ class Result:
         self.histogram = [old + int(new) for old, new in zip(self.histogram, counts, strict=True)]
         self.resolutions += verdict.resolutions.tolist()
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether something was refused, or left because nothing can be told of it, beside what was judged."""
+        return bool(self.refusals or self.untold)
+
     def refuse(self, refusal: str) -> None:
         """Note a refusal, once."""
         if refusal not in self.refusals:
             self.refusals.append(refusal)
+
+    def leave(self, untold: str) -> None:
+        """Note what is not judged because no bound can tell anything of it, once."""
+        if untold not in self.untold:
+            self.untold.append(untold)

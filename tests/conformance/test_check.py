@@ -99,6 +99,16 @@ def test_a_wrong_cell_is_told_what_is_wrong_once_all_checks_have_run() -> None:
     assert check(cells.doubled, on_fail="report", **QUICK).exit_status == 1
 
 
+# A thousand roundings of bfloat16 may be as large as the sum, and so nothing is told of a db that is twice what it is.
+@pytest.mark.parametrize(("dtype", "status"), [("float32", "fail"), ("bfloat16", "pass")])
+def test_of_what_no_bound_can_tell_anything_it_is_said(dtype: str, status: str) -> None:
+    (row,) = check(cells.doubled, dtypes=[dtype], examples=1, only=["long"], on_fail="report").rows
+    (long,) = row.checks
+    assert long.status == status
+    assert [words.split(" steps")[0] for words in long.untold] == ["dWx, dWh, db after 1000"] * (status == "pass")
+    assert row.cells(["long"])[3] == status + "*" * (status == "pass")
+
+
 def test_progress_tells_what_is_being_judged() -> None:
     seen: list[str] = []
     check(cells.right, progress=seen.append, **QUICK)

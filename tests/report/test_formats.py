@@ -77,7 +77,8 @@ def test_markdown_has_the_tables_the_remarks_and_the_failures() -> None:
         "- eggs: eggs 1.0, flush denormal False\n",
         "| adapter | precision | cases | step | sequence | worst | resolution | verdict |\n",
         "| adapter | precision | h | dx |",
-        "- refused step: eggs.a: T=0 is refused (float32)\n",
+        "- refused step: eggs.a: T=0 is refused (float32)\n- untold step: db after 1000 steps (float32)\n",
+        "| pass* |",
         "### eggs.a float32 sequence: fail\n\n````\n```\nspam\ndWh is wrong\n````\n",
     ):
         assert words in text

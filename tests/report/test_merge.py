@@ -132,12 +132,13 @@ def test_the_page_of_a_part_tells_that_the_failure_may_be_in_another() -> None:
 def test_shards_of_one_environment_are_added_up(saved: Save) -> None:
     one, other = passing(cases=100), passing(cases=50)
     other.worst = {"h": 0.75, "db": 0.125}
-    other.refusals = ["eggs.a: spam"]
+    other.refusals, other.untold = ["eggs.a: spam"], ["dWh after 1000 steps"]
     (run,) = merged([saved(report_of(one)), saved(report_of(other, failing()))])
     step, sequence = run.rows[0].checks
     assert (step.cases, step.examples, sum(step.histogram)) == (150, 4, 150)
     assert step.worst == {"h": 0.75, "dWh": 0.5, "db": 0.125}
     assert step.refusals == ["eggs.a: T=0 is refused", "eggs.a: spam"]
+    assert step.untold == ["db after 1000 steps", "dWh after 1000 steps"]
     assert (step.status, sequence.status, run.rows[0].status) == ("pass", "fail", "fail")
 
 
