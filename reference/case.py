@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from reference.archive import DTYPES, Archive, expect_finite, expect_shapes, freeze, read_npz, spell
 from reference.cells import NONLINEARITIES
 from reference.precision import FORMATS
-from reference.values import INFINITE, KINDS, UPSTREAMS, draw_arrays, thin_out
+from reference.values import INFINITE, KINDS, UPSTREAMS, assort, draw_arrays, thin_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -239,7 +240,7 @@ class Case(Archive):
         stack: int | None = None,
         norm: float = 1.0,
         upstream: str = "every",
-        values: str = "plain",
+        values: str | Sequence[str] = "plain",
         params: Params | None = None,
         direction: bool = False,
     ) -> Self:
@@ -257,20 +258,23 @@ class Case(Archive):
             stack: K, to draw a stack of K cases; None for a single case.
             norm: largest singular value of every Wh; above 2 the states are chaotic.
             upstream: "every" step, the "last" only, or "one" element of one step.
-            values: one of the kinds of ``reference.values``, as "plain", small "integers", "wide", "nan", "saturated".
+            values: a kind of ``reference.values``, as "plain", small "integers", "wide", "nan", "saturated"; or several
+                kinds, which the cases of a stack have in turn.
             params: use these single-cell parameters; D, H, bias and norm are then theirs, not the arguments.
             direction: also draw a direction in which to differentiate.
 
         Raises:
             ValueError: an argument out of its range.
         """
+        kinds = (values,) if isinstance(values, str) else tuple(values)
         if (
             min(T, N, D, H, stack or 0) < 0
             or not norm >= 0
             or (params is not None and params.Wx.ndim != 2)
             or upstream not in UPSTREAMS
             or dtype not in DTYPES
-            or values not in KINDS
+            or not kinds
+            or not KINDS.keys() >= set(kinds)
         ):
             sizes = f"T={T}, N={N}, D={D}, H={H}, stack={stack}, norm={norm}"
             got = f"{sizes}, upstream={upstream!r}, dtype={dtype!r}, values={values!r}"
@@ -282,7 +286,7 @@ class Case(Archive):
         sizes_and_kind = (1 if stack is None else stack, T, N, D, H, bias, norm)
         arrays = draw_arrays(random, *sizes_and_kind)
         thin_out(arrays["upstream"], upstream)
-        KINDS[values](random, arrays, FORMATS[dtype])
+        assort(random, arrays, kinds, FORMATS[dtype])
         if params is not None:
             given = params.map(lambda array: np.broadcast_to(array, (len(arrays["xs"]), *array.shape)))
             arrays |= given.astype("float64").fields()
@@ -292,7 +296,7 @@ class Case(Archive):
             Params(arrays["Wx"], arrays["Wh"], arrays["b"]),
             arrays["upstream"],
             nonlinearity,
-            finite=values not in INFINITE,
+            finite=not set(kinds) & set(INFINITE),
         )
         if direction:
             drawn = dataclasses.replace(drawn, direction=Direction.of(draw_arrays(random, *sizes_and_kind)))

@@ -47,7 +47,7 @@ FINITE = ("plain", "integers", "wide", "one_sided")
 VALUES = (*FINITE, "nan")
 # Kinds that are about the edges of a format. They come with a probe even for one step: where tanh saturates, what is
 # left of 1 - h**2 is below the last digit, and only an A that is seen tells the rest.
-EDGES = ("poisoned", "saturated", "subnormal", "huge", "huge_inputs", "cancelling", "one_hot", "zeros")
+EDGES = ("saturated", "subnormal", "huge", "huge_inputs", "cancelling", "one_hot", "zeros")
 # Rows, as a rule T * N, from which on wide, saturating and cancelling values are drawn.
 MANY = 8
 # Rows of a batch whose sums are long enough for a half precision to lose what is added to them late, and one in how
@@ -105,6 +105,7 @@ def cases(
     numbers: int = LARGEST_STACK,
     norms: Sequence[float] = NORMS,
     values: Sequence[str] = FINITE,
+    assorted: bool = False,
     params: Params | None = None,
     direction: bool = False,
 ) -> Case:
@@ -119,6 +120,7 @@ def cases(
         norms: spectral norm of Wh is one of these.
         values: kinds of values, as of ``Case.random``, are among these; at least one of them has to suit every
             shape and nonlinearity, as "plain" does. ``VALUES`` has NaN too, ``EDGES`` what is at the edges of formats.
+        assorted: every stack has all of the kinds that suit it, case by case in turn; else it has one.
         params: take these parameters in every case; D, H, bias and norm are then theirs.
         direction: every case has a direction in which to differentiate.
 
@@ -128,18 +130,9 @@ def cases(
     T, N, D, H, nonlinearity, bias = draw(shapes_for(dtype) if shape is None else shape)
     if params is not None:
         D, H = params.Wx.shape
-    stack = fitting(stack, T, N, D, H, numbers)
-    # Of few rows most may saturate: what is left of 1 - h**2 is then below the format's last digit, or tanh is at a
-    # jump, where a sum of large terms is about 0. Of a single unit, how the gradients move may be known over all steps
-    # only: then a row of the batch counts once, not once a step.
-    rows = N if direction and H == 1 else T * N
-    few = ("wide", "saturated", "cancelling") if rows < MANY else ()
-    usual = [kind for kind in KINDS_OF_VALUES[nonlinearity] if kind not in few]
-    usual = ["one_sided"] if N >= LONG and "one_sided" in values else usual
-    # Where tanh saturates, nothing is left of the gradient that a huge input multiplies.
-    edges = [kind for kind in EDGES if kind not in few and (kind != "huge_inputs" or nonlinearity == "relu")]
-    kinds = [kind for kind in (*usual, *edges) if kind in values]
-    kind = draw(st.sampled_from(kinds))
+    kinds = [kind for kind in suiting(T, N, H, nonlinearity, direction) if kind in values]
+    kinds = ["one_sided"] if N >= LONG and "one_sided" in values else kinds
+    kinds = kinds if assorted else [draw(st.sampled_from(kinds))]
     case = Case.random(
         T,
         N,
@@ -149,18 +142,30 @@ def cases(
         dtype=dtype,
         nonlinearity=nonlinearity,
         bias=bias,
-        stack=stack,
+        stack=fitting(stack, T, N, D, H, numbers),
         norm=min(draw(st.sampled_from(norms)), largest_norm(dtype, T, nonlinearity)),
         upstream=draw(st.sampled_from(KINDS_OF_UPSTREAM)),
-        values=kind,
+        values=kinds,
         params=params,
         direction=direction,
     )
     # In half precisions and second derivatives, too, one step says more with the probe: A that is seen has one
     # rounding, not ten.
     # Wide inputs saturate tanh as well, and their sums may rest on the one row that does.
-    telling = T > 1 or kind in (*EDGES, "wide") or case.xs.itemsize == 2 or direction
+    telling = T > 1 or {*EDGES, "poisoned", "wide"} & set(kinds) or case.xs.itemsize == 2 or direction
     return within_range(case.probed()) if telling else case
+
+
+def suiting(T: int, N: int, H: int, nonlinearity: str, direction: bool) -> list[str]:
+    """Return the kinds of values of which a verdict can tell something in a shape, the more usual more than once."""
+    # Of few rows most may saturate: what is left of 1 - h**2 is then below the format's last digit, or tanh is at a
+    # jump, where a sum of large terms is about 0. Of a single unit, how the gradients move may be known over all steps
+    # only: then a row of the batch counts once, not once a step.
+    rows = N if direction and H == 1 else T * N
+    unsuited = {"wide", "saturated", "cancelling"} if rows < MANY else set()
+    # Where tanh saturates, nothing is left of the gradient that a huge input multiplies.
+    unsuited |= {"huge_inputs"} if nonlinearity == "tanh" else set()
+    return [kind for kind in (*KINDS_OF_VALUES[nonlinearity], *EDGES, "poisoned") if kind not in unsuited]
 
 
 def fitting(stack: int, T: int, N: int, D: int, H: int, numbers: int = LARGEST_STACK) -> int:

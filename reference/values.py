@@ -1,12 +1,13 @@
 """The numbers of a random case: plain ones, and the kinds that stand at the edges of a format.
 
 They are drawn in float64 for a stack of K cases and rounded to the dtype of the case afterwards. A kind is a function
-that changes the plain arrays, in place or for others, as its docstring says.
+that changes the plain arrays, in place or for others, as its docstring says. Of several kinds, the cases of a stack
+have one each, in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,17 @@ def draw(random: Generator, *shape: int) -> NDArray[np.float64]:
     return random.uniform(-SPREAD, SPREAD, shape)
 
 
+def assort(random: Generator, arrays: Arrays, kinds: Sequence[str], form: Format) -> None:
+    """Make of plain values those of some kinds, which the cases have in turn."""
+    for i, kind in enumerate(kinds[: len(arrays["xs"])]):
+        mine = slice(i, None, len(kinds))
+        part = {name: None if array is None else array[mine].copy() for name, array in arrays.items()}
+        KINDS[kind](random, part, form)
+        for name, array in part.items():
+            if array is not None:
+                arrays[name][mine] = array
+
+
 def thin_out(upstream: NDArray[np.float64], kind: str) -> None:
     """Leave an upstream gradient on "every" step, the "last" only, or "one" element of one step."""
     if kind != "every":
@@ -80,10 +92,11 @@ def nan(random: Generator, arrays: Arrays, form: Format) -> None:
 
 
 def poisoned(random: Generator, arrays: Arrays, form: Format) -> None:
-    """NaN or an infinity in one row of the inputs, of h0 or of the upstream, or in one parameter."""
+    """NaN or an infinity in one row of the inputs, of h0 or of the upstream, or in one parameter: in each case anew."""
     names = [name for name, array in arrays.items() if array is not None and array.size]
-    if names:
-        poison(random, arrays, str(random.choice(names)), random.choice([np.nan, np.inf, -np.inf]))
+    for k in range(len(arrays["xs"]) if names else 0):
+        name = names[random.integers(len(names))]
+        poison(random, {name: arrays[name][k : k + 1]}, name, (np.nan, np.inf, -np.inf)[random.integers(3)])
 
 
 def poison(random: Generator, arrays: Arrays, name: str, value: float) -> None:

@@ -24,7 +24,8 @@ from adapters.conformance.heat import Heat
 from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
 from adapters.conformance.result import Part, Result
 from reference import Case, Mismatch, Params
-from reference.strategies import BATCHES, EDGES, FINITE, NORMS, Shape, cases, shapes
+from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, Shape, cases, shapes
+from reference.values import INFINITE
 
 # A character RNN of 64 units; tests/trained has the text and the script that trained it.
 TRAINED = Path(__file__).parent / "char_rnn.npz"
@@ -96,11 +97,13 @@ class Drawn(Check):
     norms: tuple[float, ...] = NORMS
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
     values: tuple[str, ...] = FINITE
+    assorted: bool = False  # whether every stack has all of these
+    rows: int = 1  # T * N of its shapes, at least
     params: Path | None = None
 
     def count(self, examples: int) -> int:
-        """Return how many examples the check takes of those asked for."""
-        return max(1, examples // self.thin)
+        """Return how many examples the check takes of those asked for: at least one of each nonlinearity."""
+        return max(len(self.nonlinearities), examples // self.thin)
 
     def suits(self, params: Params | None) -> bool:
         """Tell whether the check can be made on parameters that a user gives: if it has none of its own."""
@@ -110,43 +113,73 @@ class Drawn(Check):
         """Return the nonlinearities of its cases; an adapter that has none of them refuses them one by one."""
         return self.nonlinearities
 
-    def strategy(self, asked: Asked) -> st.SearchStrategy[Case]:
-        """Return the strategy for this check's stacks of cases, over a pool of shapes that the seed fixes."""
-        params = Params.load(self.params) if self.params else asked.params
+    def refusals(self, adapter: Adapter) -> Iterator[str]:
+        """Give, in the adapter's words, which nonlinearities it has not, and ours for what it is not asked."""
+        yield from super().refusals(adapter)
+        if self._is_matter_of_form(adapter):
+            yield f"{adapter.name}: where infinity times zero arises along a direction is a matter of form"
+
+    def _is_matter_of_form(self, adapter: Adapter) -> bool:
+        return adapter.takes_direction and bool(set(self.values) & set(INFINITE))
+
+    def shapes(self, asked: Asked) -> tuple[Shape, ...]:
+        """Return the shapes of a run, which the seed fixes."""
         # A compiler works anew for each shape: a longer run has more of them, and more cases of each.
         growth = math.ceil(math.sqrt(asked.examples / EXAMPLES))
-        offered = tuple(f for f in self.nonlinearities if f in asked.adapter.nonlinearities)
-        own = dataclasses.replace(self, nonlinearities=offered or self.nonlinearities)
-        pool = pool_of_shapes(own, asked.seed, self.pool * growth)
-        along = asked.adapter.takes_direction
+        offered = tuple(f for f in self.nonlinearities if f in asked.adapter.nonlinearities) or self.nonlinearities
+        return pool_of_shapes(dataclasses.replace(self, nonlinearities=offered), asked.seed, self.pool * growth)
+
+    def strategy(self, asked: Asked, shape: Shape) -> st.SearchStrategy[Case]:
+        """Return the strategy for this check's stacks of cases of a shape."""
+        params = Params.load(self.params) if self.params else asked.params
         # A longer run has cases enough.
         mass = max(1, MASS * EXAMPLES // max(asked.examples, EXAMPLES)) if asked.adapter.vectorized else 1
         return cases(
             dtype=asked.dtype,
-            shape=st.sampled_from(pool),
+            shape=st.just(shape),
             stack=self.stack * mass,
             numbers=NUMBERS * mass,
             norms=self.norms,
-            # Where infinity times zero arises in a second derivative is a matter of its form.
-            values=[kind for kind in self.values if kind != "poisoned" or not along],
+            values=self.values,
+            assorted=self.assorted,
             params=params,
-            direction=along,
+            direction=asked.adapter.takes_direction,
         )
 
     def each(self, asked: Asked, judge: Callable[[Case], None]) -> None:
-        """Have Hypothesis draw the cases; it runs the smallest failure last."""
-        drawing = hypothesis.given(self.strategy(asked))(judge)
-        hypothesis.seed(asked.seed)(quiet(self.count(asked.examples), Phase.generate, Phase.shrink)(drawing))()
+        """Have Hypothesis draw the cases, of one shape after the other; it runs the smallest failure last.
+
+        It begins with the simplest of a shape, which is the same for every seed, and is left out.
+        """
+        if self._is_matter_of_form(asked.adapter):
+            return
+        pool = self.shapes(asked)
+        for i, shape in enumerate(pool[: self.count(asked.examples)]):
+            examples = len(range(i, self.count(asked.examples), len(pool)))
+            drawing = hypothesis.given(self.strategy(asked, shape))(but_for_the_first(judge))
+            hypothesis.seed(f"{asked.seed} {i}")(quiet(examples + 1, Phase.generate, Phase.shrink)(drawing))()
+
+
+def but_for_the_first(judge: Callable[[Case], None]) -> Callable[[Case], None]:
+    """Return what judges every case but the first."""
+    calls = itertools.count()
+
+    def later(case: Case) -> None:
+        if next(calls):
+            judge(case)
+
+    return later
 
 
 @cache
 def pool_of_shapes(check: Drawn, seed: int, pool: int) -> tuple[Shape, ...]:
-    """Draw the pool of shapes of a run: first those with a bias, smallest first, so that a failure shrinks towards it.
+    """Draw the pool of shapes of a run, the smallest first.
 
-    The simplest of all, with which Hypothesis begins, is left out: in one row of one unit little can be wrong.
+    The simplest of all, with which Hypothesis begins, is left out: in one row of one unit little can be wrong. The
+    others have rows enough, the nonlinearities in turn, and a bias in two of three.
     """
     drawn: list[Shape] = []
-    possible = shapes(lengths=check.lengths, batches=check.batches, nonlinearities=check.nonlinearities)
+    possible = shapes(lengths=check.lengths, batches=check.batches, nonlinearities=("tanh",), biases=(True,))
 
     @hypothesis.seed(seed)
     @quiet(pool + 1, Phase.generate)
@@ -155,7 +188,10 @@ def pool_of_shapes(check: Drawn, seed: int, pool: int) -> tuple[Shape, ...]:
         drawn.append(shape)
 
     draw()
-    return tuple(sorted(set(drawn[1:]), key=lambda shape: (not shape.bias, np.prod(shape[:4]), shape)))
+    large = {shape._replace(N=max(shape.N, math.ceil(check.rows / shape.T))) for shape in drawn[1:]}
+    ordered = sorted(large, key=lambda shape: (np.prod(shape[:4]), shape))
+    turns = zip(ordered, itertools.cycle(check.nonlinearities), itertools.cycle((True, True, False)), strict=False)
+    return tuple(shape._replace(nonlinearity=f, bias=bias) for shape, f, bias in turns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,14 +231,26 @@ SEQUENCES = (3, 4, 5, 2, 3, 4, 5, 6, 20)
 STEP = Drawn(name="step", lengths=(1,), stack=52, pool=3)
 CHECKS: tuple[Check, ...] = (
     STEP,
-    Drawn(name="sequence", lengths=SEQUENCES, stack=76, pool=3),
+    Drawn(name="sequence", lengths=SEQUENCES, stack=76, pool=3, rows=MANY),
     Drawn(
         name="edges",
         lengths=SEQUENCES,
         stack=76,
         pool=3,
+        rows=MANY,
         norms=(0.5, 1.0),
         values=EDGES,
+        assorted=True,
+    ),
+    Drawn(
+        name="nan",
+        lengths=SEQUENCES,
+        stack=76,
+        pool=3,
+        thin=2,
+        rows=MANY,
+        norms=(0.5, 1.0),
+        values=("poisoned",),
     ),
     Drawn(
         name="long",

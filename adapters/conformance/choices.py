@@ -4,7 +4,8 @@
 CHECKED = {
     "step": "one step, forward and back",
     "sequence": "2 to 20 steps, probed",
-    "edges": "saturated, subnormal, huge, cancelling, one-hot, zeros, NaN and infinity",
+    "edges": "saturated, subnormal, huge, cancelling, one-hot, zeros of both signs",
+    "nan": "NaN or infinity in one row or one weight",
     "long": "1000 steps",
     "trained": "a trained character RNN of 64 units",
     "shapes": "no steps, no rows, no inputs, one of each, 512 inputs, 512 units",

@@ -23,7 +23,7 @@ from adapters.conformance.merge import merged
 from adapters.conformance.moving import move
 from adapters.conformance.page import write_page
 from adapters.conformance.processes import apart, cores, judge_apart
-from adapters.conformance.report import Report, machine
+from adapters.conformance.report import ENDLESS, Report, machine
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.smoke import smoke
 from reference import Case
@@ -31,8 +31,6 @@ from reference.archive import DTYPES
 from reference.explain import explain_subject
 from reference.minimise import outcome
 
-# Columns of the widest table.
-WIDTH = 160
 # Given a folder for what it has compiled, JAX by itself keeps what took a second, and no cell does.
 KEEP_COMPILED = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -43,7 +41,7 @@ KEEP_COMPILED = {
 def wide_console() -> Console:
     """Return a console on standard output; into a file or pipe it is as wide as the tables."""
     console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
+    return console if console.is_terminal else Console(width=ENDLESS)
 
 
 def list_adapters(options: argparse.Namespace, console: Console) -> int:

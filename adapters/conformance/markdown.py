@@ -34,10 +34,22 @@ def summary(runs: Sequence[Report]) -> str:
     lines = [head, tuple("---" for _ in head)]
     for (adapter, version), found in rows.items():
         by_dtype = {row.dtype: row for row in found}
-        refused = dict.fromkeys(check.name for row in found for check in row.checks if check.status == "refused")
         cells = (_verdict(by_dtype[dtype]) if dtype in by_dtype else "-" for dtype in DTYPES)
-        lines.append((adapter, version, f"{sum(row.cases for row in found):,}", *cells, ", ".join(refused) or "-"))
+        lines.append((adapter, version, f"{sum(row.cases for row in found):,}", *cells, _refused(found) or "-"))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _refused(rows: Sequence[Row]) -> str:
+    """Return the checks of which nothing was taken, with the precisions where it is so in some alone."""
+    refused: dict[str, list[str]] = {}
+    for row in rows:
+        for check in row.checks:
+            if check.status == "refused":
+                refused.setdefault(check.name, []).append(row.dtype)
+    told = (
+        name if len(dtypes) == len(rows) else f"{name} in {' and '.join(dtypes)}" for name, dtypes in refused.items()
+    )
+    return ", ".join(told)
 
 
 def _verdict(row: Row) -> str:

@@ -26,6 +26,9 @@ STATUSES = ("fail", "error", "stale", "empty", "interrupted", "inconclusive", "k
 GOOD = ("pass", "known")
 COLOURS = {"pass": "green", "known": "cyan", "refused": "yellow", "interrupted": "yellow", "inconclusive": "yellow"}
 BY_QUANTITY = ("adapter", "precision", *GRADIENTS, "jvp", "hvp")
+BRIEFLY = ("adapter", "precision", "cases", "checks", "worst", "verdict")
+# Columns that no table fills.
+ENDLESS = 1000
 
 
 @dataclass
@@ -68,6 +71,16 @@ class Row:
         worst = _short(max(self.worst.values())) if self.worst else "-"
         resolution = "-" if self.resolution is None else f"{self.resolution:.0e}"
         return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, resolution, self.status
+
+    def briefly(self) -> tuple[str, ...]:
+        """Return the row as text for a narrow screen: how many checks passed, and which of them are anything else."""
+        adapter, dtype, cases, worst, _, status = self.cells(())
+        found: dict[str, list[str]] = {"pass": []}
+        for check in self.checks:
+            found.setdefault(_cell(check), []).append(check.name)
+        passed = f"{len(found.pop('pass'))} pass"
+        others = [f"{cell} {', '.join(names)}" for cell, names in found.items()]
+        return adapter, dtype, cases, "; ".join([passed, *others]), worst, status
 
     def ratios(self) -> tuple[str, ...]:
         """Return the largest |error| / bound of each quantity as text, a dash for what is not on offer."""
@@ -135,7 +148,10 @@ class Report:
         for name, facts in self.environment.items():
             listed = ", ".join(f"{key} {value}" for key, value in facts.items())
             console.print(f"[bold]{name}[/]  {listed}", highlight=False, soft_wrap=True)
-        console.print(_drawn(self.header, [row.cells(self.checks) for row in self.rows], "verdicts"))
+        table = _drawn(self.header, [row.cells(self.checks) for row in self.rows], "verdicts")
+        if console.measure(table, options=console.options.update(width=ENDLESS)).maximum > console.width:
+            table = _drawn(BRIEFLY, [row.briefly() for row in self.rows], "verdicts")
+        console.print(table)
         if quantities:
             console.print(_drawn(BY_QUANTITY, [row.ratios() for row in self.rows], "largest |error| / bound"))
         for line in self.remarks():
@@ -169,7 +185,7 @@ class Report:
     def __str__(self) -> str:
         """Return what ``show`` prints, without colours: the table, remarks and failures."""
         text = io.StringIO()
-        self.show(Console(file=text, width=160, no_color=True))
+        self.show(Console(file=text, width=ENDLESS, no_color=True))
         return text.getvalue()
 
     def markdown(self, *, quantities: bool = False) -> str:
@@ -192,7 +208,7 @@ def _drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -
     table = Table(title=title, title_style="dim", title_justify="center", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in header:
         numeric = name in ("cases", "worst", "resolution") or name in BY_QUANTITY[2:]
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "checks")
     for cells in rows:
         table.add_row(*(_coloured(cell) for cell in cells))
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from adapters.conformance import check
 from adapters.conformance.checks import CHECKS, Drawn, pool_of_shapes
 from reference import Case, Evaluation
 from reference.faults import compute
-from reference.strategies import Shape
+from reference.strategies import EDGES, Shape
 
 DRAWN = {check.name: check for check in CHECKS if isinstance(check, Drawn)}
 
@@ -27,11 +28,11 @@ def test_no_run_rests_on_the_simplest_shape(name: str, seed: int) -> None:
     assert min(np.prod(shape[1:4]) for shape in pool) > 1
 
 
-def test_shapes_with_a_bias_come_first() -> None:
-    pool = pool_of_shapes(DRAWN["sequence"], 0, 30)
-    biased = [shape.bias for shape in pool]
-    assert biased == sorted(biased, reverse=True)
-    assert set(biased) == {True, False}
+def test_the_smallest_shapes_come_first_and_two_of_three_have_a_bias() -> None:
+    pool = pool_of_shapes(DRAWN["sequence"], 0, 9)
+    sizes = [int(np.prod(shape[:4])) for shape in pool]
+    assert sizes == sorted(sizes)
+    assert [shape.bias for shape in pool] == [True, True, False] * 3
 
 
 def test_a_pool_is_the_same_each_time_and_another_with_another_seed() -> None:
@@ -42,10 +43,55 @@ def test_a_pool_is_the_same_each_time_and_another_with_another_seed() -> None:
     assert pool(0) == pool(0) != pool(1)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_shapes_have_the_nonlinearities_in_turn_and_rows_enough(seed: int) -> None:
+    for asked in DRAWN.values():
+        pool = pool_of_shapes(asked, seed, asked.pool)
+        wanted = (asked.nonlinearities * 2)[: len(pool)]
+        assert tuple(shape.nonlinearity for shape in pool) == wanted
+        assert all(asked.rows <= shape.T * shape.N for shape in pool)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_stack_of_edges_has_all_of_them(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, list[str]]] = []
+    random = Case.random
+
+    def recording(*sizes: int, **options: Any) -> Case:
+        asked.append((options["nonlinearity"], options["values"]))
+        return random(*sizes, **options)
+
+    monkeypatch.setattr(Case, "random", recording)
+    check(compute, dtypes=["float32"], only=["edges"], seed=seed, examples=1)
+    assert {nonlinearity for nonlinearity, _ in asked} == {"tanh", "relu"}
+    for nonlinearity, values in asked:
+        assert values == [kind for kind in EDGES if kind != "huge_inputs" or nonlinearity == "relu"]
+
+
 def test_each_drawn_check_tells_a_transposed_gradient_by_itself() -> None:
     def transposed(case: Case) -> Evaluation:
         answer = compute(case)
         return dataclasses.replace(answer, dWh=answer.dWh.mT)
 
-    report = check(transposed, dtypes=["float32"], only=list(DRAWN), on_fail="report")
-    assert {found.name: found.status for found in report.rows[0].checks} == dict.fromkeys(DRAWN, "fail")
+    # Beside NaN and infinity nothing can be told of the parameters' gradients.
+    telling = [name for name in DRAWN if name != "nan"]
+    report = check(transposed, dtypes=["float32"], only=telling, on_fail="report")
+    assert {found.name: found.status for found in report.rows[0].checks} == dict.fromkeys(telling, "fail")
+
+
+@pytest.mark.parametrize("lost", [np.nan, np.inf])
+def test_one_example_tells_what_is_lost_of_nan_and_infinity(lost: float) -> None:
+    def losing(case: Case) -> Evaluation:
+        answer = compute(case)
+        return dataclasses.replace(answer, hs=np.where(np.isnan(answer.hs), np.float32(0), answer.hs))
+
+    def spreading(case: Case) -> Evaluation:
+        answer = compute(case)
+        broken = ~np.isfinite(answer.hs)
+        return dataclasses.replace(
+            answer, hs=np.where(broken | np.roll(broken, 1, axis=-2), np.float32(lost), answer.hs)
+        )
+
+    for wrong in (losing, spreading):
+        (row,) = check(wrong, dtypes=["float32"], only=["nan"], examples=1, on_fail="report").rows
+        assert row.status == "fail"

@@ -46,7 +46,7 @@ def judged(name: str, examples: int, part: tuple[int, int], seed: int = 0) -> tu
 
 
 @pytest.mark.parametrize("parts", [2, 3, 5])
-@pytest.mark.parametrize("name", ["step", "sequence", "edges", "trained", "shapes"])
+@pytest.mark.parametrize("name", ["step", "sequence", "edges", "nan", "trained", "shapes"])
 def test_shards_judge_the_cases_of_the_whole_run_each_once(name: str, parts: int) -> None:
     whole, all_of_it = judged(name, 12, (1, 1))
     shards = [judged(name, 12, (part, parts)) for part in range(1, parts + 1)]

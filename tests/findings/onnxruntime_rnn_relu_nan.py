@@ -1,7 +1,7 @@
 """onnxruntime: with relu, the operator RNN makes 0 of NaN.
 
 Needs NumPy, ONNX and ONNX Runtime, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
-Found with onnxruntime 1.32.0 on CPU; T=1, N=1, D=1, H=1, by the check of edges.
+Found with onnxruntime 1.32.0 on CPU; T=1, N=1, D=1, H=1, by the check of NaN.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """openvino: with relu, the operators RNNCell and RNNSequence make 0 of NaN.
 
 Needs NumPy and OpenVINO, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
-Found with openvino 2026.4.1 on CPU; T=1, N=1, D=1, H=1, by the check of edges.
+Found with openvino 2026.4.1 on CPU; T=1, N=1, D=1, H=1, by the check of NaN.
 """
 
 import sys

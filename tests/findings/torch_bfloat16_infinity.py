@@ -2,7 +2,7 @@
 
 Needs PyTorch alone. Exit status 1 while the fault is there, 0 once it is mended, 2 where the processor takes another
 way (it is oneDNN's for processors with AVX-512 and without its instructions for bfloat16).
-Found with torch 2.13.0 on CPU by the check "edges" of an adapter that vectorizes nn.RNNCell, K=76, N=8, H=3.
+Found with torch 2.13.0 on CPU by the check "nan" of an adapter that vectorizes nn.RNNCell, K=76, N=8, H=3.
 
 Products of more than 4096 multiplications go to oneDNN, which takes the columns in pairs; the last of an odd number is
 paired with zeros, and infinity times zero is NaN.

@@ -2,7 +2,7 @@
 
 Needs PyTorch alone. Exit status 1 while the fault is there, 0 once it is mended, 2 where the processor takes another
 way (it is oneDNN's for processors with AMX).
-Found with torch 2.13.0 on CPU by the check "edges" of nn.RNN, T=20, N=5, D=69, H=64; 17 rows, columns and units do.
+Found with torch 2.13.0 on CPU by the check "nan" of nn.RNN, T=20, N=5, D=69, H=64; 17 rows, columns and units do.
 
 A product is taken in tiles of 32 columns. Of a row that does not fill its last tile, what comes next in memory is
 multiplied by zeros: the beginning of the next row, and infinity or NaN times zero is NaN.

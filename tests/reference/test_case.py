@@ -187,6 +187,12 @@ def test_arguments_out_of_range_are_refused(arguments: Any) -> None:
         Case.random(**arguments)
 
 
+@pytest.mark.parametrize("values", [("plain", "ones"), ()], ids=len)
+def test_of_several_kinds_each_is_known_and_there_is_one(values: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^Case\.random: expected .*values in \('plain', .*values=\("):
+        Case.random(values=values)
+
+
 def test_small_integers_are_whole_and_wide_values_are_wide() -> None:
     whole = Case.random(values="integers", stack=5)
     assert all((array == np.rint(array)).all() for array in arrays_of(whole).values())

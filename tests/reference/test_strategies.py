@@ -148,6 +148,18 @@ def test_saturated_values_are_drawn_where_there_are_rows_enough(shape: Shape, di
     assert (max(largest) == 1) == some
 
 
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+def test_a_stack_of_assorted_values_has_all_kinds_that_suit_it(nonlinearity: str) -> None:
+    shape = Shape(4, 3, 2, 3, nonlinearity)
+    suited = [kind for kind in EDGES if kind != "huge_inputs" or nonlinearity == "relu"]
+    case = find(cases(shape=st.just(shape), stack=len(suited), values=EDGES, assorted=True), lambda case: True)
+    same = Case.random(*shape[:4], seed=0, nonlinearity=nonlinearity, stack=len(suited), values=suited).probed()
+    assert case.xs.tobytes() == same.xs.tobytes()
+    # Of few rows most may saturate.
+    few = find(cases(shape=st.just(Shape(1, 3, 2, 3)), stack=20, values=EDGES, assorted=True), lambda case: True)
+    assert np.abs(few.xs).max() < 4
+
+
 @given(case=cases(stack=3, norms=(0.5,), shape=shapes(nonlinearities=("tanh",))))
 def test_norms_are_those_given(case: Case) -> None:
     found = np.linalg.norm(case.params.Wh, ord=2, axis=(-2, -1))

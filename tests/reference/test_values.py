@@ -12,10 +12,11 @@ from reference.archive import DTYPES
 from reference.precision import FORMATS
 from reference.values import INFINITE, KINDS
 
+PLACES = ("xs", "h0", "upstream", "Wx", "Wh", "b")
 IN_EACH = pytest.mark.parametrize("dtype", DTYPES)
 
 
-def drawn(values: str, dtype: str, **options: Any) -> Case:
+def drawn(values: str | tuple[str, ...], dtype: str, **options: Any) -> Case:
     """Return a stack of cases of one kind."""
     sizes = {"T": 4, "N": 3, "D": 4, "H": 5, "stack": 20, "seed": 3}
     return Case.random(**(sizes | options), values=values, dtype=dtype)
@@ -44,6 +45,37 @@ def test_one_row_of_each_case_is_poisoned(dtype: str) -> None:
         ]
         ((name, count),) = broken
         assert count == {"xs": 4, "h0": 5, "upstream": 5}.get(name, 1)
+
+
+@IN_EACH
+def test_all_places_and_values_are_poisoned_in_one_stack(dtype: str) -> None:
+    case = drawn("poisoned", dtype, stack=200)
+    found = {
+        (name, str(value))
+        for name, array in case.fields().items()
+        if isinstance(array, np.ndarray)
+        for value in set(wide(array)[~np.isfinite(wide(array))].astype(str))
+    }
+    assert found == {(name, value) for name in PLACES for value in ("nan", "inf", "-inf")}
+
+
+@pytest.mark.parametrize("stack", [None, 1, 2, 20])
+def test_the_cases_of_a_stack_have_several_kinds_in_turn(stack: int | None) -> None:
+    kinds = ("one_hot", "integers", "plain")
+    case = drawn(kinds, "float64", stack=stack)
+    for k in range(stack or 1):
+        xs = case.xs if stack is None else case.xs[k]
+        kind = "one_hot" if (xs.sum(axis=-1) == 1).all() else "integers" if (xs == np.rint(xs)).all() else "plain"
+        assert kind == kinds[k % 3]
+
+
+def test_one_kind_in_turn_is_that_kind() -> None:
+    one, same = drawn("wide", "float32"), drawn(("wide",), "float32")
+    assert one.xs.tobytes() == same.xs.tobytes()
+
+
+def test_kinds_that_are_not_finite_make_a_case_of_that_kind() -> None:
+    assert not drawn(("plain", "poisoned"), "float32").finite
 
 
 @IN_EACH

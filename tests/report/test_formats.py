@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from adapters.conformance import junit, markdown
 from adapters.conformance.cli import main
@@ -95,6 +97,28 @@ def test_the_summary_has_a_line_for_each_adapter_and_version() -> None:
     assert right.split(" | ")[3::2] == ["-", "-", "- |"]
     assert wrong.startswith("| eggs.a | 2.0 | ")
     assert wrong.split(" | ")[4].endswith(" fail")
+
+
+def test_the_summary_tells_in_which_precisions_a_check_is_refused() -> None:
+    half, whole = (
+        report_of(Result("nan", refusals=["spam"]), Result("options", refusals=["spam"])),
+        report_of(passing("nan")),
+    )
+    half.rows[0].dtype = "bfloat16"
+    whole.rows[0].checks.append(Result("options", refusals=["spam"]))
+    *_, line = markdown.summary([half, whole]).splitlines()
+    assert line.endswith("| nan in bfloat16, options |")
+
+
+def test_on_a_narrow_screen_the_checks_are_told_in_one_column() -> None:
+    report = report_of(passing("step"), Result("nan", refusals=["spam"]), Result("laws", 3), failing("spam"))
+    screen = io.StringIO()
+    report.show(Console(file=screen, width=80))
+    lines = [line.split() for line in screen.getvalue().splitlines()]
+    words = "eggs.a float32 109 1 pass; pass* step; refused nan; inf fail"
+    assert words.split() in lines
+    assert ["fail", "sequence"] in lines
+    assert "step   nan      laws  sequence" in str(report)
 
 
 def test_the_command_writes_all_three(saved: Save, tmp_path: Path) -> None:
