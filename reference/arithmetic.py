@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 from reference.precision import FORMATS, Precision
 
 if TYPE_CHECKING:
-    from reference.verdict import Verdict
+    from reference.verdict import Judged, Verdict
 
 # The largest |error| / bound of correct code is about this, and never below the second, however long its sums are.
 USUAL, LEAST = 0.2, 0.02
+# The largest part of a value that its rounding may be, in the median: 512 terms added up in bfloat16 lose a twelfth.
+LITTLE = 0.25
 
 
 def computed_as_if(verdict: Verdict) -> str | None:
     """Say in which coarser arithmetic a failing evaluation would be right; None if in none, or if it is another fault.
 
     The digits show where a format stored what was returned. The size of the errors says something only if most of the
-    elements that can be wrong are, and all are within the bounds of a coarser arithmetic: it is the one in which the
-    largest comes as near to its bound as that of correct code usually does.
+    elements that can be wrong are, by little of what they should be, and all are within the bounds of a coarser
+    arithmetic: it is the one in which the largest comes as near to its bound as that of correct code usually does.
 
     Args:
         verdict: on one case or a stack.
@@ -38,10 +40,18 @@ def computed_as_if(verdict: Verdict) -> str | None:
             fits(judged.got, form.u) and has_digits(judged.got) and not fits(judged.want, form.u) for judged in wrong
         ):
             return f"Computed as if in {form.name}: every number in what is wrong has as few digits as that holds."
-    if not all(np.median(judged.ratio[judged.want != 0]) > 1 for judged in wrong if (judged.want != 0).any()):
+    if not all(rounded(judged) for judged in wrong if (judged.want != 0).any()):
         return None
     name, share = likeliest(verdict)
     return f"Computed as if in {name}, by the size of its errors: the largest is {share}." if name else None
+
+
+def rounded(judged: Judged) -> bool:
+    """Tell whether most elements of a quantity that are not zero are wrong, and by little of what they should be."""
+    there = judged.want != 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        part = np.abs(judged.got - judged.want)[there] / np.abs(judged.want[there])
+    return bool(np.median(judged.ratio[there]) > 1 and np.median(part) < LITTLE)
 
 
 def likeliest(verdict: Verdict) -> tuple[str | None, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
 from adapters import Adapter
-from reference import PRECISIONS, Case, Evaluation, certify
+from reference import PRECISIONS, Case, Evaluation, certify, evaluate
 from reference.faults import FAULTS
 
 
@@ -123,3 +124,14 @@ def test_the_accumulator_is_the_one_declared(adapter: Adapter) -> None:
             assert certify(case, adapter(case), adapter.precision(dtype)).status == "pass"
             wide = adapter.precision(dtype).with_accumulator("float32")
             assert (certify(case, adapter(case), wide).status == "pass") == (dtype not in adapter.accumulators)
+
+
+def test_what_is_no_rounding_is_not_called_one() -> None:
+    case = Case.random(T=1000, N=4, D=3, H=8, dtype="float32", seed=1).probed()
+    right = evaluate(case)
+    for wrong in (right.dWh.mT, right.dWh / 4):
+        verdict = certify(
+            case, dataclasses.replace(right, dWh=np.array(wrong)).astype("float32"), PRECISIONS["float32"]
+        )
+        assert verdict.status == "fail"
+        assert "Computed as if in" not in str(verdict)
