@@ -227,31 +227,15 @@ class Fixed(Check):
             judge(case)
 
 
-SEQUENCES = (3, 4, 5, 2, 3, 4, 5, 6, 20)
 STEP = Drawn(name="step", lengths=(1,), stack=52, pool=3)
+SEQUENCE = Drawn(name="sequence", lengths=(3, 4, 5, 2, 3, 4, 5, 6, 20), stack=76, pool=3, rows=MANY)
+# Of the same shapes, for which no compiler works again.
+AT_EDGES = dataclasses.replace(SEQUENCE, name="edges", norms=(0.5, 1.0), values=EDGES, assorted=True)
 CHECKS: tuple[Check, ...] = (
     STEP,
-    Drawn(name="sequence", lengths=SEQUENCES, stack=76, pool=3, rows=MANY),
-    Drawn(
-        name="edges",
-        lengths=SEQUENCES,
-        stack=76,
-        pool=3,
-        rows=MANY,
-        norms=(0.5, 1.0),
-        values=EDGES,
-        assorted=True,
-    ),
-    Drawn(
-        name="nan",
-        lengths=SEQUENCES,
-        stack=76,
-        pool=3,
-        thin=2,
-        rows=MANY,
-        norms=(0.5, 1.0),
-        values=("poisoned",),
-    ),
+    SEQUENCE,
+    AT_EDGES,
+    dataclasses.replace(AT_EDGES, name="nan", values=("poisoned",), thin=2),
     Drawn(
         name="long",
         lengths=(1000,),
