@@ -70,7 +70,7 @@ def likeliest(verdict: Verdict) -> tuple[str | None, str]:
 
 def coarser(precision: Precision) -> Iterator[tuple[str, Precision]]:
     """Give the arithmetics that may hide under the face of a precision, the finest first, and their names."""
-    if precision.accumulator.u < precision.u:
+    if precision.is_mixed:
         yield f"{precision.name}, sums included", precision.with_accumulator(precision.name)
     for form in FORMATS.values():
         if form.u > precision.u:

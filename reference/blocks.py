@@ -54,7 +54,7 @@ class _Run:
         self.sees_A = case.is_probed and evaluation.dxs is not None
         # With one unit the product with Wh is no more than a factor, and a loop that a compiler fuses goes through all
         # steps. It rounds to the storage wherever another does, so that where sums are wider all loops give the same.
-        self.chained = "steps" in precision.anew and self.H == 1 and precision.accumulator.u == precision.u
+        self.chained = self.moves_back and "steps" in precision.anew and self.H == 1 and not precision.is_mixed
         self.back = self._cell(precision, self.moves_back)
         # The sum that moves has twice the products.
         self.ahead = self._cell(precision.storing(2), True) if self.moves else self.back
@@ -115,16 +115,13 @@ class _Run:
         """Return the gradients of the inputs, each from A of the step after it; add up those of the parameters."""
         cell, T = self.back, block.stop - block.start
         xs, upstream = self._lift(self.precision, self.moves_back, "xs", "upstream", of=block)
-        anew = want["hs"] if "states" in self.precision.anew else None
-        h: Array = Bounded.activated(self.seen.hs[..., block, :, :], self.precision, self.f, anew)
+        h: Array = self._activated(block, want)
         if self.moves_back:
             h = self._moving(h, want["hs_dot"])
         if self.sees_A:
             A = self._adjoints_seen(block)
-            if self.moves_back:
-                # A second derivative may be taken anew wherever it is used, and cancels: it is known to its own bound.
-                own = adjoints(cell, h, upstream) if self.chained else self._one_step_back(A, h, upstream)
-                A = Dual(A.value, A.tangent.known_to(own.tangent))
+            if self.moves_back or "gradients" in self.precision.anew:
+                A = self._as_taken_anew(A, h, upstream, block.stop)
             probe = [self._one_step_back(A, h, upstream)]
             A = A[..., :T, :, :]
         else:
@@ -158,6 +155,28 @@ class _Run:
         # After the last step of the run there is none.
         dh = np.concatenate([dh, upstream[..., many:, :, :]], axis=-3)
         return self.back.adjoint(dh, h)
+
+    def _activated(self, of: slice, want: dict[str, Bounded]) -> Bounded:
+        """Return the states of some steps as their derivative sees them."""
+        anew = want["hs"] if "states" in self.precision.anew else None
+        return Bounded.activated(self.seen.hs[..., of, :, :], self.precision, self.f, anew)
+
+    def _as_taken_anew(self, A: Array, h: Array, upstream: Array, next_step: int) -> Array:
+        """Return A as observed, but known to its own bound: it may be taken anew, with other roundings, and cancels.
+
+        So may a second derivative be, wherever it is used. And of two loops that a compiler fuses, one may keep what
+        the other rounds to the storage: of 1 - h * h, where h is near 1, that is most of it.
+        """
+        own = adjoints(self.back, h, upstream) if self.chained else self._one_step_back(A, h, upstream)
+        if self.moves_back:
+            value = A.value.known_to(own.value) if "gradients" in self.precision.anew else A.value
+            return Dual(value, A.tangent.known_to(own.tangent))
+        if A.shape[-3] > h.shape[-3]:
+            of = slice(next_step, next_step + 1)
+            later = self._activated(of, self._forward(of, self._before(of)))
+            (above,) = self._lift(self.precision, False, "upstream", of=of)
+            own = np.concatenate([own, self._one_step_back(self._adjoints_seen(of), later, above)], axis=-3)
+        return A.known_to(own)
 
     def _moving(self, h: Bounded, hs_dot: Bounded) -> Dual:
         """Return the states with how they move, as second derivatives see them.

@@ -8,7 +8,7 @@ from typing import Self
 # Roundings to storage that a value may suffer on its way through a sum kept in a wider accumulator.
 STORED = 4
 # What an implementation may compute once more where it is used.
-ANEW = ("states", "steps")
+ANEW = ("states", "steps", "gradients")
 # A bound wider than this share of a value's scale says too little to count as a pass.
 COARSEST = 0.1
 
@@ -83,6 +83,11 @@ class Precision:
         return max(form.underflow / form.u for form in (self.storage, self.accumulator))
 
     @property
+    def is_mixed(self) -> bool:
+        """Whether sums are kept in a wider format than they are stored in."""
+        return self.accumulator.u < self.u
+
+    @property
     def coarsest(self) -> float:
         """Width of a bound, relative to the value's scale, beyond which it says too little to count as a pass.
 
@@ -100,7 +105,8 @@ class Precision:
 
         Args:
             what: "states", which backward then has from the inputs and the state before; "steps" of a single unit, of
-                which a compiler sees all at once.
+                which a compiler sees all at once; "gradients" at a, as two loops that are fused have them, one of which
+                rounds to the storage what the other keeps.
 
         Raises:
             ValueError: something else is named.

@@ -78,9 +78,9 @@ class Bounded(NDArrayOperatorsMixin):
         Under a wider accumulator it may have held a number where a zero was returned: one that underflows in storage.
         """
         seen = cls.exact(value, precision)
-        wider = precision.accumulator.u < precision.u
-        seen.error = seen.error + precision.u * np.abs(seen.value) + (precision.underflow if wider else 0.0)
-        seen.relative = precision.u if seen.relative == 0 and not wider else None
+        underflow = precision.underflow if precision.is_mixed else 0.0
+        seen.error = seen.error + precision.u * np.abs(seen.value) + underflow
+        seen.relative = precision.u if seen.relative == 0 and not precision.is_mixed else None
         return seen
 
     @classmethod

@@ -62,8 +62,7 @@ def untold(adapter: Adapter, case: Case, precision: Precision) -> list[str]:
     after some fifty steps of bfloat16 that may be all there is.
     """
     shares = case.sizes["T"] * (2 if adapter.takes_direction else 1)
-    mixed = precision.accumulator.u < precision.u
-    if mixed and precision.storing(shares).stored * precision.u > precision.coarsest / 2:
+    if precision.is_mixed and precision.storing(shares).stored * precision.u > precision.coarsest / 2:
         return [name for name in QUANTITIES if name.startswith(("dW", "db"))]
     return []
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import PRECISIONS, RNN, Case, Evaluation, Verdict, certify, evaluate
+from reference.blocks import bounds
+from reference.faults import compute
 from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps
 from reference.strategies import cases, shapes
 
@@ -161,8 +163,44 @@ def test_states_that_backward_takes_anew_are_within_the_bounds_of_who_says_so() 
     assert certify(case, wrong, model.computing_anew("states")).statuses == ["fail"] * 20
 
 
+def gradients_in_two_loops(case: Case) -> Evaluation:
+    """Evaluate a case in its dtype, but take the gradients at a anew, and more exactly, for those of the parameters."""
+    found, H = compute(case), case.sizes["H"]
+    A, hs, Wh, upstream = (
+        array.astype(np.float64) for array in (found.dxs[..., -H:], found.hs, case.params.Wh, case.upstream)
+    )
+    upstream[..., :-1, :, :] += A[..., 1:, :, :] @ Wh.mT[..., None, :, :]
+    exact = upstream * (1 - hs**2)
+    before = np.concatenate([case.h0[..., None, :, :].astype(np.float64), hs[..., :-1, :, :]], axis=-3)
+    dWx, dWh = (np.einsum("ktni,ktnj->kij", left, exact) for left in (case.xs.astype(np.float64), before))
+    dWx, dWh, db = (array.astype(case.dtype) for array in (dWx, dWh, exact.sum((-3, -2))))
+    return replace(found, dWx=dWx, dWh=dWh, db=db)
+
+
+@pytest.mark.parametrize(("T", "K"), [(1, 200), (5, 200), (9, 100)])
+def test_gradients_of_two_loops_are_within_the_bounds_of_who_says_so(T: int, K: int) -> None:
+    case = Case.random(T=T, N=4, D=3, H=8, dtype="float16", stack=K, norm=2).probed()
+    found, model = gradients_in_two_loops(case), PRECISIONS["float16"]
+    assert "fail" not in certify(case, found, model.computing_anew("gradients")).statuses
+    # What the sums of several steps may lose in storage is more.
+    assert ("fail" in certify(case, found, model).statuses) == (T == 1)
+    wrong = replace(found, db=found.db * np.float16(1.5))
+    assert set(certify(case, wrong, model.computing_anew("gradients")).statuses) == {"fail"}
+
+
+def test_gradients_taken_anew_are_known_beyond_the_end_of_a_block() -> None:
+    case = Case.random(T=400, N=4, D=3, H=8, dtype="float16", stack=20).probed()
+    model = PRECISIONS["float16"].computing_anew("gradients")
+    parts = list(bounds(case, compute(case), model))
+    assert len(parts) > 2
+    whole = list(bounds(case[0], compute(case)[0], model))
+    assert len(whole) == 2
+    error = np.concatenate([want["dxs"].sealed().error[0] for _, want in parts[:-1]])
+    assert np.array_equal(error, whole[0][1]["dxs"].sealed().error)
+
+
 def test_what_cannot_be_computed_anew_is_told() -> None:
-    expected = r"^Precision: expected what is computed anew to be of \['states', 'steps'\], got 'rows'$"
+    expected = r"^Precision: expected what is computed anew to be of \['states', 'steps', 'gradients'\], got 'rows'$"
     with pytest.raises(ValueError, match=expected):
         PRECISIONS["float32"].computing_anew("states", "rows")
 
