@@ -1,0 +1,23 @@
+"""paddle: on a CPU, relu makes 0 of NaN, and so do the recurrent layers and cells that have it.
+
+Needs NumPy and PaddlePaddle, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
+Found with paddlepaddle 3.3.1 on CPU; T=1, N=1, D=1, H=1, by the check of NaN.
+"""
+
+import sys
+
+import numpy as np
+import paddle
+from paddle import nn
+
+nan = paddle.full([1, 1, 1], np.nan)
+found = {}
+for activation in ("tanh", "relu"):
+    hs, _ = nn.SimpleRNN(1, 1, activation=activation)(nan)
+    h, _ = nn.SimpleRNNCell(1, 1, activation=activation)(nan[0])
+    found[activation] = [float(array.numpy().ravel()[0]) for array in (hs, h)]
+    layer, cell = found[activation]
+    print(f"with {activation}, of NaN, SimpleRNN gives {layer} and SimpleRNNCell {cell}")
+wrong = not np.isnan(found["relu"]).all()
+print("WRONG" if wrong else "right")
+sys.exit(1 if wrong else 0)
