@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,14 +82,9 @@ TANH_ULPS = {"float64": 2.5, "float32": 5.0}
 IMPORTS = "import paddle\nfrom paddle import nn"
 PARTS = (variable, f"LAYOUTS = {LAYOUTS}", laid_out, loaded, pull_back)
 CELL, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
-
-OF_NAN = {"nan": Known("relu makes 0 of NaN", "FINDINGS.md")}
+of = partial(Adapter.of_arrays, tanh=tanh, ulps=TANH_ULPS, known={"nan": Known("relu makes 0 of NaN", "FINDINGS.md")})
 
 ADAPTERS = (
-    Adapter.of_arrays(
-        "paddle.SimpleRNNCell", CELL, "nn.SimpleRNNCell stepped", tanh, TANH_ULPS, refuses=("T=0",), known=OF_NAN
-    ),
-    Adapter.of_arrays(
-        "paddle.SimpleRNN", LAYER, "nn.SimpleRNN", tanh, TANH_ULPS, refuses=("T=0", "N=0", "D=0"), known=OF_NAN
-    ),
+    of("paddle.SimpleRNNCell", CELL, "nn.SimpleRNNCell stepped", refuses=("T=0",)),
+    of("paddle.SimpleRNN", LAYER, "nn.SimpleRNN", refuses=("T=0", "N=0", "D=0")),
 )

@@ -97,7 +97,6 @@ class Drawn(Check):
     norms: tuple[float, ...] = NORMS
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
     values: tuple[str, ...] = FINITE
-    assorted: bool = False  # whether every stack has all of these
     rows: int = 1  # T * N of its shapes, at least
     params: Path | None = None
 
@@ -141,7 +140,7 @@ class Drawn(Check):
             numbers=NUMBERS * mass,
             norms=self.norms,
             values=self.values,
-            assorted=self.assorted,
+            assorted=True,
             params=params,
             direction=asked.adapter.takes_direction,
         )
@@ -230,7 +229,7 @@ class Fixed(Check):
 STEP = Drawn(name="step", lengths=(1,), stack=52, pool=3)
 SEQUENCE = Drawn(name="sequence", lengths=(3, 4, 5, 2, 3, 4, 5, 6, 20), stack=76, pool=3, rows=MANY)
 # Of the same shapes, for which no compiler works again.
-AT_EDGES = dataclasses.replace(SEQUENCE, name="edges", norms=(0.5, 1.0), values=EDGES, assorted=True)
+AT_EDGES = dataclasses.replace(SEQUENCE, name="edges", norms=(0.5, 1.0), values=EDGES)
 CHECKS: tuple[Check, ...] = (
     STEP,
     SEQUENCE,
