@@ -137,9 +137,9 @@ def slow(session: nox.Session) -> None:
 @nox.session(default=False)
 @nox.parametrize("name", BACKENDS)
 def alarms(session: nox.Session, name: str) -> None:
-    """Look for false alarms: over 200,000 cases of every way and precision; `-- --examples 110` puts a tenth."""
+    """Look for false alarms: over 200,000 cases of every way and precision; `-- --examples 115` puts a tenth."""
     install(session, extra=name)
-    asked = (*DRAWN, "--examples", "1100", "--jobs", str(os.cpu_count()), *session.posargs)
+    asked = (*DRAWN, "--examples", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
     session.run("rnn-oracle", "check", name, *asked, env=ONE_THREAD)
 
 
