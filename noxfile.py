@@ -90,8 +90,9 @@ def backend(session: nox.Session, name: str) -> None:
     found = ("--examples", EXAMPLES, "--dtype", *DTYPES.split(), "--json", str(RESULTS / f"{name}.json"))
     session.run("rnn-oracle", "check", name, "--jobs", str(os.cpu_count()), *found, env=environment)
     asked = ("tests/adapters", *others, "--backend", name, "--network", *session.posargs)
-    # Short of time, the tests of other frameworks than the core's have the first of what was just judged.
-    tested = ALL if name in TAGS["core"] or DTYPES == ALL else DTYPES.split()[0]
+    # Short of time, the tests of the core have what was not judged, those of other frameworks the first of what was.
+    unjudged = " ".join(dtype for dtype in ALL.split() if dtype not in DTYPES.split()) or ALL
+    tested = unjudged if name in TAGS["core"] or DTYPES == ALL else DTYPES.split()[0]
     session.run("pytest", *PARALLEL, *asked, env=environment | {"RNN_ORACLE_DTYPES": tested})
 
 
