@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,19 +80,22 @@ def test_each_drawn_check_tells_a_transposed_gradient_by_itself() -> None:
     assert {found.name: found.status for found in report.rows[0].checks} == dict.fromkeys(telling, "fail")
 
 
-@pytest.mark.parametrize("lost", [np.nan, np.inf])
-def test_one_example_tells_what_is_lost_of_nan_and_infinity(lost: float) -> None:
-    def losing(case: Case) -> Evaluation:
-        answer = compute(case)
-        return dataclasses.replace(answer, hs=np.where(np.isnan(answer.hs), np.float32(0), answer.hs))
+def losing(answer: Evaluation) -> Any:
+    """Make 0 of NaN."""
+    return np.where(np.isnan(answer.hs), np.float32(0), answer.hs)
 
-    def spreading(case: Case) -> Evaluation:
-        answer = compute(case)
-        broken = ~np.isfinite(answer.hs)
-        return dataclasses.replace(
-            answer, hs=np.where(broken | np.roll(broken, 1, axis=-2), np.float32(lost), answer.hs)
-        )
 
-    for wrong in (losing, spreading):
-        (row,) = check(wrong, dtypes=["float32"], only=["nan"], examples=1, on_fail="report").rows
-        assert row.status == "fail"
+def spreading(answer: Evaluation) -> Any:
+    """Make NaN of the row after one that is not finite."""
+    broken = np.roll(~np.isfinite(answer.hs).all(axis=-1, keepdims=True), 1, axis=-2)
+    return np.where(broken, np.float32(np.nan), answer.hs)
+
+
+@pytest.mark.parametrize("wrong", [losing, spreading])
+def test_one_example_tells_what_becomes_of_nan(wrong: Callable[[Evaluation], Any]) -> None:
+    def subject(case: Case) -> Evaluation:
+        answer = compute(case)
+        return dataclasses.replace(answer, hs=wrong(answer))
+
+    (row,) = check(subject, dtypes=["float32"], only=["nan"], examples=1, on_fail="report").rows
+    assert row.status == "fail"
