@@ -31,7 +31,8 @@ def bounds(case: Case, evaluation: Evaluation, precision: Precision) -> Iterator
     Returns:
         Blocks of steps, and bounded arrays by field of an ``Evaluation``.
     """
-    run = _Run(case, evaluation, precision)
+    with np.errstate(all="ignore"):
+        run = _Run(case, evaluation, precision)
     for block in run.blocks():
         with np.errstate(all="ignore"):
             want = run.bound(block)
@@ -60,7 +61,9 @@ class _Run:
         self.ahead = self._cell(precision.storing(2), True) if self.moves else self.back
         # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
         self.over_steps = precision.storing(2 * self.T if self.moves_back else self.T)
-        self.reached = _reached(self.plain, evaluation.hs) if self.sees_A else np.zeros((0, 0, 0), np.bool_)
+        self.gates = self._gates("dxs", "dxs_dot")
+        self.gates_ahead = self._gates("hs_dot")
+        self.reached = _reached(self.plain, self.gates) if self.sees_A else np.zeros((0, 0, 0), np.bool_)
         self.zeros: dict[str, Values] = {}
         self.dh0: Array = None
         self.gradients: list[Array] = []
@@ -99,15 +102,50 @@ class _Run:
         (h0,) = self._lift(self.precision, self.moves, "h0")
         return np.concatenate([h0[..., None, :, :], hs], axis=-3)
 
-    def _forward(self, block: slice, before: Array) -> dict[str, Bounded]:
-        """Return the states, and how they move, each from the ones before it."""
+    def _gates(self, *fields: str) -> NDArray[Any]:
+        """Return the states as the derivative sees them through which these gradients came.
+
+        Under a wider accumulator relu may be open where it returned zero, for a sum that underflows in storage; where
+        a gradient came through, it was.
+        """
+        hs: NDArray[Any] = self.seen.hs
+        if self.f != "relu" or not self.precision.is_mixed:
+            return hs
+        came = np.zeros(hs.shape, np.bool_)
+        for name in fields:
+            seen = getattr(self.seen, name)
+            if seen is not None and (name == "hs_dot" or self.is_probed):
+                came |= seen[..., -self.H :] != 0
+        hidden = came & (hs == 0)
+        if not hidden.any():
+            return hs
+        return np.asarray(np.where(hidden & self._underflow(), np.asarray(self.precision.floor, hs.dtype), hs))
+
+    def _underflow(self) -> NDArray[np.bool_]:
+        """Return which sums, if relu returned zero for them, may have been positive and underflow in storage.
+
+        One that is just zero is none, for relu has its kink there, unless a state that underflowed is in it.
+        """
+        blocks = [(block, self._sums(block, self._before(block))) for block in self.blocks()]
+        sums = [steps(value_of(a), block.stop - block.start, self.N) for block, a in blocks]
+        a: Bounded = np.concatenate(sums, axis=-3)  # type: ignore[assignment]
+        lost = ((self.seen.hs == 0) & (a.value + a.error > 0)).any(axis=-1, keepdims=True)
+        lost_before = np.concatenate([np.zeros_like(lost[..., :1, :, :]), lost[..., :-1, :, :]], axis=-3)
+        near = np.abs(a.value) < a.error + self.precision.underflow
+        return np.asarray(near & ((a.value != 0) | lost_before))
+
+    def _sums(self, block: slice, before: Array) -> Array:
+        """Return the sums inside the cell, and how they move, each from the state before it."""
         cell, model = self.ahead, value_of(self.ahead.params[0]).precision
         (xs,) = self._lift(model, self.moves, "xs", of=block)
-        a = cell.activate(cell.drive(rows(xs)), rows(before.under(model)))
-        T = block.stop - block.start
+        return cell.activate(cell.drive(rows(xs)), rows(before.under(model)))
+
+    def _forward(self, block: slice, before: Array) -> dict[str, Bounded]:
+        """Return the states, and how they move, each from the ones before it."""
+        cell, a, T = self.ahead, self._sums(block, before), block.stop - block.start
         want = {"hs": steps(cell.f(value_of(a)), T, self.N)}
         if self.moves:
-            h = Bounded.activated(rows(self.seen.hs[..., block, :, :]), self.precision, self.f)
+            h = Bounded.activated(rows(self.gates_ahead[..., block, :, :]), self.precision, self.f)
             want["hs_dot"] = steps(cell.adjoint(a.tangent, h), T, self.N)
         return want
 
@@ -159,7 +197,7 @@ class _Run:
     def _activated(self, of: slice, want: dict[str, Bounded]) -> Bounded:
         """Return the states of some steps as their derivative sees them."""
         anew = want["hs"] if "states" in self.precision.anew else None
-        return Bounded.activated(self.seen.hs[..., of, :, :], self.precision, self.f, anew)
+        return Bounded.activated(self.gates[..., of, :, :], self.precision, self.f, anew)
 
     def _as_taken_anew(self, A: Array, h: Array, upstream: Array, next_step: int) -> Array:
         """Return A as observed, but known to its own bound: it may be taken anew, with other roundings, and cancels.
@@ -196,16 +234,14 @@ class _Run:
         What no upstream gradient reaches, or relu does not let through, is zero, and not a number that underflowed.
         """
         of = slice(block.start, block.stop + 1)
-        hs, upstream = self.seen.hs[..., of, :, :], self.plain.upstream[..., of, :, :]
-        open_ = _open(hs, self.f)
+        open_, upstream = _open(self.gates[..., of, :, :], self.f), self.plain.upstream[..., of, :, :]
         # A later step's gradient reaches all units, a step's own the units it is for.
         own, later = upstream != 0, self.reached[..., block.start + 1 : block.stop + 2, :, :]
         shut = ~((own | later) & open_)
         fields = ("dxs", "dxs_dot") if self.moves_back else ("dxs",)
         parts = [Bounded.observed(getattr(self.seen, name)[..., of, :, self.D :], self.precision) for name in fields]
-        if shut.any():
-            for part in parts:
-                part.error = np.where(shut, 0.0, part.error)
+        for part in parts:
+            part.sure_of(shut)
         return Dual(*parts) if self.moves_back else parts[0]
 
     def _known(self, before: Array, want: dict[str, Bounded]) -> Array:
@@ -219,8 +255,7 @@ class _Run:
             first = self.zeros.get(name, np.zeros_like(zero[..., :1, :, :]))
             self.zeros[name] = zero[..., -1:, :, :]
             zero = np.concatenate([first, zero[..., :-1, :, :]], axis=-3)
-            if zero.any():
-                part.error = np.where(zero, 0.0, part.error)
+            part.sure_of(zero)
         return Dual(*parts.values()) if self.moves_back else parts["hs"]
 
 

@@ -139,6 +139,17 @@ class Bounded(NDArrayOperatorsMixin):
         found.carries_scale = True
         return found
 
+    def sure_of(self, zeros: NDArray[np.bool_]) -> None:
+        """Take some of the zeros that were observed as such.
+
+        Any other may have been a number that underflows: what it is multiplied by is large or small against the floor.
+        """
+        lost = (self.value == 0) & (self.error > 0) & ~zeros
+        if zeros.any():
+            self.error = np.where(zeros, 0.0, self.error)
+        if lost.any():
+            self.scale, self.carries_scale = np.where(lost, self.precision.floor, self.scale), True
+
     def _like(self, other: Bounded) -> Bounded:
         self.carries_scale, self.relative = other.carries_scale, other.relative
         return self

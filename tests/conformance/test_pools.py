@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from adapters import Adapter
 from adapters.conformance import check
 from adapters.conformance.checks import CHECKS, Drawn, pool_of_shapes
-from reference import Case, Evaluation
+from reference import PRECISIONS, Case, Evaluation
 from reference.faults import compute
 from reference.strategies import EDGES, Shape
+from tests.conformance import exact
 
 DRAWN = {check.name: check for check in CHECKS if isinstance(check, Drawn)}
 
@@ -78,6 +80,15 @@ def test_each_drawn_check_tells_a_transposed_gradient_by_itself() -> None:
     telling = [name for name in DRAWN if name != "nan"]
     report = check(transposed, dtypes=["float32"], only=telling, on_fail="report")
     assert {found.name: found.status for found in report.rows[0].checks} == dict.fromkeys(telling, "fail")
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("adapter", exact.ADAPTERS, ids=lambda adapter: adapter.name)
+def test_of_every_case_something_can_be_told(adapter: Adapter, dtype: str) -> None:
+    (row,) = check(adapter, dtypes=[dtype], only=["step", "sequence", "edges", "nan"], examples=16).rows
+    assert row.cases > 2_500
+    assert row.status == "pass"
+    assert not any(found.inconclusive for found in row.checks)
 
 
 def losing(answer: Evaluation) -> Any:

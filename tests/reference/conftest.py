@@ -35,6 +35,7 @@ class PlainRNN:
     rough: float = 0  # units of rounding by which a state, not its slope, misses the tanh
     flush: bool = False  # numbers below the smallest normal one become zero, on the way in and after every operation
     narrow: bool = False  # of a half precision, store every partial sum, too: its accumulator is the storage type
+    kept: bool = False  # of a half precision, f and its derivative see the sum in float32, before it is stored
     seed: int = 0
     rng: np.random.Generator = field(init=False)
     storage: np.dtype[Any] | None = field(init=False)  # what float32 numbers are rounded to, of a half precision
@@ -81,7 +82,8 @@ class PlainRNN:
         if not self.fused:
             return self._total(np.stack([self._product(h_prev, Wh), self._product(x, Wx), *bias], axis=-1))
         parts = [self._terms(h_prev, Wh), self._terms(x, Wx), *(part[..., None] for part in bias)]
-        return self._total(np.concatenate(parts, axis=-1))
+        terms = np.concatenate(parts, axis=-1)
+        return self._added(terms) if self.kept else self._total(terms)
 
     def _tanh(self, a: Array) -> Array:
         if not self.rough:

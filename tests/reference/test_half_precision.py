@@ -63,6 +63,63 @@ def test_a_gradient_that_underflows_may_go_on_inside() -> None:
     assert certify(case, answer, PRECISIONS["float16"]).worst["dx"].ratio <= 1
 
 
+def underflowing(T: int = 1, sum_: float = 2.0**-26) -> Case:
+    """Return a case of relu whose first state is 0 in float16, since it underflows; Wh is 1."""
+    params = Params(np.array([[2.0**-13]]), np.ones((1, 1)), np.zeros(1))
+    xs = np.zeros((T, 1, 1))
+    xs[0] = sum_ / 2.0**-13
+    return Case(xs, np.zeros((1, 1)), params, np.ones((T, 1, 1)), "relu").astype("float16").probed()
+
+
+@pytest.mark.parametrize("T", [1, 3])
+def test_relu_may_be_open_where_its_state_underflows(T: int) -> None:
+    case = underflowing(T)
+    answer = evaluate(case).astype("float16")
+    assert not answer.hs.any()
+    assert answer.dxs[..., -1].all()
+    assert certify(case, answer, PRECISIONS["float16"]).worst["dx"].ratio <= 1
+    # Who takes the derivative from what was returned has nothing there, and is right as well.
+    closed = evaluate(underflowing(T, 0.0)).astype("float16")
+    assert certify(case, closed, PRECISIONS["float16"]).worst["dx"].ratio <= 1
+
+
+@pytest.mark.parametrize("sum_", [0.0, -1.0])
+def test_relu_is_closed_at_zero_and_below(sum_: float) -> None:
+    answer = evaluate(underflowing()).astype("float16")
+    assert certify(underflowing(1, sum_), answer, PRECISIONS["float16"]).worst["dx"].ratio > 1
+
+
+def test_where_relu_was_open_the_whole_gradient_came_through() -> None:
+    case = underflowing()
+    answer = evaluate(case).astype("float16")
+    halved = replace(answer, dxs=answer.dxs / np.float16(2))
+    assert certify(case, halved, PRECISIONS["float16"]).worst["dx"].ratio > 1
+
+
+def test_relu_may_be_open_forwards_where_its_state_underflows() -> None:
+    case = underflowing(3)
+    direction = Case.random(3, 1, 1, 1, dtype="float16", direction=True).direction
+    case = replace(case.unprobed(), direction=direction).probed()
+    answer = evaluate(case).astype("float16")
+    assert answer.hs_dot.all()
+    assert certify(case, answer, PRECISIONS["float16"]).worst["jvp h"].ratio <= 1
+    wrong = replace(answer, hs_dot=answer.hs_dot * np.float16(1.5))
+    assert certify(case, wrong, PRECISIONS["float16"]).worst["jvp h"].ratio > 1
+
+
+def test_a_zero_that_may_have_underflowed_is_told_beside_a_huge_gradient() -> None:
+    """In one unit b - b is 0 to the last digit of float32, and what x adds is lost or not."""
+    params = Params(np.ones((1, 1)), -np.ones((1, 1)), np.full(1, 0.0625))
+    xs, upstream = np.full((4, 1, 1), -(2.0**-115)), np.zeros((4, 1, 1))
+    upstream[2] = 2.0**115
+    case = Case(xs, np.zeros((1, 1)), params, upstream, "relu").astype("bfloat16").probed()
+    answer = evaluate(case).astype("bfloat16")
+    assert answer.hs.ravel().astype(float).tolist() == [0.0625, 0, 0.0625, 0]
+    assert certify(case, answer, PRECISIONS["bfloat16"]).status == "pass"
+    of_the_state_after = replace(answer, dWh=answer.hs[2] * answer.dxs[2, :, 1:])
+    assert certify(case, of_the_state_after, PRECISIONS["bfloat16"]).status == "fail"
+
+
 @HALVES
 def test_zeros_are_told_however_many_are_added_up(dtype: str) -> None:
     case = Case.random(T=20, N=17, D=2, H=3, dtype=dtype, nonlinearity="relu", upstream="one").probed()

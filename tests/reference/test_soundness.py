@@ -90,6 +90,24 @@ def test_gradients_stored_at_every_step_are_within_the_bounds(dtype: str, T: int
     assert_no_bound_left(certify(case, plain_rnn("left")(case), PRECISIONS[dtype]))
 
 
+@HALVES
+@pytest.mark.parametrize("summation", ["left", "right", "tree", "blas"])
+def test_a_relu_that_is_open_where_its_state_underflows_is_within_the_bounds(
+    dtype: str, summation: str, plain_rnn: Any
+) -> None:
+    case = Case.random(5, dtype=dtype, nonlinearity="relu", bias=False, stack=200, norm=0.5, seed=1)
+    smallest = np.asarray(2.0 ** {"bfloat16": -133, "float16": -24}[dtype], dtype)
+    case = replace(case, xs=case.xs * smallest, h0=case.h0 * smallest).probed()
+    found = plain_rnn(summation, kept=True)(case)
+    hidden = (found.hs == 0) & (found.dxs[..., -case.sizes["H"] :] != 0)
+    assert hidden.sum() > 1000
+    assert_no_bound_left(certify(case, found, PRECISIONS[dtype]))
+    # Where relu is closed beyond doubt, nothing comes through.
+    case = replace(case, xs=-abs(case.xs / smallest), params=replace(case.params, Wx=abs(case.params.Wx)))
+    leaking = replace(found, hs=0 * found.hs)
+    assert certify(case, leaking, PRECISIONS[dtype]).worst["dx"].ratio > 1
+
+
 @given(stack=cases(dtype="float32", shape=RELU, stack=16).filter(whole), way=WAYS)
 def test_integers_are_exact_to_the_bit(stack: Case, way: Any, plain_rnn: Any) -> None:
     found, truth = plain_rnn(**(way | {"biases": 1}))(stack), evaluate(stack)
