@@ -12,7 +12,7 @@ from reference import PRECISIONS, RNN, Case, Evaluation, Verdict, certify, evalu
 from reference.blocks import bounds
 from reference.faults import compute
 from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps
-from reference.strategies import cases, shapes
+from reference.strategies import EDGES, cases, shapes
 
 WAYS = st.fixed_dictionaries(
     {
@@ -88,6 +88,16 @@ def test_a_half_precision_that_sums_in_itself_is_outside_the_bounds_of_float32_s
 def test_gradients_stored_at_every_step_are_within_the_bounds(dtype: str, T: int, plain_rnn: Any) -> None:
     case = Case.random(T=T, N=3, D=3, H=4, dtype=dtype, stack=8, norm=0.9).probed()
     assert_no_bound_left(certify(case, plain_rnn("left")(case), PRECISIONS[dtype]))
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@given(data=st.data(), way=WAYS, kept=st.booleans())
+def test_the_edges_of_a_format_are_within_the_bounds(
+    dtype: str, data: st.DataObject, way: Any, kept: bool, plain_rnn: Any
+) -> None:
+    values = (*EDGES, "poisoned")
+    stack = data.draw(cases(dtype=dtype, shape=SMALL, stack=32, values=values, assorted=True, norms=(0.5, 1.0)))
+    assert_no_bound_left(certify(stack, plain_rnn(**way, kept=kept)(stack), PRECISIONS[dtype]))
 
 
 @HALVES
