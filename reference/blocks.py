@@ -162,6 +162,9 @@ class _Run:
                 A = self._as_taken_anew(A, h, upstream, block.stop)
             probe = [self._one_step_back(A, h, upstream)]
             A = A[..., :T, :, :]
+            if not (self.plain.finite or self.moves_back):
+                # The probe spreads NaN over a row, for 0 * NaN is NaN: what else is there is what one step back gives.
+                A = _where(np.isnan(A.value) & np.isfinite(probe[0].value), probe[0].sealed(), A)
         else:
             A, probe = adjoints(cell, h, upstream), []
         if block.start == 0:
@@ -262,6 +265,11 @@ class _Run:
 def given(evaluation: Evaluation) -> dict[str, Bounded]:
     """Return the fields of an evaluation that are there, dual ones in two."""
     return {name: array for name, array in unpacked(evaluation).fields().items() if array is not None}
+
+
+def _where(there: NDArray[np.bool_], one: Bounded, other: Bounded) -> Bounded:
+    """Return one array where it is said so, and the other elsewhere."""
+    return Bounded(np.where(there, one.value, other.value), other.precision, np.where(there, one.error, other.error))
 
 
 def _reached(case: Case, hs: NDArray[Any]) -> NDArray[np.bool_]:

@@ -159,6 +159,22 @@ def test_nan_laundered_into_zero_fails(T: int, quantity: str, field: str, plain_
     assert verdict.worst[quantity].ratio == np.inf
 
 
+@pytest.mark.parametrize("name", ["Wx", "Wh", "b"])
+def test_nan_in_one_parameter_stays_in_its_unit_for_one_step(name: str, plain_rnn: Any) -> None:
+    case = Case.random(1, dtype="float32")
+    array = np.array(getattr(case.params, name))
+    array.reshape(-1, case.sizes["H"])[0, 2] = np.nan
+    case = replace(case, params=replace(case.params, **{name: array}), finite=False).probed()
+    right = plain_rnn()(case)
+    for field in ("dWx", "dWh", "db"):
+        of_its_unit = np.isnan(getattr(right, field)[..., 2])
+        assert of_its_unit.all()
+        assert np.isfinite(np.delete(getattr(right, field), 2, axis=-1)).all()
+        spread = replace(right, **{field: np.nan * getattr(right, field)})
+        lost = replace(right, **{field: np.nan_to_num(getattr(right, field))})
+        assert [judge(case, answer).status for answer in (right, spread, lost)] == ["pass", "fail", "fail"]
+
+
 @pytest.mark.parametrize(("nonlinearity", "value"), [("tanh", np.inf), ("relu", -np.inf), ("relu", np.nan)])
 @pytest.mark.parametrize("name", ["xs", "h0", "upstream"])
 def test_a_row_that_meets_no_infinity_is_judged_all_the_same(name: str, nonlinearity: str, value: float) -> None:
