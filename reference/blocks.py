@@ -29,17 +29,21 @@ def bounds(case: Case, evaluation: Evaluation, precision: Precision) -> Iterator
         precision: the model of its arithmetic.
 
     Returns:
-        Blocks of steps, and bounded arrays by field of an ``Evaluation``.
+        Blocks of steps, and bounded arrays, sealed, by field of an ``Evaluation``.
     """
     with np.errstate(all="ignore"):
         run = _Run(case, evaluation, precision)
     for block in run.blocks():
         with np.errstate(all="ignore"):
-            want = run.bound(block)
+            want = _sealed(run.bound(block))
         yield block, want
     with np.errstate(all="ignore"):
-        want = run.sums()
+        want = _sealed(run.sums())
     yield slice(0, 0), want
+
+
+def _sealed(want: dict[str, Bounded]) -> dict[str, Bounded]:
+    return {name: array.sealed() for name, array in want.items()}
 
 
 class _Run:

@@ -67,7 +67,7 @@ def _judge(case: Case, evaluation: Evaluation, precision: Precision) -> Iterator
                 got = got[..., block, :, :] if field.startswith(("hs", "dxs")) else got
                 beside_nan = field == "dxs" and _beside_nan(case, wanted)
                 untold = met is not None and _untold(met, field.removesuffix("_dot"))
-                parts = got.astype(np.float64), wanted.sealed(), beside_nan, untold, case.finite, case.K is not None
+                parts = got.astype(np.float64), wanted, beside_nan, untold, case.finite, case.K is not None
                 yield QUANTITIES[field], block.start, Judged(*parts)
 
 
