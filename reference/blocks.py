@@ -58,8 +58,9 @@ class _Run:
         self.moves_back = self.moves and evaluation.dxs_dot is not None
         self.sees_A = case.is_probed and evaluation.dxs is not None
         # With one unit the product with Wh is no more than a factor, and a loop that a compiler fuses goes through all
-        # steps. It rounds to the storage wherever another does, so that where sums are wider all loops give the same.
-        self.chained = self.moves_back and "steps" in precision.anew and self.H == 1 and not precision.is_mixed
+        # steps. Where sums are wider, that of dx has A as it is returned, and any other may not have rounded it at all.
+        alone = self.moves_back and "steps" in precision.anew and self.H == 1
+        self.chained, self.apart = alone and not precision.is_mixed, alone and precision.is_mixed
         self.back = self._cell(precision, self.moves_back)
         # The sum that moves has twice the products.
         self.ahead = self._cell(precision.storing(2), True) if self.moves else self.back
@@ -171,12 +172,13 @@ class _Run:
                 A = _where(np.isnan(A.value) & np.isfinite(probe[0].value), probe[0].sealed(), A)
         else:
             A, probe = adjoints(cell, h, upstream), []
+        elsewhere = self._over_all_steps(A, h, upstream) if self.apart else A
         if block.start == 0:
             (h0,) = self._lift(self.precision, self.moves_back, "h0")
-            self.dh0 = cell.to_state(A[..., 0, :, :]) if T else np.zeros_like(h0)
+            self.dh0 = cell.to_state(elsewhere[..., 0, :, :]) if T else np.zeros_like(h0)
         # The probe's columns of x are zero: one stands for all.
         columns = [xs, np.zeros_like(upstream[..., :1])] if self.is_probed else [xs]
-        arrays = A, np.concatenate(columns, axis=-1), self._known(before, want)
+        arrays = elsewhere, np.concatenate(columns, axis=-1), self._known(before, want)
         gradients = cell.to_params(*(rows(array).under(self.over_steps) for array in arrays))
         self.gradients = [p + q for p, q in zip(self.gradients, gradients, strict=True)] if block.start else gradients
         dxs = np.concatenate([steps(cell.to_inputs(rows(A)), T, self.N), *probe], axis=-1)
@@ -222,6 +224,11 @@ class _Run:
             (above,) = self._lift(self.precision, False, "upstream", of=of)
             own = np.concatenate([own, self._one_step_back(self._adjoints_seen(of), later, above)], axis=-3)
         return A.known_to(own)
+
+    def _over_all_steps(self, A: Dual, h: Array, upstream: Array) -> Dual:
+        """Return A as observed, but known to the bound of all steps from the last one back."""
+        own = adjoints(self.back, h, upstream)
+        return Dual(A.value.known_to(own.value), A.tangent.known_to(own.tangent))
 
     def _moving(self, h: Bounded, hs_dot: Bounded) -> Dual:
         """Return the states with how they move, as second derivatives see them.

@@ -163,6 +163,8 @@ def suiting(T: int, N: int, H: int, nonlinearity: str, direction: bool) -> list[
     # only: then a row of the batch counts once, not once a step.
     rows = N if direction and H == 1 else T * N
     unsuited = {"wide", "saturated", "cancelling"} if rows < MANY else set()
+    # Then, too, most of what moves may be integers that cancel to zero, or belong to states that may have been flushed.
+    unsuited |= {"integers", "subnormal"} if direction and H == 1 and N < MANY else set()
     # Where tanh saturates, nothing is left of the gradient that a huge input multiplies.
     unsuited |= {"huge_inputs"} if nonlinearity == "tanh" else set()
     return [kind for kind in (*KINDS_OF_VALUES[nonlinearity], *EDGES, "poisoned") if kind not in unsuited]

@@ -19,9 +19,9 @@ Judge = Callable[[Adapter, Case, Precision, Result], None]
 def whole(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
     """Judge all that an adapter returns for a case, and that it returns it again."""
     subject = offering(adapter, precision)
-    if gone := [QUANTITIES[name] for name in untold(adapter, case, precision) if QUANTITIES[name] in adapter.offers]:
-        steps = case.sizes["T"]
-        result.leave(f"{', '.join(gone)} after {steps} steps, whose shares, rounded to storage, may err by as much")
+    fields, why = untold(adapter, case, precision)
+    if gone := [QUANTITIES[name] for name in fields if QUANTITIES[name] in adapter.offers]:
+        result.leave(f"{', '.join(gone)} {why}")
     verdict = trial(subject, case, precision, repeat=adapter.takes_stacks)
     if not adapter.takes_stacks and case.K:
         trial(subject, case[0], precision, repeat=True)
@@ -49,22 +49,30 @@ def offering(adapter: Adapter, precision: Precision) -> Callable[[Case], Evaluat
             if wanted != (getattr(evaluation, name) is not None):
                 what = f"{'a' if wanted else 'no'} {name}"
                 raise Mismatch(f"contract: expected {what}, as {adapter.name} offers {list(adapter.offers)}")
-        gone = dict.fromkeys(untold(adapter, case, precision))
-        return dataclasses.replace(evaluation, **gone)
+        gone, _ = untold(adapter, case, precision)
+        return dataclasses.replace(evaluation, **dict.fromkeys(gone))
 
     return subject
 
 
-def untold(adapter: Adapter, case: Case, precision: Precision) -> list[str]:
-    """Return the fields of which no bound can tell anything.
+def untold(adapter: Adapter, case: Case, precision: Precision) -> tuple[list[str], str]:
+    """Return the fields of which no bound can tell anything, and why.
 
     Where the accumulator is wider than the storage, each step's share of the weight gradients is rounded to storage:
-    after some fifty steps of bfloat16 that may be all there is.
+    after some fifty steps of bfloat16 that may be all there is. And of one unit, whose steps a compiler fuses into one
+    loop for each gradient, one loop rounds to storage at every step what another does not.
     """
-    shares = case.sizes["T"] * (2 if adapter.takes_direction else 1)
-    if precision.is_mixed and precision.storing(shares).stored * precision.u > precision.coarsest / 2:
-        return [name for name in QUANTITIES if name.startswith(("dW", "db"))]
-    return []
+    T, H = case.sizes["T"], case.sizes["H"]
+    if not precision.is_mixed:
+        return [], ""
+    shares = T * (2 if adapter.takes_direction else 1)
+    if precision.storing(shares).stored * precision.u > precision.coarsest / 2:
+        summed = [name for name in QUANTITIES if name.startswith(("dW", "db"))]
+        return summed, f"after {T} steps, whose shares, rounded to storage, may err by as much"
+    if "steps" in precision.anew and H == 1 and T > 1:
+        others = [name for name in QUANTITIES if name.startswith(("dh0", "dW", "db"))]
+        return others, "of one unit, each from a loop over all steps of its own, which rounds to storage or not"
+    return [], ""
 
 
 def in_memory(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import signal
 import subprocess
@@ -20,10 +21,11 @@ from adapters.conformance import check, checks
 from adapters.conformance.checks import CHECKS
 from adapters.conformance.choices import NAMES
 from adapters.conformance.guard import TimedOut, time_limit
+from adapters.conformance.judges import whole
 from adapters.conformance.result import Result
 from reference import Case, Evaluation, Mismatch
 from reference.strategies import LARGEST_STACK
-from tests.conformance import cells
+from tests.conformance import cells, exact
 
 QUICK: dict[str, Any] = {"examples": 2, "dtypes": ["float32"], "only": ["step", "sequence"]}
 
@@ -107,6 +109,22 @@ def test_of_what_no_bound_can_tell_anything_it_is_said(dtype: str, status: str) 
     assert long.status == status
     assert [words.split(" steps")[0] for words in long.untold] == ["dWx, dWh, db after 1000"] * (status == "pass")
     assert row.cells(["long"])[3] == status + "*" * (status == "pass")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "T", "H"), [("float16", 3, 1), ("float16", 1, 1), ("float16", 3, 2), ("float32", 3, 1)]
+)
+def test_of_one_unit_whose_steps_are_fused_half_of_the_gradients_are_left_untold(dtype: str, T: int, H: int) -> None:
+    (adapter,) = (adapter for adapter in exact.ADAPTERS if adapter.name == "exact.twice")
+    adapter = dataclasses.replace(adapter, anew=("steps",))
+    case = Case.random(T, H=H, dtype=dtype, direction=True, stack=2).probed()
+    found = Result("sequence")
+    whole(adapter, case, adapter.precision(dtype), found)
+    left = ["dh0, dWx, dWh, db, hvp dh0, hvp dWx, hvp dWh, hvp db of one unit, each from"] * (
+        (dtype, T, H) == ("float16", 3, 1)
+    )
+    assert [words.split(" a loop")[0] for words in found.untold] == left
+    assert ("dh0" in found.worst) == (not left)
 
 
 def test_progress_tells_what_is_being_judged() -> None:

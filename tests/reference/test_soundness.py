@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference import PRECISIONS, RNN, Case, Evaluation, Verdict, certify, evaluate
 from reference.blocks import bounds
 from reference.faults import compute
-from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps
+from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps, unpacked
 from reference.strategies import EDGES, cases, shapes
 
 WAYS = st.fixed_dictionaries(
@@ -214,6 +214,23 @@ def test_gradients_of_two_loops_are_within_the_bounds_of_who_says_so(T: int, K: 
     assert ("fail" in certify(case, found, model).statuses) == (T == 1)
     wrong = replace(found, db=found.db * np.float16(1.5))
     assert set(certify(case, wrong, model.computing_anew("gradients")).statuses) == {"fail"}
+
+
+def test_gradients_of_one_unit_are_within_the_bounds_of_who_takes_its_steps_anew() -> None:
+    """As XLA has them in float16: dx from a loop that rounds at every step, dh0 from one that does not."""
+    like: dict[str, Any] = {"nonlinearity": "relu", "norm": 3, "direction": True, "stack": 2000, "seed": 1}
+    case = Case.random(5, 2, 1, 1, dtype="float16", **like).probed()
+    rounded = unpacked(evaluate_arrays(**lift(case, lambda array: array, moves=True), f="relu"))
+    wide = lift(case, lambda array: array.astype(np.float64))
+    cell = RNN(wide["Wx"], wide["Wh"], wide["b"], "relu")
+    A = adjoints(cell, rounded.hs.astype(np.float64), wide["upstream"])
+    found = replace(rounded, dh0=cell.to_state(A[..., 0, :, :]).astype("float16"))
+    model = PRECISIONS["float16"]
+    assert_no_bound_left(certify(case, found, model.computing_anew("steps")))
+    assert certify(case, found, model).worst["dh0"].ratio > 1
+    wrong = replace(found, dh0=found.dh0 * np.float16(1.5))
+    told = certify(case, wrong, model.computing_anew("steps")).judged["dh0"].ratio > 1
+    assert told.any(axis=(-2, -1)).sum() > 1000
 
 
 def test_gradients_taken_anew_are_known_beyond_the_end_of_a_block() -> None:
