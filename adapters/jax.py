@@ -172,6 +172,7 @@ ADAPTERS = (
         "jax.cell",
         (unrolled, forward_and_pull_back, JITTED, flat, run_cell),
         "composed cell, unrolled, jit",
+        anew=("steps",),
         max_T=32,
         refuses=("T=0",),
     ),

@@ -59,8 +59,8 @@ class _Run:
         self.sees_A = case.is_probed and evaluation.dxs is not None
         # With one unit the product with Wh is no more than a factor, and a loop that a compiler fuses goes through all
         # steps. Where sums are wider, that of dx has A as it is returned, and any other may not have rounded it at all.
-        alone = self.moves_back and "steps" in precision.anew and self.H == 1
-        self.chained, self.apart = alone and not precision.is_mixed, alone and precision.is_mixed
+        alone = "steps" in precision.anew and self.H == 1
+        self.chained, self.apart = alone and self.moves_back and not precision.is_mixed, alone and precision.is_mixed
         self.back = self._cell(precision, self.moves_back)
         # The sum that moves has twice the products.
         self.ahead = self._cell(precision.storing(2), True) if self.moves else self.back
@@ -85,7 +85,7 @@ class _Run:
         """Give blocks of the steps, one at least; all are one where A, or how it moves, is taken from step to step."""
         step = max(self.plain.xs.size, self.plain.upstream.size) // max(1, self.T)
         length = max(1, BLOCK // max(1, step))
-        if self.goes_back and (self.moves_back or not self.sees_A):
+        if self.goes_back and (self.moves_back or not self.sees_A or self.apart):
             length = max(1, self.T)
         for start in range(0, max(1, self.T), length):
             yield slice(start, min(start + length, self.T))
@@ -225,9 +225,11 @@ class _Run:
             own = np.concatenate([own, self._one_step_back(self._adjoints_seen(of), later, above)], axis=-3)
         return A.known_to(own)
 
-    def _over_all_steps(self, A: Dual, h: Array, upstream: Array) -> Dual:
+    def _over_all_steps(self, A: Array, h: Array, upstream: Array) -> Array:
         """Return A as observed, but known to the bound of all steps from the last one back."""
         own = adjoints(self.back, h, upstream)
+        if not self.moves_back:
+            return A.known_to(own)
         return Dual(A.value.known_to(own.value), A.tangent.known_to(own.tangent))
 
     def _moving(self, h: Bounded, hs_dot: Bounded) -> Dual:
