@@ -172,7 +172,7 @@ class _Run:
                 A = _where(np.isnan(A.value) & np.isfinite(probe[0].value), probe[0].sealed(), A)
         else:
             A, probe = adjoints(cell, h, upstream), []
-        elsewhere = self._over_all_steps(A, h, upstream) if self.apart else A
+        elsewhere = A.known_to(adjoints(cell, h, upstream)) if self.apart else A
         if block.start == 0:
             (h0,) = self._lift(self.precision, self.moves_back, "h0")
             self.dh0 = cell.to_state(elsewhere[..., 0, :, :]) if T else np.zeros_like(h0)
@@ -216,21 +216,14 @@ class _Run:
         """
         own = adjoints(self.back, h, upstream) if self.chained else self._one_step_back(A, h, upstream)
         if self.moves_back:
-            value = A.value.known_to(own.value) if "gradients" in self.precision.anew else A.value
-            return Dual(value, A.tangent.known_to(own.tangent))
+            known = A.known_to(own)
+            return known if "gradients" in self.precision.anew else Dual(A.value, known.tangent)
         if A.shape[-3] > h.shape[-3]:
             of = slice(next_step, next_step + 1)
             later = self._activated(of, self._forward(of, self._before(of)))
             (above,) = self._lift(self.precision, False, "upstream", of=of)
             own = np.concatenate([own, self._one_step_back(self._adjoints_seen(of), later, above)], axis=-3)
         return A.known_to(own)
-
-    def _over_all_steps(self, A: Array, h: Array, upstream: Array) -> Array:
-        """Return A as observed, but known to the bound of all steps from the last one back."""
-        own = adjoints(self.back, h, upstream)
-        if not self.moves_back:
-            return A.known_to(own)
-        return Dual(A.value.known_to(own.value), A.tangent.known_to(own.tangent))
 
     def _moving(self, h: Bounded, hs_dot: Bounded) -> Dual:
         """Return the states with how they move, as second derivatives see them.

@@ -65,6 +65,10 @@ class Dual(NDArrayOperatorsMixin):
         """Return bounded parts as parts of another model."""
         return self._each(lambda part: part.under(precision))
 
+    def known_to(self, other: Dual) -> Dual:
+        """Return bounded parts with the errors of another's besides."""
+        return Dual(self.value.known_to(other.value), self.tangent.known_to(other.tangent))
+
     def sum(self, axis: int) -> Dual:
         """Return the sum over one axis."""
         return self._each(lambda part: part.sum(axis=axis))
