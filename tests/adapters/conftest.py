@@ -3,13 +3,13 @@
 One with ``fault`` besides runs for every fault of the catalogue that concerns the dtype. The marker ``gradients``
 leaves out the adapters that do not offer just these, with ``nonlinearity`` those that do not offer it, and with
 ``first`` all but the first of a framework; the marker ``only`` leaves out other dtypes, or other frameworks, than it
-names, and so does the environment variable RNN_ORACLE_DTYPES.
+names, and so does the environment variable RNN_ORACLE_DTYPES, but for tests with the marker ``always``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container
 
 import pytest
 
@@ -19,6 +19,8 @@ from reference.archive import DTYPES
 from reference.faults import FAULTS
 from reference.verdict import GRADIENTS
 
+ASKED = os.environ.get("RNN_ORACLE_DTYPES", " ".join(DTYPES)).split()
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = [name for name in ("adapter", "dtype", "fault") if name in metafunc.fixturenames]
@@ -26,7 +28,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     marker = metafunc.definition.get_closest_marker("gradients")
     narrowed = metafunc.definition.get_closest_marker("only")
-    dtypes = narrowed.kwargs.get("dtypes") if narrowed else None
+    always = metafunc.definition.get_closest_marker("always")
+    dtypes = set(DTYPES if always else ASKED) & set(narrowed.kwargs.get("dtypes", DTYPES) if narrowed else DTYPES)
     of = narrowed.kwargs.get("frameworks", adapters.frameworks()) if narrowed else adapters.frameworks()
     wanted = {marker.kwargs["nonlinearity"]} if marker and "nonlinearity" in marker.kwargs else set()
     most = 1 if marker and marker.kwargs.get("first") else None
@@ -41,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 if marker is None or (adapter.offers == GRADIENTS and wanted <= set(adapter.nonlinearities))
             ]
             for adapter in suited[:most]:
-                found += parameters(adapter, *names[1:], dtypes=dtypes or adapter.dtypes)
+                found += parameters(adapter, *names[1:], dtypes=dtypes)
         else:
             skip = pytest.mark.skip(reason=f"{framework} is not installed")
             found.append(pytest.param(*[None] * len(names), id=framework, marks=skip))
@@ -51,12 +54,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(names, found)
 
 
-def parameters(adapter: Adapter, *others: str, dtypes: Sequence[str]) -> list[object]:
+def parameters(adapter: Adapter, *others: str, dtypes: Container[str]) -> list[object]:
     """Return the parameter sets of one adapter, alone or with its dtypes, or with dtypes and faults."""
     if not others:
         return [pytest.param(adapter, id=adapter.name)]
-    asked = os.environ.get("RNN_ORACLE_DTYPES", " ".join(DTYPES)).split()
-    offered = [dtype for dtype in adapter.dtypes if dtype in dtypes and dtype in asked]
+    offered = [dtype for dtype in adapter.dtypes if dtype in dtypes]
     pairs = [(dtype, f"{adapter.name}-{dtype}") for dtype in offered]
     if "fault" not in others:
         return [pytest.param(adapter, dtype, id=id_) for dtype, id_ in pairs]

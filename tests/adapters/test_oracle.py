@@ -15,17 +15,18 @@ from adapters.conformance.checks import CHECKS, Asked
 from adapters.conformance.checks import run as judge
 from adapters.conformance.judges import offering
 from adapters.conformance.result import Result
-from reference import PRECISIONS, Case, Evaluation, Mismatch, certify
+from reference import Case, Evaluation, Mismatch, certify
 from reference.strategies import Shape, cases
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 
-# Few shapes, for a compiler works anew for each.
+# Few shapes, most of them asked for elsewhere, too: a compiler works anew for each.
+SIZES: dict[str, Any] = {"T": 4, "N": 2, "D": 3, "H": 5}
 SHAPES = [
     Shape(T=1, N=2, D=3, H=4),
     Shape(T=3, N=1, D=2, H=1, nonlinearity="relu", bias=False),
-    Shape(T=4, N=4, D=3, H=5),
-    Shape(T=5, N=3, D=7, H=2, nonlinearity="relu"),
+    Shape(**SIZES),
+    Shape(**SIZES, nonlinearity="relu"),
     Shape(T=6, N=5, D=1, H=6, bias=False),
 ]
 # The smallest error of one element, relative to the largest, that is always told.
@@ -43,9 +44,8 @@ def case_for(adapter: Adapter, dtype: str, **options: object) -> Case:
 def test_matches_oracle(adapter: Adapter, dtype: str, data: st.DataObject) -> None:
     offered = [shape for shape in SHAPES if shape.nonlinearity in adapter.nonlinearities]
     drawn = cases(dtype=dtype, shape=st.sampled_from(offered), stack=16, direction=adapter.takes_direction)
-    trial(offering(adapter, PRECISIONS[dtype]), data.draw(drawn), adapter.precision(dtype), repeat=True).require(
-        adapter.name
-    )
+    precision = adapter.precision(dtype)
+    trial(offering(adapter, precision), data.draw(drawn), precision, repeat=True).require(adapter.name)
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -63,17 +63,6 @@ def test_a_subject_with_one_element_off_is_rejected(adapter: Adapter, dtype: str
         trial(subject, case, adapter.precision(dtype)).require()
 
 
-@pytest.mark.only(frameworks=("jax", "torch"))
-def test_a_thousand_steps_are_certified_at_the_accuracy_of_one(adapter: Adapter, dtype: str) -> None:
-    T = min(1000, adapter.max_T or 1000)
-    case = case_for(adapter, dtype, T=T, N=4, D=3, H=5, seed=3, norm=0.9).probed()
-    verdict = trial(offering(adapter, adapter.precision(dtype)), case, adapter.precision(dtype))
-    verdict.require(adapter.name)
-    coarsest = {"float64": 4e-14, "float32": 2e-5, "bfloat16": 2e-1, "float16": 3e-2}[dtype]
-    told = [verdict.resolution[name] for name in ("h", "dx", "dh0", "jvp h") if name in verdict.resolution]
-    assert max(told) < coarsest
-
-
 @pytest.mark.only(dtypes=("float64", "float32"), frameworks=("jax", "torch"))
 def test_weights_that_make_it_chaotic_pass(adapter: Adapter, dtype: str) -> None:
     # float16 has no room, and relu no bound, for what grows threefold at every step.
@@ -87,7 +76,7 @@ def test_weights_that_make_it_chaotic_pass(adapter: Adapter, dtype: str) -> None
 
 
 def test_comes_within_a_factor_of_ten_of_its_bound(adapter: Adapter, dtype: str) -> None:
-    case = case_for(adapter, dtype, T=5, N=4, D=3, H=5, seed=6, stack=64).probed()
+    case = case_for(adapter, dtype, **SIZES, seed=6, stack=64).probed()
     verdict = trial(adapter, case, adapter.precision(dtype))
     # In float64 the oracle's own rounding is charged beside the subject's, and is as large. NumPy's tanh, of which the
     # states alone may be all that is on offer, is declared as it is where it is worst.
@@ -150,7 +139,7 @@ def test_a_refusal_is_in_the_words_of_the_framework(adapter: Adapter) -> None:
 
 
 def test_a_single_case_is_its_place_in_a_stack(adapter: Adapter, dtype: str) -> None:
-    case = case_for(adapter, dtype, T=2, N=2, D=2, H=3, seed=8, stack=3).probed()
+    case = case_for(adapter, dtype, **SIZES, seed=8, stack=3).probed()
     single, stacked = adapter(case[1]), adapter(case)[1]
     assert certify(case[1], single, adapter.precision(dtype)).status == "pass"
     assert certify(case[1], stacked, adapter.precision(dtype)).status == "pass"

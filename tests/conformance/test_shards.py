@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def digest(case: Case) -> str:
     return told.hexdigest()
 
 
+@cache
 def judged(name: str, examples: int, part: tuple[int, int], seed: int = 0) -> tuple[set[str], Result]:
     """Return the digests of the cases that a shard of a check asks for, and what came of them."""
     seen: set[str] = set()

@@ -65,10 +65,10 @@ def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pyt
     return new(tmp_path_factory.mktemp("empty"), request.param, wheel)
 
 
-@pytest.fixture(scope="session", params=["wheel", "editable"])
-def beside(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Return one with the package alone, and behind it what is installed where the tests run: frameworks are large."""
-    made = new(tmp_path_factory.mktemp("beside"), request.param, wheel, "--no-deps")
+@pytest.fixture(scope="session")
+def beside(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """Return one with the wheel alone, and behind it what is installed where the tests run: frameworks are large."""
+    made = new(tmp_path_factory.mktemp("beside"), "wheel", wheel, "--no-deps")
     (site,) = made.folder.glob("lib/python*/site-packages")
     # What such a file names comes behind the environment's own packages, and the files like it there are not read.
     (site / "beside.pth").write_text(sysconfig.get_path("purelib") + "\n")
