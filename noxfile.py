@@ -79,8 +79,6 @@ def reference(session: nox.Session) -> None:
     install(session, "test")
     asked = ("tests", "--ignore=tests/adapters") if session.python == CURRENT else ("tests/reference",)
     session.run("pytest", *PARALLEL, *asked, "--network", *session.posargs)
-    if session.python == CURRENT:
-        session.run("rnn-oracle", "faults")
 
 
 def backend(session: nox.Session, name: str) -> None:

@@ -44,7 +44,7 @@ def new(folder: Path, how: str, wheel: Path, *options: str) -> Environment:
     """Make an environment and install the package."""
     venv.create(folder, symlinks=True)
     package = [wheel] if how == "wheel" else ["--editable", ROOT]
-    pip("--python", folder / "bin" / "python", "install", *PINNED, *options, *package)
+    pip("--python", folder / "bin" / "python", "install", "--no-compile", *PINNED, *options, *package)
     return Environment(folder, how)
 
 
