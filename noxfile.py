@@ -123,15 +123,19 @@ def slow(session: nox.Session) -> None:
     session.run("rnn-oracle", "check", *SLOW, *asked, *session.posargs, env=ONE_THREAD)
 
 
+# Name: who is judged, and the extra that it needs; any other name is that of a framework.
+SOUGHT = {"exact": (("--adapter", "tests.conformance.exact:ADAPTERS"), ""), "slow": (SLOW, CORE)}
+
+
 @nox.session(default=False)
-@nox.parametrize("name", ["exact", *BACKENDS])
+@nox.parametrize("name", [*SOUGHT, *BACKENDS])
 def alarms(session: nox.Session, name: str) -> None:
     """Look for false alarms: over 200,000 cases of every way and precision; `-- --examples 115` puts a tenth.
 
     "exact" is the oracle itself, which needs no framework, takes minutes, and is asked first.
     """
-    install(session, extra="" if name == "exact" else name)
-    subject = ("--adapter", "tests.conformance.exact:ADAPTERS") if name == "exact" else (name,)
+    subject, extra = SOUGHT.get(name, ((name,), name))
+    install(session, extra=extra)
     asked = (*DRAWN, "--examples", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
     session.run("rnn-oracle", "check", *subject, *asked, env=ONE_THREAD)
 
