@@ -63,6 +63,17 @@ def test_a_subject_with_one_element_off_is_rejected(adapter: Adapter, dtype: str
         trial(subject, case, adapter.precision(dtype)).require()
 
 
+@pytest.mark.only(frameworks=("jax", "torch"))
+def test_a_thousand_steps_are_certified_at_the_accuracy_of_one(adapter: Adapter, dtype: str) -> None:
+    T = min(1000, adapter.max_T or 1000)
+    case = case_for(adapter, dtype, T=T, N=4, D=3, H=5, seed=3, norm=0.9).probed()
+    verdict = trial(offering(adapter, adapter.precision(dtype)), case, adapter.precision(dtype))
+    verdict.require(adapter.name)
+    coarsest = {"float64": 4e-14, "float32": 2e-5, "bfloat16": 2e-1, "float16": 3e-2}[dtype]
+    told = [verdict.resolution[name] for name in ("h", "dx", "dh0", "jvp h") if name in verdict.resolution]
+    assert max(told) < coarsest
+
+
 @pytest.mark.only(dtypes=("float64", "float32"), frameworks=("jax", "torch"))
 def test_weights_that_make_it_chaotic_pass(adapter: Adapter, dtype: str) -> None:
     # float16 has no room, and relu no bound, for what grows threefold at every step.
