@@ -16,7 +16,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 BACKENDS = sorted(PROJECT["project"]["optional-dependencies"])
 # Tag: the backends that have it.
 TAGS = PROJECT["tool"]["rnn-oracle"]["tags"]
-PARALLEL = ("--numprocesses", "auto")
+PARALLEL = ("--numprocesses", "auto", "--dist", "loadgroup")
 # A framework's threads, times as many processes as there are cores, wait for one another.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 # What XLA compiled for one process serves the others, and the next run.
@@ -26,8 +26,9 @@ KEEP_COMPILED = {
 }
 # Ways of running a framework that take minutes: compiled anew for each shape, or one operation at a time.
 SLOW = ("torch.compile", "jax.eager")
-# The checks whose cases are drawn.
-DRAWN = ("--only", "step", "sequence", "edges", "nan")
+# The checks whose cases are drawn, and those of thousands of steps.
+DRAWN = ("step", "sequence", "edges", "nan")
+LONG = ("long", "endless")
 CORE = ",".join(TAGS["core"])
 # Where verdicts go, and on how many stacks of cases a check they rest in a session.
 RESULTS, EXAMPLES = Path("results"), "2"
@@ -81,18 +82,21 @@ def reference(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, *asked, "--network", *session.posargs)
 
 
-def backend(session: nox.Session, name: str) -> None:
-    """Test the adapters of one framework, its example, and what else needs it, and judge them as a user would.
+def judge(session: nox.Session, *asked: str, into: str, env: dict[str, str]) -> None:
+    """Judge as a user would; the verdicts go into ``results/``, for ``rnn-oracle report``."""
+    RESULTS.mkdir(exist_ok=True)
+    found = ("--examples", EXAMPLES, "--dtype", *DTYPES.split(), "--json", str(RESULTS / f"{into}.json"))
+    session.run("rnn-oracle", "check", *asked, "--jobs", str(os.cpu_count()), *found, env=env)
 
-    The verdicts go into ``results/``, for ``rnn-oracle report``.
-    """
+
+def backend(session: nox.Session, name: str) -> None:
+    """Judge the adapters of one framework, and test them, its example, and what else needs it."""
     install(session, "test", extra=name)
     others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
     environment = ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
-    RESULTS.mkdir(exist_ok=True)
-    found = ("--examples", EXAMPLES, "--dtype", *DTYPES.split(), "--json", str(RESULTS / f"{name}.json"))
-    session.run("rnn-oracle", "check", name, "--jobs", str(os.cpu_count()), *found, env=environment)
-    asked = ("tests/adapters", *others, "--backend", name, "--network", *session.posargs)
+    judge(session, name, *(("--skip", *LONG) if name in TAGS["core"] else ()), into=name, env=environment)
+    # The longest first, so that no worker waits for another at the end.
+    asked = (*others, "tests/adapters", "-m", "not slow", "--backend", name, "--network", *session.posargs)
     # The tests repeat much of what was judged: of the core they have two precisions, in CI those that were not judged,
     # of other frameworks, where time is short, the first.
     tested = "float64 bfloat16" if name in TAGS["core"] else DTYPES if DTYPES == ALL else DTYPES.split()[0]
@@ -105,6 +109,15 @@ for name in BACKENDS:
     backend_session.__doc__ = f"Test and judge the adapters of {name} in an environment with nothing else."
     tags = ["frameworks", *(of if "core" in of else ["others", *of])]
     nox.session(name=name, tags=tags, default="core" in of)(backend_session)
+
+
+@nox.session(default=False)
+def long(session: nox.Session) -> None:
+    """Judge PyTorch and JAX over 1,000 and 10,000 steps, and run the tests that are as slow."""
+    install(session, "test", extra=CORE)
+    judge(session, *TAGS["core"], "--only", *LONG, into="long", env=ONE_THREAD)
+    of = [word for name in TAGS["core"] for word in ("--backend", name)]
+    session.run("pytest", *PARALLEL, "tests/adapters", "-m", "slow", *of, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session(default=False)
@@ -136,7 +149,7 @@ def alarms(session: nox.Session, name: str) -> None:
     """
     subject, extra = SOUGHT.get(name, ((name,), name))
     install(session, extra=extra)
-    asked = (*DRAWN, "--examples", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
+    asked = ("--only", *DRAWN, "--examples", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
     session.run("rnn-oracle", "check", *subject, *asked, env=ONE_THREAD)
 
 

@@ -69,7 +69,8 @@ def plan_for(options: argparse.Namespace, chosen: Sequence[Adapter]) -> Plan:
         ValueError: the shard has nothing to judge.
     """
     params = read_params(options.params) if options.params else None
-    checks = [check for check in CHECKS if check.name in (options.only or NAMES) and check.suits(params)]
+    asked = set(options.only or NAMES) - set(options.skip)
+    checks = [check for check in CHECKS if check.name in asked and check.suits(params)]
     pairs = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
     limit = options.limit or LIMIT * max(1, options.examples / EXAMPLES)
     plan = Plan(pairs, checks, options.examples, options.seed, params, options.shard, limit)

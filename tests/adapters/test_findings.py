@@ -14,9 +14,12 @@ import adapters
 FINDINGS = Path(__file__).parents[1] / "findings"
 TEXT = Path(__file__).parents[2] / "FINDINGS.md"
 SCRIPTS = sorted(FINDINGS.glob("*.py"))
+# What torch.compile makes is compiled by a C++ compiler.
+SLOW = ("torch_compile_",)
+MARKED = [pytest.param(path, marks=[pytest.mark.slow] * path.name.startswith(SLOW), id=path.stem) for path in SCRIPTS]
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+@pytest.mark.parametrize("script", MARKED)
 def test_a_finding_is_not_mended(script: Path, request: pytest.FixtureRequest) -> None:
     """Strict: a script that exits with 0 is a finding to be taken out, and an adapter to be told."""
     framework = max((name for name in adapters.frameworks() if script.stem.startswith(f"{name}_")), key=len)

@@ -63,6 +63,7 @@ def test_a_subject_with_one_element_off_is_rejected(adapter: Adapter, dtype: str
         trial(subject, case, adapter.precision(dtype)).require()
 
 
+@pytest.mark.slow
 @pytest.mark.only(frameworks=("jax", "torch"))
 def test_a_thousand_steps_are_certified_at_the_accuracy_of_one(adapter: Adapter, dtype: str) -> None:
     T = min(1000, adapter.max_T or 1000)

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# An environment takes seconds to make: those who need one share it, on one worker of xdist.
+ONCE = pytest.mark.xdist_group("environments")
 PINNED = ("--constraint", str(ROOT / "tests" / "constraints.txt"))
 
 

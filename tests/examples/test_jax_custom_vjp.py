@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.conftest import Environment
+from tests.examples.conftest import ONCE, Environment
 
 pytest.importorskip("jax")
+pytestmark = ONCE
 
 EXAMPLE = Path(__file__).with_name("jax_custom_vjp.py")
 QUICK = ("--dtype", "float32", "--examples", "2", "--only", "step", "sequence")

@@ -12,7 +12,7 @@ import pytest
 from adapters.conformance import check
 from reference import Mismatch
 from tests.examples import numpy_by_hand
-from tests.examples.conftest import ROOT, Environment
+from tests.examples.conftest import ONCE, ROOT, Environment
 
 EXAMPLE = Path(numpy_by_hand.__file__)
 SOURCE = EXAMPLE.read_text("utf-8")
@@ -37,12 +37,14 @@ def test_the_readme_shows_the_example_as_it_is() -> None:
     assert in_the_readme().source == inspect.getsource(numpy_by_hand.my_cell)
 
 
+@ONCE
 def test_it_is_told_what_the_readme_shows(installed: Environment, tmp_path: Path) -> None:
     ran = installed.run("python", str(EXAMPLE), where=tmp_path)
     assert ran.returncode == 1
     assert re.search("\n".join(told()) + r"\n\Z", ran.stderr), ran.stderr
 
 
+@ONCE
 def test_it_passes_once_the_line_is_mended(installed: Environment, tmp_path: Path) -> None:
     assert SOURCE.count(WRONG) == 1
     (tmp_path / "mended.py").write_text(SOURCE.replace(WRONG, RIGHT))

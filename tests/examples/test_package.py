@@ -11,7 +11,9 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.examples.conftest import PINNED, ROOT, Environment, pip
+from tests.examples.conftest import ONCE, PINNED, ROOT, Environment, pip
+
+pytestmark = ONCE
 
 README = (ROOT / "README.md").read_text("utf-8")
 
