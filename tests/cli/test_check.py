@@ -171,7 +171,6 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("interruptible")
 def test_what_is_skipped_is_not_judged(rnn_oracle: Run, tmp_path: Path) -> None:
     skipped = ("step", "edges", "long", "endless")
     status, _, _ = rnn_oracle("check", "numpy.right", *QUICK, "--skip", *skipped, "--json", str(tmp_path / "r.json"))
@@ -185,6 +184,7 @@ def test_where_all_is_skipped_nothing_is_passed(rnn_oracle: Run) -> None:
     assert (status, rows(out)[0][-1]) == (1, "empty")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_prints_what_was_judged_and_ends_with_130(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("check", "numpy.right", "numpy.interrupted", *QUICK)
     assert status == 130

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,10 +63,16 @@ def wheel(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
     return built
 
 
-@pytest.fixture(scope="session", params=["wheel", "editable"])
-def installed(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Return an environment with the package, what it depends on, and nothing else."""
-    return new(tmp_path_factory.mktemp("empty"), request.param, wheel)
+@pytest.fixture(scope="session")
+def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Environment]:
+    """Return what makes, once, an environment with the package, what it depends on, and nothing else."""
+    return cache(lambda how: new(tmp_path_factory.mktemp("empty"), how, wheel))
+
+
+@pytest.fixture(params=["wheel", "editable"])
+def installed(request: pytest.FixtureRequest, empty: Callable[[str], Environment]) -> Environment:
+    """Return an environment with the package, either way."""
+    return empty(request.param)
 
 
 @pytest.fixture(scope="session")
