@@ -32,9 +32,9 @@ LONG = ("long", "endless")
 CORE = ",".join(TAGS["core"])
 # Where verdicts go, and on how many stacks of cases a check they rest in a session.
 RESULTS, EXAMPLES = Path("results"), "2"
-# Judge these precisions alone: what is short of time has two of them.
-ALL = "float64 float32 bfloat16 float16"
-DTYPES = os.environ.get("RNN_ORACLE_DTYPES", ALL)
+# A session judges some precisions, since a compiler works anew for each; the tests of the core have the rest.
+JUDGED = os.environ.get("RNN_ORACLE_DTYPES", "float32 float16").split()
+REST = [dtype for dtype in ("float64", "float32", "bfloat16", "float16") if dtype not in JUDGED] or JUDGED
 CONSTRAINTS = "--constraint=tests/constraints.txt"
 
 
@@ -85,22 +85,21 @@ def reference(session: nox.Session) -> None:
 def judge(session: nox.Session, *asked: str, into: str, env: dict[str, str]) -> None:
     """Judge as a user would; the verdicts go into ``results/``, for ``rnn-oracle report``."""
     RESULTS.mkdir(exist_ok=True)
-    found = ("--examples", EXAMPLES, "--dtype", *DTYPES.split(), "--json", str(RESULTS / f"{into}.json"))
+    found = ("--examples", EXAMPLES, "--dtype", *JUDGED, "--json", str(RESULTS / f"{into}.json"))
     session.run("rnn-oracle", "check", *asked, "--jobs", str(os.cpu_count()), *found, env=env)
 
 
 def backend(session: nox.Session, name: str) -> None:
     """Judge the adapters of one framework, and test them, its example, and what else needs it."""
     install(session, "test", extra=name)
-    others = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
+    own = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
     environment = ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
     judge(session, name, *(("--skip", *LONG) if name in TAGS["core"] else ()), into=name, env=environment)
     # The longest first, so that no worker waits for another at the end.
-    asked = (*others, "tests/adapters", "-m", "not slow", "--backend", name, "--network", *session.posargs)
-    # The tests repeat much of what was judged: of the core they have two precisions, in CI those that were not judged,
-    # of other frameworks, where time is short, the first.
-    tested = "float64 bfloat16" if name in TAGS["core"] else DTYPES if DTYPES == ALL else DTYPES.split()[0]
-    session.run("pytest", *PARALLEL, *asked, env=environment | {"RNN_ORACLE_DTYPES": tested})
+    asked = (*own, "tests/adapters", "-m", "not slow", "--backend", name, "--network", *session.posargs)
+    # Much of what was judged is asked again, so that of other frameworks one precision is tested.
+    tested = REST if name in TAGS["core"] else JUDGED[:1]
+    session.run("pytest", *PARALLEL, *asked, env=environment | {"RNN_ORACLE_DTYPES": " ".join(tested)})
 
 
 for name in BACKENDS:
@@ -117,7 +116,8 @@ def long(session: nox.Session) -> None:
     install(session, "test", extra=CORE)
     judge(session, *TAGS["core"], "--only", *LONG, into="long", env=ONE_THREAD)
     of = [word for name in TAGS["core"] for word in ("--backend", name)]
-    session.run("pytest", *PARALLEL, "tests/adapters", "-m", "slow", *of, *session.posargs, env=ONE_THREAD)
+    asked = ("tests/adapters", "tests/examples", "-m", "slow", *of, "--network", *session.posargs)
+    session.run("pytest", *PARALLEL, *asked, env=ONE_THREAD)
 
 
 @nox.session(default=False)

@@ -16,6 +16,7 @@ EXAMPLE = Path(__file__).with_name("jax_custom_vjp.py")
 QUICK = ("--dtype", "float32", "--examples", "2", "--only", "step", "sequence")
 
 
+@pytest.mark.slow
 def test_it_is_right_in_every_dtype(beside: Environment, tmp_path: Path) -> None:
     ran = beside.run("python", str(EXAMPLE), where=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
