@@ -26,9 +26,10 @@ KEEP_COMPILED = {
 }
 # Ways of running a framework that take minutes: compiled anew for each shape, or one operation at a time.
 SLOW = ("torch.compile", "jax.eager")
-# The checks whose cases are drawn, and those of thousands of steps.
+# The checks whose cases are drawn.
 DRAWN = ("step", "sequence", "edges", "nan")
-LONG = ("long", "endless")
+# Who goes from step to step in Python, and the checks of thousands of them, which have a session of their own then.
+STEPPED, LONG = "torch", ("long", "endless")
 CORE = ",".join(TAGS["core"])
 # Where verdicts go, and on how many stacks of cases a check they rest in a session.
 RESULTS, EXAMPLES = Path("results"), "2"
@@ -94,7 +95,7 @@ def backend(session: nox.Session, name: str) -> None:
     install(session, "test", extra=name)
     own = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
     environment = ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
-    judge(session, name, *(("--skip", *LONG) if name in TAGS["core"] else ()), into=name, env=environment)
+    judge(session, name, *(("--skip", *LONG) if name == STEPPED else ()), into=name, env=environment)
     # The longest first, so that no worker waits for another at the end.
     asked = (*own, "tests/adapters", "-m", "not slow", "--backend", name, "--network", *session.posargs)
     # Much of what was judged is asked again, so that of other frameworks one precision is tested.
@@ -112,9 +113,9 @@ for name in BACKENDS:
 
 @nox.session(default=False)
 def long(session: nox.Session) -> None:
-    """Judge PyTorch and JAX over 1,000 and 10,000 steps, and run the tests that are as slow."""
+    """Judge PyTorch over 1,000 and 10,000 steps, and run the tests that are as slow."""
     install(session, "test", extra=CORE)
-    judge(session, *TAGS["core"], "--only", *LONG, into="long", env=ONE_THREAD)
+    judge(session, STEPPED, "--only", *LONG, into="long", env=ONE_THREAD)
     of = [word for name in TAGS["core"] for word in ("--backend", name)]
     asked = ("tests/adapters", "tests/examples", "-m", "slow", *of, "--network", *session.posargs)
     session.run("pytest", *PARALLEL, *asked, env=ONE_THREAD)
