@@ -163,14 +163,6 @@ def test_the_page_is_the_one_that_is_made_of_the_json(rnn_oracle: Run, tmp_path:
     assert sum(check["histogram"]["counts"]) == check["cases"] == 2 * 76
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Take interrupts, which what runs in the background of a shell ignores."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def test_what_is_skipped_is_not_judged(rnn_oracle: Run, tmp_path: Path) -> None:
     skipped = ("step", "edges", "long", "endless")
     status, _, _ = rnn_oracle("check", "numpy.right", *QUICK, "--skip", *skipped, "--json", str(tmp_path / "r.json"))
@@ -182,6 +174,14 @@ def test_what_is_skipped_is_not_judged(rnn_oracle: Run, tmp_path: Path) -> None:
 def test_where_all_is_skipped_nothing_is_passed(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("check", "numpy.right", *QUICK, "--skip", *NAMES)
     assert (status, rows(out)[0][-1]) == (1, "empty")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Take interrupts, which what runs in the background of a shell ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")
