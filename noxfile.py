@@ -33,9 +33,9 @@ STEPPED, LONG = "torch", ("long", "endless")
 CORE = ",".join(TAGS["core"])
 # Where verdicts go, and on how many stacks of cases a check they rest in a session.
 RESULTS, EXAMPLES = Path("results"), "2"
-# A session judges some precisions, since a compiler works anew for each; the tests of the core have the rest.
-JUDGED = os.environ.get("RNN_ORACLE_DTYPES", "float32 float16").split()
-REST = [dtype for dtype in ("float64", "float32", "bfloat16", "float16") if dtype not in JUDGED] or JUDGED
+# Precisions; those in which sessions judge if it is said, and if it is not: a compiler works anew for each.
+DTYPES = ["float64", "float32", "bfloat16", "float16"]
+SAID, PAIR = os.environ.get("RNN_ORACLE_DTYPES", "").split(), ["float32", "float16"]
 CONSTRAINTS = "--constraint=tests/constraints.txt"
 
 
@@ -83,11 +83,22 @@ def reference(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, *asked, "--network", *session.posargs)
 
 
-def judge(session: nox.Session, *asked: str, into: str, env: dict[str, str]) -> None:
+def judged(name: str) -> list[str]:
+    """Return in which precisions a framework is judged; of one that goes back and is not of the core, it is one."""
+    return SAID or (PAIR if name in (*TAGS["core"], *TAGS["forward-only"]) else PAIR[:1])
+
+
+def tested(name: str) -> list[str]:
+    """Return in which precisions a framework is tested: of the core those in which it is not judged."""
+    rest = [dtype for dtype in DTYPES if dtype not in judged(name)]
+    return rest or DTYPES if name in TAGS["core"] else PAIR
+
+
+def judge(session: nox.Session, name: str, *asked: str, into: str, env: dict[str, str]) -> None:
     """Judge as a user would; the verdicts go into ``results/``, for ``rnn-oracle report``."""
     RESULTS.mkdir(exist_ok=True)
-    found = ("--examples", EXAMPLES, "--dtype", *JUDGED, "--json", str(RESULTS / f"{into}.json"))
-    session.run("rnn-oracle", "check", *asked, "--jobs", str(os.cpu_count()), *found, env=env)
+    found = ("--examples", EXAMPLES, "--dtype", *judged(name), "--json", str(RESULTS / f"{into}.json"))
+    session.run("rnn-oracle", "check", name, *asked, "--jobs", str(os.cpu_count()), *found, env=env)
 
 
 def backend(session: nox.Session, name: str) -> None:
@@ -98,9 +109,7 @@ def backend(session: nox.Session, name: str) -> None:
     judge(session, name, *(("--skip", *LONG) if name == STEPPED else ()), into=name, env=environment)
     # The longest first, so that no worker waits for another at the end.
     asked = (*own, "tests/adapters", "-m", "not slow", "--backend", name, "--network", *session.posargs)
-    # Much of what was judged is asked again, so that of other frameworks one precision is tested.
-    tested = REST if name in TAGS["core"] else JUDGED[:1]
-    session.run("pytest", *PARALLEL, *asked, env=environment | {"RNN_ORACLE_DTYPES": " ".join(tested)})
+    session.run("pytest", *PARALLEL, *asked, env=environment | {"RNN_ORACLE_DTYPES": " ".join(tested(name))})
 
 
 for name in BACKENDS:

@@ -10,7 +10,7 @@ PHASES = [phase for phase in Phase if phase is not Phase.explain]
 
 settings.register_profile("dev", max_examples=20, deadline=None, phases=PHASES)
 settings.register_profile(
-    "ci", max_examples=60, deadline=None, phases=PHASES, derandomize=True, database=None, print_blob=True
+    "ci", max_examples=30, deadline=None, phases=PHASES, derandomize=True, database=None, print_blob=True
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 

@@ -94,6 +94,9 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
             judge_apart(options, groups, report, console)
         else:
             judge_here(options, choose(names), report, console)
+        if not report.rows:
+            asked = ", ".join(options.dtype or DTYPES)
+            report.notes.append(f"unjudged  {', '.join(groups)}: expected a precision that it offers, got {asked}")
     except KeyboardInterrupt:
         status = 130
     if options.json:

@@ -46,6 +46,12 @@ def test_a_right_subject_passes_and_its_cases_are_counted(rnn_oracle: Run, tmp_p
         assert check["failure"] is None
 
 
+def test_a_precision_that_nobody_offers_is_told(rnn_oracle: Run) -> None:
+    status, out, _ = rnn_oracle("check", "numpy.right", "--dtype", "bfloat16", "float16")
+    assert status == 1
+    assert "unjudged  numpy: expected a precision that it offers, got bfloat16, float16" in out
+
+
 def rows(out: str) -> list[list[str]]:
     """Return the rows of the table as words."""
     return [line.split() for line in out.splitlines() if line.startswith(" numpy.")]
