@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -23,6 +23,7 @@ from typing import Any
 
 from rich.console import Console
 
+from adapters import Adapter
 from adapters.conformance.bar import bar
 from adapters.conformance.course import choose, explain_row, plan_for, write_down
 from adapters.conformance.plan import judge_row
@@ -45,6 +46,11 @@ class Job:
     origin: str  # framework, plug-in or module
     names: tuple[str, ...]
     dtypes: tuple[str, ...]
+    vectorized: bool | None = None  # takes only the adapters that are, or that are not
+
+    def takes(self, adapter: Adapter) -> bool:
+        """Tell whether an adapter is judged in this job."""
+        return self.vectorized in (None, adapter.vectorized)
 
 
 @dataclass
@@ -56,6 +62,7 @@ class Worker:
     connection: Connection
     printed: Path  # what it writes to its standard output and error
     rows: dict[int, Row]  # of this and of earlier processes, by number
+    adapters: Sequence[str] = ()  # all that were chosen, in their order; other jobs may have some of them
     check: str | None = "import"  # what it is at in the last row; None: the search for what a failure looks like
     since: float = field(default_factory=time.monotonic)  # its last sign
     total: int = 0  # examples, at most
@@ -105,7 +112,7 @@ class Worker:
 def judge_apart(
     options: argparse.Namespace, groups: Mapping[str, Sequence[str]], report: Report, console: Console
 ) -> None:
-    """Judge each group of names in a process of its own, or one for each dtype where cores would be idle.
+    """Judge each group of names in a process of its own, or in several where cores would be idle.
 
     Args:
         options: of the command line; ``jobs`` processes run at once.
@@ -119,7 +126,7 @@ def judge_apart(
     """
     limit = plan_for(options, []).limit or float("inf")
     found: dict[Job, dict[int, Row]] = {job: {} for job in jobs_of(options, groups)}
-    totals = dict.fromkeys(found, 0)
+    totals, order = dict.fromkeys(found, 0), dict[str, None]()
     waiting, workers, begun = list(found), list[Worker](), time.monotonic()
     with tempfile.TemporaryDirectory() as folder, bar(console, 0) as update:
         try:
@@ -132,6 +139,7 @@ def judge_apart(
                     ended = not worker.process.is_alive()
                     take(worker, report, update)
                     totals[worker.job] = max(totals[worker.job], worker.total)
+                    order |= dict.fromkeys(worker.adapters)
                     update(total=sum(totals.values()))
                     if how := worker.went_wrong(limit, ended=ended):
                         worker.fail(how, report)
@@ -144,7 +152,7 @@ def judge_apart(
         finally:
             for worker in workers:
                 worker.process.kill()
-            report.rows += in_order([row for rows in found.values() for row in rows.values()])
+            report.rows += in_order([row for rows in found.values() for row in rows.values()], order)
             report.runs.append(Run(options.seed, options.examples, options.shard, round(time.monotonic() - begun, 1)))
 
 
@@ -166,16 +174,22 @@ def _one_apart(function: Callable[[str], Any], name: str) -> Any:
 
 
 def jobs_of(options: argparse.Namespace, groups: Mapping[str, Sequence[str]]) -> list[Job]:
-    """Return the jobs: one a group, or one for each dtype of a group where there are few groups for the processes."""
+    """Return the jobs: one a group, or one for each dtype of a group where there are few groups for the processes.
+
+    Of several groups the adapters that are vectorized come first: who has a minute has most of the cases.
+    """
     dtypes = tuple(dtype for dtype in DTYPES if dtype in (options.dtype or DTYPES))
-    parts = [(dtype,) for dtype in dtypes] if len(groups) < 2 * options.jobs else [dtypes]
-    return [Job(origin, tuple(names), part) for origin, names in groups.items() for part in parts]
+    if len(groups) >= 2 * options.jobs:
+        return [Job(origin, tuple(names), dtypes) for origin, names in groups.items()]
+    first, rest = (True, False) if len(groups) > 1 else (None, None)
+    jobs = [Job(origin, tuple(names), (dtype,), rest) for origin, names in groups.items() for dtype in dtypes]
+    return [Job(origin, tuple(names), dtypes, first) for origin, names in groups.items() if first] + jobs
 
 
-def in_order(rows: Sequence[Row]) -> list[Row]:
-    """Return rows by framework and adapter, each in order of appearance, and by dtype."""
+def in_order(rows: Sequence[Row], adapters: Iterable[str]) -> list[Row]:
+    """Return rows by framework, in order of appearance, by adapter, in the order given, and by dtype."""
     frameworks = list(dict.fromkeys(row.framework for row in rows))
-    names = list(dict.fromkeys(row.adapter for row in rows))
+    names = list(dict.fromkeys([*adapters, *(row.adapter for row in rows)]))
     dtypes = list(DTYPES)
 
     def place(row: Row) -> tuple[int, int, int]:
@@ -209,8 +223,8 @@ def take(worker: Worker, report: Report, update: Callable[..., Any] = lambda **m
     """
     for message in worker.messages():
         match message:
-            case ("plan", total):
-                worker.total = total
+            case ("plan", total, names):
+                worker.total, worker.adapters = total, names
             case ("advance",):
                 update(advance=1)
             case ("row", number, row, check, environment, notes):
@@ -269,9 +283,11 @@ def work(connection: Connection, options: argparse.Namespace, job: Job, skip: in
 
 def judge_all(send: Callable[[tuple[Any, ...]], Any], options: argparse.Namespace, job: Job, skip: int) -> None:
     """Judge every row from one on, say what its first failure looks like, and write down what is asked for."""
-    plan = plan_for(argparse.Namespace(**vars(options) | {"dtype": job.dtypes}), choose(job.names))
+    chosen = choose(job.names)
+    taken = [adapter for adapter in chosen if job.takes(adapter)]
+    plan = plan_for(argparse.Namespace(**vars(options) | {"dtype": job.dtypes}), taken)
     silent, report = Console(file=sys.stdout), Report({"oracle": machine()})
-    send(("plan", plan.total))
+    send(("plan", plan.total, [adapter.name for adapter in chosen]))
     for number, (adapter, dtype) in enumerate(plan.pairs[skip:], start=skip):
 
         def tell(check: str | None, number: int = number) -> None:

@@ -42,10 +42,11 @@ def hang():
 
 ULPS = {"float64": 2.5, "float32": 2.5}
 
-def named(name, run):
-    return Adapter(f"NAME.{name}", run, name, np.tanh, ULPS, takes_stacks=True)
+def named(name, run, **more):
+    return Adapter(f"NAME.{name}", run, name, np.tanh, ULPS, takes_stacks=True, **more)
 
 good = named("good", right)
+both = [good, named("vectorized", right, vectorized=True)]
 bad = named("bad", wrong)
 crashing = [named("crashing", only_in("float64", segfault)), good]
 leaving = named("leaving", only_in("float64", lambda: os._exit(3)))
@@ -93,6 +94,26 @@ def test_rows_stand_in_the_order_in_which_they_were_asked_for(check: Run) -> Non
     assert list(rows) == ["two.good", "one.good"]
     assert all(statuses(row) == PASS for adapter in rows.values() for row in adapter.values())
     assert out.index("two.good") < out.index("one.good")
+
+
+def test_of_several_frameworks_the_vectorized_come_first_but_in_the_table(
+    check: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[tuple[str, ...]] = []
+
+    def start(options: Any, job: processes.Job, *others: Any) -> processes.Worker:
+        begun.append((job.origin.partition(":")[0], *(job.dtypes if job.vectorized is False else ("vectorized",))))
+        return started(options, job, *others)
+
+    started = processes.start
+    monkeypatch.setattr(processes, "start", start)
+    status, rows, out = check("one:both", "two:both", extra=(*ONLY_GOOD, "--jobs", "2", "--dtype", *PASS_DTYPES))
+    assert status == 0
+    assert begun[:2] == [("one", "vectorized"), ("two", "vectorized")]
+    assert sorted(begun[2:]) == [(name, dtype) for name in ("one", "two") for dtype in sorted(PASS_DTYPES)]
+    assert list(rows) == ["one.good", "one.vectorized", "two.good", "two.vectorized"]
+    assert [list(row) for row in rows.values()] == [list(PASS_DTYPES)] * 4
+    assert out.index("one.good") < out.index("one.vectorized")
 
 
 def test_one_framework_on_several_processes_gives_the_rows_of_one(check: Run) -> None:
