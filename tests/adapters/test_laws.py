@@ -21,6 +21,7 @@ Subject = Callable[[Case], Evaluation]
 
 
 # In all dtypes they are one of the checks.
+@pytest.mark.always
 @pytest.mark.only(dtypes=("float32",))
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
