@@ -21,7 +21,7 @@ from adapters import Adapter, Refused
 from adapters.conformance.choices import EXAMPLES
 from adapters.conformance.guard import TimedOut, Unusable, time_limit
 from adapters.conformance.heat import Heat
-from adapters.conformance.judges import Judge, in_memory, lawful, once, whole, with_options
+from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
 from adapters.conformance.result import Part, Result
 from reference import Case, Mismatch, Params
 from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, Shape, cases, shapes
@@ -237,7 +237,6 @@ CHECKS: tuple[Check, ...] = (
     dataclasses.replace(AT_EDGES, name="nan", values=("poisoned",), thin=2),
     Drawn(
         name="long",
-        judge=once,
         lengths=(1000,),
         stack=4,
         pool=1,
@@ -284,7 +283,6 @@ CHECKS: tuple[Check, ...] = (
     ),
     Fixed(
         name="endless",
-        judge=once,
         shapes=(Shape(10_000, 1, 2, 3),),
         norm=0.9,
     ),

@@ -16,21 +16,16 @@ from reference.verdict import QUANTITIES
 Judge = Callable[[Adapter, Case, Precision, Result], None]
 
 
-def whole(adapter: Adapter, case: Case, precision: Precision, result: Result, *, repeat: bool = True) -> None:
+def whole(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
     """Judge all that an adapter returns for a case, and that it returns it again."""
     subject = offering(adapter, precision)
     fields, why = untold(adapter, case, precision)
     if gone := [QUANTITIES[name] for name in fields if QUANTITIES[name] in adapter.offers]:
         result.leave(f"{', '.join(gone)} {why}")
-    verdict = trial(subject, case, precision, repeat=repeat and adapter.takes_stacks)
-    if repeat and not adapter.takes_stacks and case.K:
+    verdict = trial(subject, case, precision, repeat=adapter.takes_stacks)
+    if not adapter.takes_stacks and case.K:
         trial(subject, case[0], precision, repeat=True)
     accept(verdict, result)
-
-
-def once(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
-    """Judge all that an adapter returns for a case, which is too long to be asked for again."""
-    whole(adapter, case, precision, result, repeat=False)
 
 
 def accept(verdict: Verdict, result: Result) -> None:

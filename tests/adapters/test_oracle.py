@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, Refused, StaleRefusal
-from adapters.conformance.judges import offering
+from adapters.conformance.judges import offering, whole
+from adapters.conformance.result import Result
 from reference import Case, Evaluation, Mismatch, certify
 from reference.strategies import Shape, cases
 from reference.trial import trial
@@ -168,4 +169,4 @@ def test_a_gradient_that_is_offered_and_not_given_is_an_error(adapter: Adapter) 
     last = [name for name, quantity in QUANTITIES.items() if quantity in adapter.offers][-2:][0]
     silent, dtype = dataclasses.replace(adapter, run=run), adapter.dtypes[0]
     with pytest.raises(Mismatch, match=f"^contract: expected a {last}, as {adapter.name} offers "):
-        offering(silent, adapter.precision(dtype))(case_for(adapter, dtype, T=1))
+        whole(silent, case_for(adapter, dtype, T=1), adapter.precision(dtype), Result("step"))
