@@ -143,10 +143,7 @@ def judge_apart(
                     update(total=sum(totals.values()))
                     if how := worker.went_wrong(limit, ended=ended):
                         worker.fail(how, report)
-                        if worker.check != "import":
-                            waiting.insert(0, worker.job)
-                        elif worker.job.vectorized:  # the row that it has now is of all dtypes
-                            waiting = [job for job in waiting if job.origin != worker.job.origin]
+                        waiting[:0] = [] if worker.check == "import" else [worker.job]
                     if how or worker.finished:
                         workers.remove(worker)
         except KeyboardInterrupt:
