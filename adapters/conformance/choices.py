@@ -15,6 +15,8 @@ CHECKED = {
     "endless": "10,000 steps",
 }
 NAMES = tuple(CHECKED)
+# Those of nearly all cases.
+MOST = ("step", "sequence", "edges", "nan")
 
 # Stacks of cases that a check is asked for.
 EXAMPLES = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import subjects
 from adapters.conformance.bar import bar
-from adapters.conformance.checks import CHECKS
+from adapters.conformance.checks import CHECKS, Check
 from adapters.conformance.choices import EXAMPLES, LIMIT, NAMES
 from adapters.conformance.guard import TimedOut, guarded, time_limit
 from adapters.conformance.plan import Plan, diagnose, first_failure, judge
@@ -62,8 +62,17 @@ def choose(names: Sequence[str]) -> list[Adapter]:
     return [guarded(adapter) for adapter in found.values()]
 
 
-def plan_for(options: argparse.Namespace, chosen: Sequence[Adapter]) -> Plan:
+def plan_for(
+    options: argparse.Namespace,
+    chosen: Sequence[Adapter],
+    takes: Callable[[Adapter, Check], bool] = lambda adapter, check: True,
+) -> Plan:
     """Return what is judged as the options say.
+
+    Args:
+        options: of the command line.
+        chosen: the adapters, guarded.
+        takes: tells of an adapter whether it is judged on a check.
 
     Raises:
         ValueError: the shard has nothing to judge.
@@ -71,9 +80,14 @@ def plan_for(options: argparse.Namespace, chosen: Sequence[Adapter]) -> Plan:
     params = read_params(options.params) if options.params else None
     asked = set(options.only or NAMES) - set(options.skip)
     checks = [check for check in CHECKS if check.name in asked and check.suits(params)]
-    pairs = [(adapter, dtype) for adapter in chosen for dtype in adapter.dtypes if dtype in (options.dtype or DTYPES)]
+    rows = [
+        (adapter, dtype, [check for check in checks if takes(adapter, check)])
+        for adapter in chosen
+        for dtype in adapter.dtypes
+        if dtype in (options.dtype or DTYPES)
+    ]
     limit = options.limit or LIMIT * max(1, options.examples / EXAMPLES)
-    plan = Plan(pairs, checks, options.examples, options.seed, params, options.shard, limit)
+    plan = Plan(rows, options.examples, options.seed, params, options.shard, limit)
     most = max((check.count(options.examples) for check in checks), default=0)
     if checks and options.shard[0] > most:
         raise ValueError(f"--shard: expected one of at most {most}, the examples of a check, got {options.shard[0]}")

@@ -58,7 +58,7 @@ def check(
     subject, kinds = prepared(adapter, dtypes, expected_failures), selected(only)
     printed: list[str] = []
     judged = guarded(subject, printed)
-    plan = Plan([(judged, dtype) for dtype in dtypes or subject.dtypes], kinds, examples, seed, limit=limit)
+    plan = Plan([(judged, dtype, kinds) for dtype in dtypes or subject.dtypes], examples, seed, limit=limit)
     report, now = Report({"oracle": machine()}), [""]
     judge(report, plan, lambda what: now.__setitem__(0, what), lambda: progress(now[0]) if progress else None)
     for row in report.rows:

@@ -34,7 +34,7 @@ def merge(reports: Sequence[Report]) -> list[Report]:
         same.environment |= report.environment
         same.runs += report.runs
         for row in report.rows:
-            _add(same.rows, row)
+            add_row(same.rows, row)
     return runs
 
 
@@ -43,8 +43,8 @@ def _is_same_environment(one: Report, other: Report) -> bool:
     return one.oracle == other.oracle and all(one.environment[name] == other.environment[name] for name in shared)
 
 
-def _add(rows: list[Row], new: Row) -> None:
-    """Add a row to those of its environment, check by check if its adapter and dtype are there."""
+def add_row(rows: list[Row], new: Row) -> None:
+    """Add a row to those of its environment, check by check if its adapter and dtype are there; it is left as it is."""
     names = (new.adapter, new.dtype, new.version)
     old = next((row for row in rows if (row.adapter, row.dtype, row.version) == names), None)
     if old is None:

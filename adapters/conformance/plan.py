@@ -22,8 +22,7 @@ from reference.explain import explain_subject
 class Plan:
     """What is judged, and on how many cases."""
 
-    pairs: Sequence[tuple[Adapter, str]]  # adapters that are guarded, and dtypes
-    checks: Sequence[Check]
+    rows: Sequence[tuple[Adapter, str, Sequence[Check]]]  # adapters that are guarded, dtypes, and checks of each
     examples: int
     seed: int
     params: Params | None = None
@@ -33,7 +32,7 @@ class Plan:
     @property
     def total(self) -> int:
         """Number of examples, at most."""
-        return len(self.pairs) * sum(len(check.indices(self.examples, self.shard)) for check in self.checks)
+        return sum(len(check.indices(self.examples, self.shard)) for *_, checks in self.rows for check in checks)
 
     def ask(self, adapter: Adapter, dtype: str) -> Asked:
         """Return what is asked of one adapter in one dtype."""
@@ -51,21 +50,20 @@ def judge(report: Report, plan: Plan, begin: Callable[[str], Any], advance: Call
     """
     begun = time.monotonic()
     try:
-        for adapter, dtype in plan.pairs:
-            judge_row(report, plan, adapter, dtype, begin, advance)
+        for number in range(len(plan.rows)):
+            judge_row(report, plan, number, begin, advance)
     finally:
         report.runs.append(Run(plan.seed, plan.examples, plan.shard, round(time.monotonic() - begun, 1)))
 
 
-def judge_row(
-    report: Report, plan: Plan, adapter: Adapter, dtype: str, begin: Callable[[str], Any], advance: Callable[[], Any]
-) -> None:
-    """Run every check on one adapter in one dtype; the arguments are as of ``judge``, and the row is there at once."""
+def judge_row(report: Report, plan: Plan, number: int, begin: Callable[[str], Any], advance: Callable[[], Any]) -> None:
+    """Run the checks of one row of the plan; the other arguments are as of ``judge``, and the row is there at once."""
+    adapter, dtype, checks = plan.rows[number]
     report.environment.setdefault(adapter.framework, facts(adapter))
     version = report.environment[adapter.framework].get(adapter.framework, "-")
     row = Row(adapter.name, adapter.framework, version, dtype)
     report.rows.append(row)
-    for check in plan.checks:
+    for check in checks:
         # What the whole run has of this check, none of it need be in this shard.
         if check.indices(plan.examples, plan.shard):
             begin(f"{adapter.name} {dtype} {check.name}")

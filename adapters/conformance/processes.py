@@ -25,7 +25,10 @@ from rich.console import Console
 
 from adapters import Adapter
 from adapters.conformance.bar import bar
+from adapters.conformance.checks import Check
+from adapters.conformance.choices import MOST
 from adapters.conformance.course import choose, explain_row, plan_for, write_down
+from adapters.conformance.merge import add_row
 from adapters.conformance.plan import judge_row
 from adapters.conformance.report import Report, Row, Run, machine
 from adapters.conformance.result import Result
@@ -41,16 +44,19 @@ TICK, LAST_WORDS = 0.5, 3.0
 
 @dataclass(frozen=True)
 class Job:
-    """What one process judges at a time: adapters of one framework, in one dtype or in all that are asked for."""
+    """What one process judges at a time: adapters of one framework, in one dtype or in all that are asked for.
+
+    Of those that are vectorized, ``mass`` has only the checks of nearly all cases, or all but them.
+    """
 
     origin: str  # framework, plug-in or module
     names: tuple[str, ...]
     dtypes: tuple[str, ...]
-    vectorized: bool | None = None  # takes only the adapters that are, or that are not
+    mass: bool | None = None  # None: every check of every adapter
 
-    def takes(self, adapter: Adapter) -> bool:
-        """Tell whether an adapter is judged in this job."""
-        return self.vectorized in (None, adapter.vectorized)
+    def takes(self, adapter: Adapter, check: Check) -> bool:
+        """Tell whether an adapter is judged on a check in this job."""
+        return self.mass in (None, adapter.vectorized and check.name in MOST)
 
 
 @dataclass
@@ -176,7 +182,8 @@ def _one_apart(function: Callable[[str], Any], name: str) -> Any:
 def jobs_of(options: argparse.Namespace, groups: Mapping[str, Sequence[str]]) -> list[Job]:
     """Return the jobs: one a group, or one for each dtype of a group where there are few groups for the processes.
 
-    Of several groups the adapters that are vectorized come first: who has a minute has most of the cases.
+    Of several groups, the checks of nearly all cases come first, of the adapters that are vectorized: who has a minute
+    has most of the cases.
     """
     dtypes = tuple(dtype for dtype in DTYPES if dtype in (options.dtype or DTYPES))
     if len(groups) >= 2 * options.jobs:
@@ -187,7 +194,10 @@ def jobs_of(options: argparse.Namespace, groups: Mapping[str, Sequence[str]]) ->
 
 
 def in_order(rows: Sequence[Row], adapters: Iterable[str]) -> list[Row]:
-    """Return rows by framework, in order of appearance, by adapter, in the order given, and by dtype."""
+    """Return rows by framework, in order of appearance, by adapter, in the order given, and by dtype, each once."""
+    together: list[Row] = []
+    for row in rows:
+        add_row(together, row)
     frameworks = list(dict.fromkeys(row.framework for row in rows))
     names = list(dict.fromkeys([*adapters, *(row.adapter for row in rows)]))
     dtypes = list(DTYPES)
@@ -196,7 +206,7 @@ def in_order(rows: Sequence[Row], adapters: Iterable[str]) -> list[Row]:
         dtype = dtypes.index(row.dtype) if row.dtype in dtypes else len(dtypes)
         return frameworks.index(row.framework), names.index(row.adapter), dtype
 
-    return sorted(rows, key=place)
+    return sorted(together, key=place)
 
 
 def cores() -> int:
@@ -207,7 +217,7 @@ def cores() -> int:
 def start(options: argparse.Namespace, job: Job, rows: dict[int, Row], folder: Path) -> Worker:
     """Start a process that judges the rows of a job after those that are there."""
     ours, theirs = SPAWN.Pipe(duplex=False)
-    printed = folder / f"{job.origin}.{'.'.join(job.dtypes)}.{len(rows)}"
+    printed = folder / f"{job.origin}.{'.'.join(job.dtypes)}.{job.mass}.{len(rows)}"
     process = SPAWN.Process(target=work, args=(theirs, options, job, len(rows), str(printed)), daemon=True)
     process.start()
     theirs.close()
@@ -284,18 +294,18 @@ def work(connection: Connection, options: argparse.Namespace, job: Job, skip: in
 def judge_all(send: Callable[[tuple[Any, ...]], Any], options: argparse.Namespace, job: Job, skip: int) -> None:
     """Judge every row from one on, say what its first failure looks like, and write down what is asked for."""
     chosen = choose(job.names)
-    taken = [adapter for adapter in chosen if job.takes(adapter)]
-    plan = plan_for(argparse.Namespace(**vars(options) | {"dtype": job.dtypes}), taken)
+    taken = [adapter for adapter in chosen if adapter.vectorized or not job.mass]
+    plan = plan_for(argparse.Namespace(**vars(options) | {"dtype": job.dtypes}), taken, job.takes)
     silent, report = Console(file=sys.stdout), Report({"oracle": machine()})
     send(("plan", plan.total, [adapter.name for adapter in chosen]))
-    for number, (adapter, dtype) in enumerate(plan.pairs[skip:], start=skip):
+    for number, (adapter, *_) in enumerate(plan.rows[skip:], start=skip):
 
         def tell(check: str | None, number: int = number) -> None:
             environment = {name: facts for name, facts in report.environment.items() if name != "oracle"}
             send(("row", number, report.rows[-1], check, environment, report.notes))
 
         try:
-            judge_row(report, plan, adapter, dtype, lambda what: tell(what.split()[-1]), lambda: send(("advance",)))
+            judge_row(report, plan, number, lambda what: tell(what.split()[-1]), lambda: send(("advance",)))
             tell(None)
             explain_row(report.rows[-1], adapter, silent, plan.limit)
             if options.reproduce:

@@ -96,23 +96,25 @@ def test_rows_stand_in_the_order_in_which_they_were_asked_for(check: Run) -> Non
     assert out.index("two.good") < out.index("one.good")
 
 
-def test_of_several_frameworks_the_vectorized_come_first_but_in_the_table(
+def test_of_several_frameworks_the_checks_of_most_cases_come_first_but_in_the_table(
     check: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[tuple[str, ...]] = []
 
     def start(options: Any, job: processes.Job, *others: Any) -> processes.Worker:
-        begun.append((job.origin.partition(":")[0], *(job.dtypes if job.vectorized is False else ("vectorized",))))
+        begun.append((job.origin.partition(":")[0], *(job.dtypes if job.mass is False else ("mass",))))
         return started(options, job, *others)
 
     started = processes.start
     monkeypatch.setattr(processes, "start", start)
-    status, rows, out = check("one:both", "two:both", extra=(*ONLY_GOOD, "--jobs", "2", "--dtype", *PASS_DTYPES))
+    asked = ("--only", "step", "trained", "--jobs", "2", "--dtype", *PASS_DTYPES)
+    status, rows, out = check("one:both", "two:both", extra=asked)
     assert status == 0
-    assert begun[:2] == [("one", "vectorized"), ("two", "vectorized")]
+    assert begun[:2] == [("one", "mass"), ("two", "mass")]
     assert sorted(begun[2:]) == [(name, dtype) for name in ("one", "two") for dtype in sorted(PASS_DTYPES)]
     assert list(rows) == ["one.good", "one.vectorized", "two.good", "two.vectorized"]
     assert [list(row) for row in rows.values()] == [list(PASS_DTYPES)] * 4
+    assert all(list(found) == ["step", "trained"] for row in rows.values() for found in row.values())
     assert out.index("one.good") < out.index("one.vectorized")
 
 
