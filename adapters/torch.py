@@ -43,11 +43,15 @@ def as_array(tensor: Tensor) -> Any:
     return still.view(torch.int16).numpy().view("bfloat16") if tensor.dtype == torch.bfloat16 else still.numpy()
 
 
-def load_module(kind: Any, Wx: Any, Wh: Any, b: Any, nonlinearity: str) -> nn.Module:
-    """Return an ``nn.RNN`` or ``nn.RNNCell`` with these parameters."""
-    D, H = Wx.shape
-    dtype = as_tensor(Wx).dtype
-    module: nn.Module = kind(D, H, bias=b is not None, nonlinearity=nonlinearity, dtype=dtype)
+@cache
+def module_of(kind: Any, D: int, H: int, bias: bool, nonlinearity: str, dtype: torch.dtype, **options: Any) -> Any:
+    """Return the ``nn.RNN`` or ``nn.RNNCell`` of this kind, the same each time: making one takes longer than a step."""
+    return kind(D, H, bias=bias, nonlinearity=nonlinearity, dtype=dtype, **options)
+
+
+def load_module(kind: Any, Wx: Any, Wh: Any, b: Any, nonlinearity: str, **options: Any) -> nn.Module:
+    """Return the ``nn.RNN`` or ``nn.RNNCell`` of this kind with these parameters, until others are loaded."""
+    module: nn.Module = module_of(kind, *Wx.shape, b is not None, nonlinearity, as_tensor(Wx).dtype, **options)
     with torch.no_grad():
         for name, value in laid_out(LAYOUTS[type(module).__name__], Wx, Wh, b).items():
             getattr(module, name).copy_(as_tensor(value))
@@ -85,7 +89,7 @@ def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonline
 def run_batch_first(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
     """Run ``nn.RNN(batch_first=True)``."""
     x, h = as_tensor(xs).requires_grad_(), as_tensor(h0).requires_grad_()
-    layer = load_module(partial(nn.RNN, batch_first=True), Wx, Wh, b, nonlinearity)
+    layer = load_module(nn.RNN, Wx, Wh, b, nonlinearity, batch_first=True)
     hs, _ = layer(x.transpose(0, 1), h[None])
     return pull_back(hs.transpose(0, 1), x, h, layer, upstream)
 
@@ -181,8 +185,8 @@ def push_forward(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonl
     layer = load_module(nn.RNN, Wx, Wh, b, nonlinearity)
     parameters = {name: parameter.detach() for name, parameter in layer.named_parameters()}
     x_dot, h_dot, Wx_dot, Wh_dot, b_dot = dots
-    moving = load_module(nn.RNN, Wx_dot, Wh_dot, b_dot, nonlinearity)
-    along = {name: parameter.detach() for name, parameter in moving.named_parameters()}
+    moving = laid_out(LAYOUTS["RNN"], Wx_dot, Wh_dot, b_dot)
+    along = {name: as_tensor(moving[name]) for name in parameters}
     primals, tangents = (parameters, as_tensor(xs), as_tensor(h0)), (along, as_tensor(x_dot), as_tensor(h_dot))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning)
@@ -276,11 +280,11 @@ def read_state_dict(path: Path) -> dict[str, Any]:
 TANH_ULPS = {"float64": 1.0, "float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
 COMPILED_ULPS = {"float64": 1.5, "float32": 1.5, "bfloat16": 1.0, "float16": 1.0}
 
-IMPORTS = "import torch\nfrom torch import Tensor, nn"
-FUNCTIONAL = f"from functools import partial\n{IMPORTS}\nfrom torch.func import functional_call, vjp"
+IMPORTS = "from functools import cache\n\nimport torch\nfrom torch import Tensor, nn"
+FUNCTIONAL = f"{IMPORTS.replace('cache', 'cache, partial')}\nfrom torch.func import functional_call, vjp"
 VMAPPED = f"import warnings\n{FUNCTIONAL.replace('vjp', 'vjp, vmap')}"
-CACHED = f"import logging\nfrom functools import cache\n{IMPORTS}\nfrom torch.func import functional_call"
-ARRAYS = (as_tensor, as_array, f"LAYOUTS = {LAYOUTS}", laid_out, load_module)
+CACHED = f"import logging\n{IMPORTS}\nfrom torch.func import functional_call"
+ARRAYS = (as_tensor, as_array, f"LAYOUTS = {LAYOUTS}", laid_out, module_of, load_module)
 # An nn.RNNCell that is stepped no times has no states.
 OF_CELL, OF_LAYER = ("T=0", "reversed"), ("T=0", "D=0", "reversed")
 

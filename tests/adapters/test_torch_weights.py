@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 
@@ -98,8 +99,8 @@ def test_a_nan_in_the_weights_is_named(tmp_path: Path) -> None:
 def test_parameters_of_a_stack_are_what_stack_module_state_makes_of_its_modules(bias: bool) -> None:
     case = Case.random(D=3, H=4, bias=bias, stack=5, dtype="float32")
     Wx, Wh, b = case.params.fields().values()
-    cells = [load_module(torch.nn.RNNCell, Wx[k], Wh[k], None if b is None else b[k], "tanh") for k in range(5)]
-    wanted, _ = torch.func.stack_module_state(cells)
+    loaded = (load_module(torch.nn.RNNCell, Wx[k], Wh[k], None if b is None else b[k], "tanh") for k in range(5))
+    wanted, _ = torch.func.stack_module_state([copy.deepcopy(cell) for cell in loaded])
     got = laid_out(LAYOUTS["RNNCell"], Wx, Wh, b)
     assert got.keys() == wanted.keys()
     for name, tensor in wanted.items():
