@@ -132,7 +132,7 @@ def judge_apart(
     """
     limit = plan_for(options, []).limit or float("inf")
     found: dict[Job, dict[int, Row]] = {job: {} for job in jobs_of(options, groups)}
-    totals, order = dict.fromkeys(found, 0), dict[str, None]()
+    totals, chosen = dict.fromkeys(found, 0), dict[Job, Sequence[str]](dict.fromkeys(found, ()))
     waiting, workers, begun = list(found), list[Worker](), time.monotonic()
     with tempfile.TemporaryDirectory() as folder, bar(console, 0) as update:
         try:
@@ -145,7 +145,7 @@ def judge_apart(
                     ended = not worker.process.is_alive()
                     take(worker, report, update)
                     totals[worker.job] = max(totals[worker.job], worker.total)
-                    order |= dict.fromkeys(worker.adapters)
+                    chosen[worker.job] = worker.adapters or chosen[worker.job]
                     update(total=sum(totals.values()))
                     if how := worker.went_wrong(limit, ended=ended):
                         worker.fail(how, report)
@@ -158,6 +158,7 @@ def judge_apart(
         finally:
             for worker in workers:
                 worker.process.kill()
+            order = [name for names in chosen.values() for name in names]
             report.rows += in_order([row for rows in found.values() for row in rows.values()], order)
             report.runs.append(Run(options.seed, options.examples, options.shard, round(time.monotonic() - begun, 1)))
 
