@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 import hypothesis
@@ -24,14 +25,17 @@ from reference import Case
 from reference.sequence import evaluate_arrays
 from tests.benchmarks.timing import Table
 
-# Seconds that each is given, and examples of the test that people write after which it looks at the clock.
-BUDGET, WRITTEN = 20.0, 25
+# Rounds, seconds that the suite is given in each, and those that what it is compared with is given.
+ROUNDS, BUDGET, BESIDE = 3, 20.0, 5.0
+# Examples of the test that people write after which it looks at the clock.
+WRITTEN = 25
 NUMBERS = st.floats(-1.5, 1.5, width=32)
 Compute = Callable[..., Any]
 
 
 def naive(compute: Compute, lengths: Sequence[int] = range(1, 9)) -> float:
-    """Return cases a second of the test that draws every number of every array, one shape an example."""
+    """Return cases a second of the test that draws every number of every array, one shape an example; from cold."""
+    jax.clear_caches()
     begun, cases = time.perf_counter(), 0
 
     @quiet(WRITTEN, hypothesis.Phase.generate)
@@ -48,16 +52,17 @@ def naive(compute: Compute, lengths: Sequence[int] = range(1, 9)) -> float:
             np.testing.assert_allclose(got, want, rtol=1e-2, atol=1e-2)
         cases += 1
 
-    while time.perf_counter() - begun < BUDGET:
+    while time.perf_counter() - begun < BESIDE:
         test()
     return cases / (time.perf_counter() - begun)
 
 
-def suite(name: str, budget: float = BUDGET) -> float:
-    """Return cases a second of the checks "step" and "sequence" of this suite, seed after seed."""
+def suite(name: str) -> float:
+    """Return cases a second of the checks "step" and "sequence" of this suite, seed after seed, from a cold start."""
     (adapter,) = adapters.load(name)
+    jax.clear_caches()
     begun, cases, seed = time.perf_counter(), 0, 0
-    while time.perf_counter() - begun < budget:
+    while time.perf_counter() - begun < BUDGET:
         for check in CHECKS[:2]:
             result = Result(check.name)
             run(check, Asked(adapter, "float32", examples=EXAMPLES, seed=seed), result)
@@ -69,7 +74,7 @@ def suite(name: str, budget: float = BUDGET) -> float:
 def one_by_one(judge: Callable[[Case], Any], T: int = 3) -> float:
     """Return cases a second of a check of single cases of one shape, the smallest that has a sequence."""
     begun, cases = time.perf_counter(), 0
-    while time.perf_counter() - begun < BUDGET / 2:
+    while time.perf_counter() - begun < BESIDE:
         judge(Case.random(T=T, N=2, D=2, H=3, seed=cases))
         cases += 1
     return cases / (time.perf_counter() - begun)
@@ -96,25 +101,18 @@ def check_grads(case: Case) -> None:
 
 
 def compare() -> Table:
-    """Return the table: cases a second of the suite over those of the others; every one of them cold."""
-    found = {}
-    for framework, names, step in (
-        ("jax", ("jax.scan", "jax.vmap"), adapters.jax.run_scan),
-        ("torch", ("torch.RNNCell", "torch.vmap"), adapters.torch.step_cell),
+    """Return the table: cases a second of the suite over those of the others, in turn, the medians of all rounds."""
+    rows: list[list[str | float]] = []
+    for names, step, by_differences in (
+        (("jax.scan", "jax.vmap"), adapters.jax.run_scan, check_grads),
+        (("torch.RNNCell", "torch.vmap"), adapters.torch.step_cell, gradcheck),
     ):
-        jax.clear_caches()
-        found[framework] = naive(step)
         for name in names:
-            jax.clear_caches()
-            found[name] = suite(name)
-    found["gradcheck"], found["check_grads"] = one_by_one(gradcheck), one_by_one(check_grads)
-    rows: list[list[str | float]] = [
-        [name, found[name] / found[framework], found[name] / found[other]]
-        for framework, other, names in (
-            ("jax", "check_grads", ("jax.scan", "jax.vmap")),
-            ("torch", "gradcheck", ("torch.RNNCell", "torch.vmap")),
-        )
-        for name in names
-    ]
+            found = []
+            for _ in range(ROUNDS):
+                others = naive(step), one_by_one(by_differences)
+                rate = suite(name)
+                found.append([rate / other for other in others])
+            rows.append([name, *map(median, zip(*found, strict=True))])
     head = ("cases a second of", "over a property-based test as people write it", "over check_grads or gradcheck")
     return Table(head, rows)

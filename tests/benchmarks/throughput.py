@@ -44,13 +44,11 @@ def compare() -> Table:
     """Return the table: cases a second over those of the test that people write, cold, of the same framework and T."""
     rows: list[list[str | float]] = []
     for framework, (compute, other, judge) in OTHERS.items():
-        plain = []
-        for T in LENGTHS:
-            jax.clear_caches()
-            plain.append(naive(compute, (T,)))
-        rates = [one_by_one(judge, T) / rate for T, rate in zip(LENGTHS, plain, strict=True)]
+        rates = [one_by_one(judge, T) / naive(compute, (T,)) for T in LENGTHS]
         rows.append([f"{framework}: {other}", "float64", *(rate for rate in rates for _ in ("cold", "warm"))])
         for adapter in adapters.load(framework):
+            # Anew beside each: a machine may change its speed within minutes.
+            plain = [naive(compute, (T,)) for T in LENGTHS]
             for dtype in adapter.dtypes:
                 found = zip(OF_LENGTHS, plain, strict=True)
                 ratios = [rate / one for check, one in found for rate in suite(adapter, dtype, check)]
