@@ -35,6 +35,9 @@ TRAINED = Path(__file__).parent / "char_rnn.npz"
 NUMBERS = 2**18
 # So many times as many cases have the stacks of an adapter that is vectorized, in a run of EXAMPLES or fewer.
 MASS = 16
+# Of so many stacks a longer run makes fewer, each so many times as large at most: to draw and to certify one takes as
+# long whatever it holds.
+ENOUGH, LARGER = 24, 4
 
 
 class Asked(NamedTuple):
@@ -102,7 +105,7 @@ class Drawn(Check):
 
     def count(self, examples: int) -> int:
         """Return how many examples the check takes of those asked for: at least one of each nonlinearity."""
-        return max(len(self.nonlinearities), examples // self.thin)
+        return max(len(self.nonlinearities), examples // together(examples) // self.thin)
 
     def suits(self, params: Params | None) -> bool:
         """Tell whether the check can be made on parameters that a user gives: if it has none of its own."""
@@ -124,7 +127,7 @@ class Drawn(Check):
     def shapes(self, asked: Asked) -> tuple[Shape, ...]:
         """Return the shapes of a run, which the seed fixes."""
         # A compiler works anew for each shape: a longer run has more of them, and more cases of each.
-        growth = math.ceil(math.sqrt(asked.examples / EXAMPLES))
+        growth = math.ceil(math.sqrt(asked.examples / together(asked.examples) / EXAMPLES))
         offered = tuple(f for f in self.nonlinearities if f in asked.adapter.nonlinearities) or self.nonlinearities
         return pool_of_shapes(dataclasses.replace(self, nonlinearities=offered), asked.seed, self.pool * growth)
 
@@ -132,7 +135,8 @@ class Drawn(Check):
         """Return the strategy for this check's stacks of cases of a shape."""
         params = Params.load(self.params) if self.params else asked.params
         # A longer run has cases enough.
-        mass = max(1, MASS * EXAMPLES // max(asked.examples, EXAMPLES)) if asked.adapter.vectorized else 1
+        mass = MASS * EXAMPLES // max(asked.examples, EXAMPLES) if asked.adapter.vectorized else 1
+        mass = max(mass, together(asked.examples))
         return cases(
             dtype=asked.dtype,
             shape=st.just(shape),
@@ -157,6 +161,11 @@ class Drawn(Check):
             examples = len(range(i, self.count(asked.examples), len(pool)))
             drawing = hypothesis.given(self.strategy(asked, shape))(but_for_the_first(judge))
             hypothesis.seed(f"{asked.seed} {i}")(quiet(examples + 1, Phase.generate, Phase.shrink)(drawing))()
+
+
+def together(examples: int) -> int:
+    """Return how many of the stacks that are asked for are drawn as one."""
+    return min(LARGER, max(1, examples // ENOUGH))
 
 
 def but_for_the_first(judge: Callable[[Case], None]) -> Callable[[Case], None]:
