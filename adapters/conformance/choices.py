@@ -18,7 +18,7 @@ NAMES = tuple(CHECKED)
 # Those of nearly all cases.
 MOST = ("step", "sequence", "edges", "nan")
 
-# Stacks of cases that a check is asked for.
+# Stacks of cases that a check is asked for; of many, ``checks.together`` makes fewer and larger ones.
 EXAMPLES = 8
 # Seconds that one check in one dtype may take.
 LIMIT = 300.0

@@ -12,6 +12,7 @@ from reference.archive import DTYPES
 OWN = "one of your own: a module of the path or of this folder, and an adapter or a function in it; may be repeated"
 
 JOBS = "processes at once; default: as many as cores for several frameworks, and this very process for one"
+STACKS = f"of cases a check; default: {EXAMPLES}; of 48 and more, up to four are one, four times as large"
 PATIENCE = f"that one check may take in one precision, inf for any; default: {LIMIT:g}, and more for more examples"
 
 
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     kinds.add_argument("--only", nargs="+", choices=NAMES, metavar="CHECK", help=f"of {', '.join(NAMES)}; default: all")
     kinds.add_argument("--skip", nargs="+", choices=NAMES, default=(), metavar="CHECK", help="all checks but these")
     check.add_argument("--quantities", action="store_true", help="show the largest error of each quantity, too")
-    check.add_argument("--examples", type=positive, default=EXAMPLES, metavar="N", help="stacks of cases a check")
+    check.add_argument("--examples", type=positive, default=EXAMPLES, metavar="N", help=STACKS)
     check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="judge the I-th of N parts alone")
     check.add_argument("--limit", type=seconds, metavar="SECONDS", help=PATIENCE)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from statistics import median
 from typing import Any
 
 import jax
@@ -12,10 +14,11 @@ import jax
 import adapters.jax
 import adapters.torch
 from adapters import Adapter
-from adapters.conformance.checks import STEP, Asked, Check, run
+from adapters.conformance.checks import STEP, Asked, run
 from adapters.conformance.choices import EXAMPLES
 from adapters.conformance.result import Result
-from tests.benchmarks.judging import check_grads, gradcheck, naive, one_by_one
+from reference import Case
+from tests.benchmarks.judging import ROUNDS, check_grads, gradcheck, naive, one_by_one
 from tests.benchmarks.timing import Table
 
 # Steps of the cases.
@@ -29,28 +32,51 @@ OTHERS: dict[str, tuple[Callable[..., Any], str, Callable[..., Any]]] = {
 }
 
 
-def suite(adapter: Adapter, dtype: str, check: Check) -> list[float]:
-    """Return cases a second, everything included: cold, and the same once more, when all is compiled."""
-    jax.clear_caches()
+def suite(adapter: Adapter, dtype: str) -> list[float]:
+    """Return cases a second of each length, everything included: cold, and once more, when all is compiled."""
     found = []
-    for _ in ("cold", "warm"):
-        result, begun = Result(check.name), time.perf_counter()
-        run(check, Asked(adapter, dtype, examples=EXAMPLES, seed=0), result)
-        found.append(result.cases / (time.perf_counter() - begun))
+    for check in OF_LENGTHS:
+        jax.clear_caches()
+        for _ in ("cold", "warm"):
+            result, begun = Result(check.name), time.perf_counter()
+            run(check, Asked(adapter, dtype, examples=EXAMPLES, seed=0), result)
+            found.append(result.cases / (time.perf_counter() - begun))
     return found
+
+
+def by_differences(judge: Callable[[Case], Any]) -> list[float]:
+    """Return cases a second of each length of a check by finite differences."""
+    return cold_and_warm(one_by_one(judge, T) for T in LENGTHS)
+
+
+def cold_and_warm(rates: Iterable[float]) -> list[float]:
+    """Return each rate twice: of what is as fast cold as it is warm, or always from cold."""
+    return [rate for rate in rates for _ in ("cold", "warm")]
+
+
+def in_turn(compute: Callable[..., Any], subjects: Mapping[str, Callable[[], list[float]]]) -> dict[str, list[float]]:
+    """Return the medians over all rounds of what subjects judge a second, over the test that people write beside them.
+
+    Args:
+        compute: the cell as that test calls it.
+        subjects: name: what returns cases a second for each of ``LENGTHS``, cold and warm.
+    """
+    found: dict[str, list[list[float]]] = {name: [] for name in subjects}
+    for _ in range(ROUNDS):
+        # Anew in each round: a machine may change its speed within minutes.
+        plain = cold_and_warm(naive(compute, (T,)) for T in LENGTHS)
+        for name, subject in subjects.items():
+            found[name].append([rate / one for rate, one in zip(subject(), plain, strict=True)])
+    return {name: list(map(median, zip(*rounds, strict=True))) for name, rounds in found.items()}
 
 
 def compare() -> Table:
     """Return the table: cases a second over those of the test that people write, cold, of the same framework and T."""
     rows: list[list[str | float]] = []
     for framework, (compute, other, judge) in OTHERS.items():
-        rates = [one_by_one(judge, T) / naive(compute, (T,)) for T in LENGTHS]
-        rows.append([f"{framework}: {other}", "float64", *(rate for rate in rates for _ in ("cold", "warm"))])
+        found = in_turn(compute, {"float64": partial(by_differences, judge)})
+        rows += [[f"{framework}: {other}", dtype, *ratios] for dtype, ratios in found.items()]
         for adapter in adapters.load(framework):
-            # Anew beside each: a machine may change its speed within minutes.
-            plain = [naive(compute, (T,)) for T in LENGTHS]
-            for dtype in adapter.dtypes:
-                found = zip(OF_LENGTHS, plain, strict=True)
-                ratios = [rate / one for check, one in found for rate in suite(adapter, dtype, check)]
-                rows.append([adapter.name, dtype, *ratios])
+            found = in_turn(compute, {dtype: partial(suite, adapter, dtype) for dtype in adapter.dtypes})
+            rows += [[adapter.name, dtype, *ratios] for dtype, ratios in found.items()]
     return Table(("judged by", "dtype", *(f"T = {T}, {how}" for T in LENGTHS for how in ("cold", "warm"))), rows)

@@ -116,3 +116,15 @@ def test_one_example_tells_what_becomes_of_nan(wrong: Callable[[Evaluation], Any
     assert found.status == "fail"
     assert found.failure is not None
     assert "h[" in found.failure
+
+
+def test_a_longer_run_has_fewer_and_larger_stacks_than_are_asked_for() -> None:
+    def stacks(examples: int) -> list[int]:
+        found: list[int] = []
+        asked = Asked(as_adapter(compute), "float32", examples, seed=0)
+        DRAWN["step"].each(asked, lambda case: found.append(case.K or 0))
+        return found
+
+    short, middle, long = map(stacks, (8, 48, 104))
+    assert [len(short), len(middle), len(long)] == [8, 24, 26]
+    assert [max(short), max(middle), max(long)] == [52, 2 * 52, 4 * 52]
