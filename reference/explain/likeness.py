@@ -14,7 +14,7 @@ fault that does little is thus told to within the bound of one step, and one tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from reference.case import Case
 from reference.cells import NONLINEARITIES, RNN, Array
-from reference.explain.observed import Observed, judge
+from reference.certify import certify
+from reference.evaluation import Evaluation
+from reference.explain.observed import Observed, fitted
 from reference.faults.fault import unrolled
 from reference.precision import Precision
 from reference.rounding import Bounded
@@ -31,22 +33,51 @@ from reference.trial import Subject
 from reference.verdict import QUANTITIES, Judged, Verdict
 
 Make = Callable[[], Subject]
+# Numbers of xs in a stack of calls that are judged at once, at most.
+AT_ONCE = 2**18
 
 
 def reproduced(make: Make, seen: list[Observed], watch: Callable[..., Observed]) -> bool:
     """Tell whether a subject, made afresh, does all that was seen, in the same order."""
-    first, subject = make(), make()
+    subject = make()
     try:
-        # One call tells most apart, for a third of the time that all of the first observation takes.
-        return begins(first, seen[0]) and same_all(seen, (watch(subject, one.case, one.precision) for one in seen))
+        return same_all(seen, (watch(subject, one.case, one.precision) for one in seen))
     except Exception:
         return False
 
 
-def begins(subject: Subject, seen: Observed) -> bool:
-    """Tell whether the first call of a subject does what the first of those that were seen did."""
-    called = judge(seen.case, subject(seen.case.map(np.array)), seen.precision)
-    return all(agree(first, called, accuracies(seen.case, seen.precision)) for first in seen.verdicts[:1])
+def beginning(makes: Sequence[Make], seen: Observed) -> list[bool]:
+    """Tell of each subject, made afresh, whether its first call does what the first of those that were seen did.
+
+    One call tells most apart. Those of many subjects are judged as one stack: judging one takes longer than calling it.
+    """
+    verdict = next(iter(seen.verdicts), None)
+    if verdict is None:
+        return [True] * len(makes)
+    most = max(1, AT_ONCE // max(1, seen.case.xs.size))
+    parts = [makes[start : start + most] for start in range(0, len(makes), most)]
+    return [begun for part in parts for begun in beginning_of(part, seen, verdict)]
+
+
+def beginning_of(makes: Sequence[Make], seen: Observed, verdict: Verdict) -> list[bool]:
+    """Tell the same of as many subjects as fit into one stack, from the verdict on what was seen."""
+    calls = [first_call(make, seen.case, verdict) for make in makes]
+    called, found = [call is not None for call in calls], np.zeros(len(makes), bool)
+    if any(called):
+        stack = seen.case.map(lambda array: np.broadcast_to(array, (sum(called), *array.shape)))
+        whole = Evaluation.stack([call for call in calls if call is not None])
+        found[called] = agree(verdict, certify(stack, whole, seen.precision), accuracies(seen.case, seen.precision))
+    return found.tolist()
+
+
+def first_call(make: Make, case: Case, like: Verdict) -> Evaluation | None:
+    """Return the quantities of a verdict from a call of a subject; None if it breaks down or lacks one of them."""
+    try:
+        called = fitted(case, make()(case.map(np.array))).fields()
+    except Exception:
+        return None
+    found = {name: called[name] for name, quantity in QUANTITIES.items() if quantity in like.judged}
+    return None if any(array is None for array in found.values()) else Evaluation(**found)
 
 
 def same_all(seen: list[Observed], others: Iterable[Observed]) -> bool:
@@ -65,14 +96,20 @@ def alike(one: Observed, other: Observed) -> bool:
     if one.account != other.account or not same_shapes(one, other):
         return False
     accuracy = accuracies(one.case, one.precision)
-    return all(agree(p, q, accuracy) for p, q in zip(one.verdicts, other.verdicts, strict=True))
+    return all(bool(agree(p, q, accuracy)) for p, q in zip(one.verdicts, other.verdicts, strict=True))
 
 
-def agree(one: Verdict | None, other: Verdict | None, accuracy: Mapping[str, float]) -> bool:
-    """Tell whether two calls returned the same, but for rounding, where shapes allow a verdict on both."""
-    if one is None or other is None:
-        return True
-    return all(near(judged, other.judged[name], accuracy[name]) for name, judged in one.judged.items())
+def agree(one: Verdict | None, other: Verdict | None, accuracy: Mapping[str, float]) -> NDArray[np.bool_]:
+    """Tell whether two calls returned the same, but for rounding, where shapes allow a verdict on both.
+
+    The other may be on a stack of such calls, which then are told of each; shape () or (K,).
+    """
+    same = np.asarray(True)
+    if one is not None and other is not None:
+        for name, judged in one.judged.items():
+            if same.any():
+                same = same & near(judged, other.judged[name], accuracy[name])
+    return same
 
 
 def same_shapes(one: Observed, other: Observed) -> bool:
@@ -85,15 +122,16 @@ def same_shapes(one: Observed, other: Observed) -> bool:
     )
 
 
-def near(one: Judged, other: Judged, accuracy: float) -> bool:
-    """Tell whether one quantity deviates in two evaluations by the same, but for rounding."""
+def near(one: Judged, other: Judged, accuracy: float) -> NDArray[np.bool_]:
+    """Tell whether one quantity deviates in two evaluations by the same, but for rounding; shape () or (K,)."""
     with np.errstate(all="ignore"):
         p, q = deviation(one), deviation(other)
         same = np.abs(p - q) <= closeness(one, other, accuracy)
     both_right = (one.ratio <= 1) & (other.ratio <= 1)
     equal = (one.got == other.got) | (np.isnan(one.got) & np.isnan(other.got))
     # Of numbers that are not finite there is no difference.
-    return bool((np.where(np.isfinite(p) & np.isfinite(q), same, equal) | both_right).all())
+    told = np.where(np.isfinite(p) & np.isfinite(q), same, equal) | both_right
+    return np.asarray(told.all(axis=axes(one)))
 
 
 def deviation(judged: Judged) -> NDArray[np.float64]:
@@ -105,8 +143,14 @@ def deviation(judged: Judged) -> NDArray[np.float64]:
 def closeness(one: Judged, other: Judged, accuracy: float) -> NDArray[np.float64]:
     """Return how far two deviations of one cause may be apart by rounding, as this module's docstring derives."""
     found = np.abs(deviation(other))
-    largest = np.max(found, initial=0, where=np.isfinite(found) & (other.ratio > 1))
+    counted = np.isfinite(found) & (other.ratio > 1)
+    largest = np.max(found, axis=axes(one), keepdims=True, initial=0, where=counted)
     return np.asarray(one.bound + other.bound + 2 * accuracy * largest)
+
+
+def axes(judged: Judged) -> tuple[int, ...]:
+    """Return the axes of a quantity of one case, from the end, where a stack has them, too."""
+    return tuple(range(-judged.got.ndim, 0))
 
 
 def telling(seen: Observed) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -42,10 +42,13 @@ class Observed:
     precision: Precision
     account: str | None  # of the contract that it broke
     evaluations: tuple[Evaluation, ...]
+    verdict: Verdict | None = None  # on every call, where they kept the contract and so returned the same bits
 
     @cached_property
     def verdicts(self) -> tuple[Verdict | None, ...]:
         """The verdict on each call; None where shapes allow none."""
+        if self.verdict is not None:
+            return (self.verdict,) * len(self.evaluations)
         return tuple(judge(self.case, evaluation, self.precision) for evaluation in self.evaluations)
 
     @property
@@ -80,12 +83,10 @@ class Observed:
 
 def returned(case: Case, evaluation: Evaluation, precision: Precision) -> Observed:
     """Return what is to be seen in one evaluation."""
-    account = None
     try:
-        certify(case, evaluation, precision)
+        return Observed(case, precision, None, (evaluation,), certify(case, evaluation, precision))
     except (TypeError, ValueError) as error:
-        account = str(error)
-    return Observed(case, precision, account, (evaluation,))
+        return Observed(case, precision, str(error), (evaluation,))
 
 
 def once(subject: Subject, case: Case, precision: Precision) -> Observed:
@@ -103,27 +104,39 @@ def watched(subject: Subject, case: Case, precision: Precision) -> Observed:
             evaluations.append(evaluation.map(np.array))
         return evaluation
 
-    account = None
+    account, verdict = None, None
     try:
-        trial(recorded, case.map(np.array), precision, repeat=True)
+        verdict = trial(recorded, case.map(np.array), precision, repeat=True)
+        # On what was written down: the subject may write over its own.
+        verdict = replace(verdict, case=case, evaluation=evaluations[0])
     except (Mismatch, TypeError, ValueError) as error:
         account = str(error)
     except Exception as error:
         account = f"raised {type(error).__name__}: {error}"
-    return Observed(case, precision, account, tuple(evaluations))
+    return Observed(case, precision, account, tuple(evaluations), verdict)
 
 
 def judge(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict | None:
     """Return the verdict on an evaluation taken in the shapes and the dtype of the case; None if it does not fit."""
+    try:
+        return certify(case, fitted(case, evaluation), precision)
+    except (TypeError, ValueError, KeyError):
+        return None
+
+
+def fitted(case: Case, evaluation: Evaluation) -> Evaluation:
+    """Return an evaluation in the shapes and the dtype of a case.
+
+    Raises:
+        KeyError, TypeError, ValueError: it does not fit.
+    """
     like = {"hs": case.upstream, "dxs": case.xs, "dh0": case.h0}
     like |= {f"d{name}": array for name, array in case.params.fields().items() if array is not None}
     fields = {name: array for name, array in evaluation.fields().items() if array is not None}
-    try:
-        with np.errstate(over="ignore"):
-            fitted = {name: np.reshape(array, like[name].shape).astype(case.dtype) for name, array in fields.items()}
-        return certify(case, Evaluation(**fitted), precision)
-    except (TypeError, ValueError, KeyError):
-        return None
+    with np.errstate(over="ignore"):
+        return Evaluation(
+            **{name: np.reshape(array, like[name].shape).astype(case.dtype) for name, array in fields.items()}
+        )
 
 
 def start(judged: Judged, quantity: str, case: Case) -> Start:

@@ -9,7 +9,7 @@ import numpy as np
 
 from reference.case import Case
 from reference.evaluation import Evaluation
-from reference.explain.likeness import Make, reproduced
+from reference.explain.likeness import Make, beginning, reproduced
 from reference.explain.observed import Observed
 from reference.faults import FAULTS, Fault, compute
 from reference.faults.fault import taped, unaware, unrolled
@@ -32,11 +32,15 @@ def pairs(
         watch: how they were made.
     """
     possible = [name for name, of in alone.items() if of and of <= wrong and FAULTS[name].family != "contract"]
-    for one, two in itertools.combinations(possible, 2):
-        if alone[one] | alone[two] == wrong:
-            makes = [both(FAULTS[one], FAULTS[two]), both(FAULTS[two], FAULTS[one])]
-            if any(make is not None and reproduced(make, seen, watch) for make in makes):
-                yield one, two
+    candidates = [pair for pair in itertools.combinations(possible, 2) if alone[pair[0]] | alone[pair[1]] == wrong]
+    orders = [order for one, two in candidates for order in ((one, two), (two, one))]
+    makes = {order: make for order in orders if (make := both(*(FAULTS[name] for name in order))) is not None}
+    begun = beginning(list(makes.values()), seen[0])
+    likely = {order: make for (order, make), may in zip(makes.items(), begun, strict=True) if may}
+    for one, two in candidates:
+        tried = [likely[order] for order in ((one, two), (two, one)) if order in likely]
+        if any(reproduced(make, seen, watch) for make in tried):
+            yield one, two
 
 
 def both(one: Fault, two: Fault) -> Make | None:
