@@ -153,13 +153,13 @@ SOUGHT = {"exact": (("--adapter", "tests.conformance.exact:ADAPTERS"), ""), "slo
 @nox.session(default=False)
 @nox.parametrize("name", [*SOUGHT, *BACKENDS])
 def alarms(session: nox.Session, name: str) -> None:
-    """Look for false alarms: over 200,000 cases of every way and precision; `-- --examples 104` puts a tenth.
+    """Look for false alarms: over 200,000 cases of every way and precision; `-- --examples 115` puts a tenth.
 
     "exact" is the oracle itself, which needs no framework, takes minutes, and is asked first.
     """
     subject, extra = SOUGHT.get(name, ((name,), name))
     install(session, extra=extra)
-    asked = ("--only", *DRAWN, "--examples", "1040", "--jobs", str(os.cpu_count()), *session.posargs)
+    asked = ("--only", *DRAWN, "--examples", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
     session.run("rnn-oracle", "check", *subject, *asked, env=ONE_THREAD)
 
 
