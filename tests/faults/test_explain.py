@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from reference import PRECISIONS, Case, Evaluation, Params
-from reference.explain import Diagnosis, both, explain, explain_subject, partial_order
+from reference.explain import Diagnosis, both, explain, explain_subject, likeness, partial_order
+from reference.explain.likeness import beginning
+from reference.explain.observed import watched
 from reference.faults import FAULTS, Fault, compute
 from reference.faults.fault import piecewise
 from reference.trial import Subject
@@ -131,6 +133,34 @@ def test_two_faults_at_once_are_named(one: str, two: str, dtype: str) -> None:
     case = plain(dtype)
     found = explain(case, make()(case.map(np.array)), PRECISIONS[dtype])
     assert [set(match) for match in found.matches] == [{one, two}]
+
+
+@pytest.mark.parametrize("name", ["dWh transposed", "no BPTT"])
+def test_one_stack_of_first_calls_tells_what_each_call_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = watched(FAULTS[name].subject(), plain("float32"), PRECISIONS["float32"])
+    makes = [fault.subject for fault in FAULTS.values()]
+    together = beginning(makes, seen)
+    monkeypatch.setattr(likeness, "AT_ONCE", 1)
+    assert beginning(makes, seen) == together
+    begun = [name for name, may in zip(FAULTS, together, strict=True) if may]
+    assert name in begun
+    assert len(begun) < len(FAULTS) / 10
+
+
+def test_what_a_subject_writes_over_later_was_seen_as_it_was() -> None:
+    fields: list[Any] = []
+
+    def overwriting(case: Case) -> Evaluation:
+        for array in fields[:-6]:
+            array[...] = 7
+        answer = FAULTS["dWh transposed"].subject()(case)
+        fields.extend(answer.fields().values())
+        return answer
+
+    first = watched(overwriting, plain("float32"), PRECISIONS["float32"])
+    watched(overwriting, plain("float32"), PRECISIONS["float32"])
+    assert all((array == 7).all() for array in fields[:12])
+    assert first.wrong == ("dWh",)
 
 
 def test_two_faults_that_exclude_each_other_are_not_combined() -> None:
