@@ -31,6 +31,8 @@ DRAWN = ("step", "sequence", "edges", "nan")
 # Who goes from step to step in Python, and the checks of thousands of them, which have a session of their own then.
 STEPPED, LONG = "torch", ("long", "endless")
 CORE = ",".join(TAGS["core"])
+# Processes that judge: as many as there are cores, but where those are shared.
+JOBS = str(max(1, int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", os.cpu_count() or 1))))
 # Where verdicts go, and on how many stacks of cases a check they rest in a session.
 RESULTS, EXAMPLES = Path("results"), "2"
 # Precisions; those in which sessions judge if it is said, and if it is not: a compiler works anew for each.
@@ -98,7 +100,7 @@ def judge(session: nox.Session, name: str, *asked: str, into: str, env: dict[str
     """Judge as a user would; the verdicts go into ``results/``, for ``rnn-oracle report``."""
     RESULTS.mkdir(exist_ok=True)
     found = ("--examples", EXAMPLES, "--dtype", *judged(name), "--json", str(RESULTS / f"{into}.json"))
-    session.run("rnn-oracle", "check", name, *asked, "--jobs", str(os.cpu_count()), *found, env=env)
+    session.run("rnn-oracle", "check", name, *asked, "--jobs", JOBS, *found, env=env)
 
 
 def backend(session: nox.Session, name: str) -> None:

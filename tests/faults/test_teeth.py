@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from statistics import median
 
 import pytest
@@ -22,6 +23,10 @@ IN_ALL = pytest.mark.parametrize("dtype", COMPUTED)
 CORRECT = Fault("nothing", "none", "Does nothing wrong.", lambda: compute)
 
 
+# Fault, precision, seed: how it is caught, of which several tests ask.
+caught_by = cache(catch)
+
+
 def status(fault: Fault, case: Case) -> str:
     """Return the status of a fault's verdict on one case, or the account of a broken contract."""
     found = try_once(fault.subject(), case)
@@ -30,13 +35,13 @@ def status(fault: Fault, case: Case) -> str:
 
 @IN_EACH
 def test_fault_is_caught(fault: Fault, dtype: str) -> None:
-    got_through = [seed for seed in SEEDS if catch(fault, dtype, seed) is None]
+    got_through = [seed for seed in SEEDS if caught_by(fault, dtype, seed) is None]
     assert not got_through, f"{fault.name} in {dtype} got through {LIMIT} cases of seeds {got_through}"
 
 
 @IN_EACH
 def test_only_a_broken_contract_is_called_so(fault: Fault, dtype: str) -> None:
-    caught = catch(fault, dtype, SEEDS[0])
+    caught = caught_by(fault, dtype, SEEDS[0])
     assert caught is not None
     assert (caught.by == "contract") is is_seen_by_a_trial_alone(fault), caught.account
 
