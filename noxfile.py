@@ -28,8 +28,9 @@ KEEP_COMPILED = {
 SLOW = ("torch.compile", "jax.eager")
 # The checks whose cases are drawn.
 DRAWN = ("step", "sequence", "edges", "nan")
-# Who goes from step to step in Python, and the checks of thousands of them, which have a session of their own then.
-STEPPED, LONG = "torch", ("long", "endless")
+# Who goes from step to step in Python, and the checks of thousands of them, which have sessions of their own then.
+STEPPED = ("torch", "autograd", "keras-torch", "sonnet", "keras-tensorflow", "tensorflow")
+LONG = ("long", "endless")
 CORE = ",".join(TAGS["core"])
 # Processes that judge: as many as there are cores, but where those are shared.
 JOBS = str(max(1, int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", os.cpu_count() or 1))))
@@ -108,7 +109,7 @@ def backend(session: nox.Session, name: str) -> None:
     install(session, "test", extra=name)
     own = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
     environment = ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
-    judge(session, name, *(("--skip", *LONG) if name == STEPPED else ()), into=name, env=environment)
+    judge(session, name, *(("--skip", *LONG) if name in STEPPED else ()), into=name, env=environment)
     # The longest first, so that no worker waits for another at the end.
     asked = (*own, "tests/adapters", "-m", "not slow", "--backend", name, "--network", *session.posargs)
     session.run("pytest", *PARALLEL, *asked, env=environment | {"RNN_ORACLE_DTYPES": " ".join(tested(name))})
@@ -123,13 +124,15 @@ for name in BACKENDS:
 
 
 @nox.session(default=False)
-def long(session: nox.Session) -> None:
-    """Judge PyTorch over 1,000 and 10,000 steps, and run the tests that are as slow."""
-    install(session, "test", extra=CORE)
-    judge(session, STEPPED, "--only", *LONG, into="long", env=ONE_THREAD)
-    of = [word for name in TAGS["core"] for word in ("--backend", name)]
-    asked = ("tests/adapters", "tests/examples", "-m", "slow", *of, "--network", *session.posargs)
-    session.run("pytest", *PARALLEL, *asked, env=ONE_THREAD)
+@nox.parametrize("name", STEPPED)
+def long(session: nox.Session, name: str) -> None:
+    """Judge over 1,000 and 10,000 steps who goes from one to the next in Python; PyTorch's runs all slow tests, too."""
+    install(session, "test", extra=CORE if name in TAGS["core"] else name)
+    judge(session, name, "--only", *LONG, into=f"{name}-long", env=ONE_THREAD)
+    if name in TAGS["core"]:
+        of = [word for one in TAGS["core"] for word in ("--backend", one)]
+        asked = ("tests/adapters", "tests/examples", "-m", "slow", *of, "--network", *session.posargs)
+        session.run("pytest", *PARALLEL, *asked, env=ONE_THREAD)
 
 
 @nox.session(default=False)
