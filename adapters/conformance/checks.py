@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, Refused
-from adapters.conformance.choices import EXAMPLES
+from adapters.conformance.choices import ENOUGH, EXAMPLES, LARGER
 from adapters.conformance.guard import TimedOut, Unusable, time_limit
 from adapters.conformance.heat import Heat
 from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
@@ -35,9 +35,6 @@ TRAINED = Path(__file__).parent / "char_rnn.npz"
 NUMBERS = 2**18
 # So many times as many cases have the stacks of an adapter that is vectorized, in a run of EXAMPLES or fewer.
 MASS = 16
-# Of so many stacks a longer run makes fewer, each so many times as large at most: to draw and to certify one takes as
-# long whatever it holds.
-ENOUGH, LARGER = 24, 4
 
 
 class Asked(NamedTuple):

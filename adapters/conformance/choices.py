@@ -18,7 +18,10 @@ NAMES = tuple(CHECKED)
 # Those of nearly all cases.
 MOST = ("step", "sequence", "edges", "nan")
 
-# Stacks of cases that a check is asked for; of many, ``checks.together`` makes fewer and larger ones.
+# Stacks of cases that a check is asked for.
 EXAMPLES = 8
+# Of twice as many as these and more, two to so many are drawn as one: to draw and to certify a stack takes about as
+# long whatever it holds.
+ENOUGH, LARGER = 24, 4
 # Seconds that one check in one dtype may take.
 LIMIT = 300.0

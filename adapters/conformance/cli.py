@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from adapters.conformance.choices import EXAMPLES, LIMIT, NAMES
+from adapters.conformance.choices import ENOUGH, EXAMPLES, LARGER, LIMIT, NAMES
 from reference.archive import DTYPES
 
 OWN = "one of your own: a module of the path or of this folder, and an adapter or a function in it; may be repeated"
 
 JOBS = "processes at once; default: as many as cores for several frameworks, and this very process for one"
-STACKS = f"of cases a check; default: {EXAMPLES}; of 48 and more, up to four are one, four times as large"
+STACKS = f"stacks of cases a check; default: {EXAMPLES}; of {2 * ENOUGH} and more, up to {LARGER} are drawn as one"
 PATIENCE = f"that one check may take in one precision, inf for any; default: {LIMIT:g}, and more for more examples"
 
 

@@ -35,11 +35,9 @@ def pairs(
     candidates = [pair for pair in itertools.combinations(possible, 2) if alone[pair[0]] | alone[pair[1]] == wrong]
     orders = [order for one, two in candidates for order in ((one, two), (two, one))]
     makes = {order: make for order in orders if (make := both(*(FAULTS[name] for name in order))) is not None}
-    begun = beginning(list(makes.values()), seen[0])
-    likely = {order: make for (order, make), may in zip(makes.items(), begun, strict=True) if may}
+    begun = dict(zip(makes, beginning(list(makes.values()), seen[0]), strict=True))
     for one, two in candidates:
-        tried = [likely[order] for order in ((one, two), (two, one)) if order in likely]
-        if any(reproduced(make, seen, watch) for make in tried):
+        if any(begun.get(order) and reproduced(makes[order], seen, watch) for order in ((one, two), (two, one))):
             yield one, two
 
 
