@@ -8,14 +8,16 @@ from pathlib import Path
 
 import nox
 
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "uv|virtualenv"
 # Nothing is compiled when installed: where Python kept nothing either, each process would compile all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-BACKENDS = sorted(PROJECT["project"]["optional-dependencies"])
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+BACKENDS = sorted(EXTRAS)
 # Tag: the backends that have it.
 TAGS = PROJECT["tool"]["rnn-oracle"]["tags"]
+WITH_PYTORCH = {name for name, needed in EXTRAS.items() if any(each.startswith("torch>") for each in needed)}
 PARALLEL = ("--numprocesses", "auto", "--dist", "loadgroup")
 # A framework's threads, times as many processes as there are cores, wait for one another.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
@@ -56,7 +58,13 @@ def install(session: nox.Session, *groups: str, extra: str = "") -> None:
     """Install the project, with an extra, and dependency groups, at the pinned versions."""
     wanted = [requirement for group in groups for requirement in nox.project.dependency_groups(PROJECT, group)]
     # Of a framework's thousands of modules few are imported, and Python compiles those then.
-    session.install(CONSTRAINTS, "--no-compile", "--editable", f".[{extra}]" if extra else ".", *wanted)
+    asked = (CONSTRAINTS, "--no-compile", "--editable", f".[{extra}]" if extra else ".", *wanted)
+    if WITH_PYTORCH.isdisjoint(extra.split(",")):
+        session.install(*asked)
+    else:
+        # Where a build of PyTorch without CUDA is may be among pip's settings, which uv does not read.
+        session.install(CONSTRAINTS, "pip")
+        session.run_install("python", "-m", "pip", "install", "--quiet", *asked)
 
 
 @nox.session(tags=["core"])

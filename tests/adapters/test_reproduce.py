@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,27 +46,44 @@ def faulty(adapter: Adapter, tmp_path: Path) -> Adapter:
     return Adapter.of_arrays(adapter.name, subject, adapter.describe, adapter.tanh, adapter.tanh_ulps, **ours)
 
 
-# Both scripts in one process, since a framework may take seconds to import.
+# All scripts in one process, since a framework may take seconds to import.
 RUN = """
-import runpy, sys
-for path in sys.argv[1:]:
+import runpy, sys, traceback
+for path in sys.stdin:
     try:
-        runpy.run_path(path, run_name="__main__")
+        runpy.run_path(path.strip(), run_name="__main__")
     except SystemExit as end:
-        print("exit status", end.code)
+        print("exit status", end.code, flush=True)
+    except BaseException:
+        print(traceback.format_exc() + "exit status 2", flush=True)
 """
 
 
-def printed_by(scripts: list[Path], folder: Path) -> list[str]:
-    """Return what scripts print in a fresh process away from the project, the exit status of each as its last line."""
-    command = [sys.executable, "-c", RUN, *map(str, scripts)]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    printed = re.findall(r"(.*?^exit status \d+$)\n", ran.stdout, re.DOTALL | re.MULTILINE)
-    assert len(printed) == len(scripts), ran.stderr + ran.stdout
-    return printed
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """Return a process away from the project that runs the scripts whose paths it reads."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    command = [sys.executable, "-c", RUN]
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
 
 
-def test_the_script_tells_whether_the_fault_is_there(faulty: Adapter, tmp_path: Path) -> None:
+def printed_by(script: Path, process: subprocess.Popen[str]) -> list[str]:
+    """Return the lines that a script prints in that process, the last of which is its exit status."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    print(script, file=process.stdin, flush=True)
+    lines = []
+    for line in process.stdout:
+        lines.append(line.rstrip())
+        if line.startswith("exit status "):
+            return lines
+    raise AssertionError(f"the process ended: {lines}")
+
+
+def test_the_script_tells_whether_the_fault_is_there(
+    faulty: Adapter, tmp_path: Path, elsewhere: subprocess.Popen[str]
+) -> None:
     f = faulty.nonlinearities[0]
     case = Case.random(T=3, N=2, D=2, H=3, seed=1, dtype="float32", nonlinearity=f).probed()
     found, script, report = reproduce(faulty, case, {"a framework": "1.2.3"}, tmp_path / "out", "dWh")
@@ -74,9 +91,9 @@ def test_the_script_tells_whether_the_fault_is_there(faulty: Adapter, tmp_path: 
 
     mended = script.with_name("mended.py")
     mended.write_text(script.read_text().replace(FAULT, MENDED))
-    wrong, right = printed_by([script, mended], tmp_path)
-    assert wrong.splitlines()[-2:] == ["WRONG", "exit status 1"]
-    assert right.splitlines()[-2:] == ["right, to the last digit that the arithmetic can hold", "exit status 0"]
+    assert printed_by(script, elsewhere)[-2:] == ["WRONG", "exit status 1"]
+    right = "right, to the last digit that the arithmetic can hold"
+    assert printed_by(mended, elsewhere)[-2:] == [right, "exit status 0"]
 
     text = report.read_text()
     assert f"{faulty.framework} computes `dWh` of a recurrent layer outside of what rounding can explain." in text
