@@ -1,7 +1,8 @@
 """One process a framework: what crashes, hangs or ends its process costs its own row, and cores work side by side.
 
 A process sends what it is about to judge, with the row as it stands, and what it has judged; so what came before a
-crash is kept, and another process goes on with the next row.
+crash is kept, and another process goes on with the next row. One that is through with a job is given the next of the
+same framework, which it has imported.
 """
 
 from __future__ import annotations
@@ -84,6 +85,15 @@ class Worker:
         except (EOFError, OSError):
             return
 
+    def give(self, job: Job, rows: dict[int, Row]) -> None:
+        """Have it do a job from the rows on that are there."""
+        self.job, self.rows, self.adapters, self.total = job, rows, (), 0
+        self.check, self.since, self.finished = "import", time.monotonic(), False
+        try:
+            self.connection.send((job, len(rows)))
+        except OSError:
+            return  # it has ended, which its exit status will tell
+
     def went_wrong(self, limit: float, *, ended: bool) -> str | None:
         """Say how the process failed to answer, in words; None if it did not fail.
 
@@ -150,7 +160,12 @@ def judge_apart(
                     if how := worker.went_wrong(limit, ended=ended):
                         worker.fail(how, report)
                         waiting[:0] = [] if worker.check == "import" else [worker.job]
-                    if how or worker.finished:
+                        workers.remove(worker)
+                    elif worker.finished and (more := following(waiting, worker.job.origin)):
+                        waiting.remove(more)
+                        worker.give(more, found[more])
+                    elif worker.finished:
+                        worker.connection.close()
                         workers.remove(worker)
         except KeyboardInterrupt:
             hear_out(workers, report)
@@ -194,6 +209,11 @@ def jobs_of(options: argparse.Namespace, groups: Mapping[str, Sequence[str]]) ->
     return [Job(origin, tuple(names), dtypes, first) for origin, names in groups.items() if first] + jobs
 
 
+def following(waiting: Sequence[Job], origin: str) -> Job | None:
+    """Return the next job of a framework; None if those of others come before, or there are none."""
+    return next((job for job in waiting if job.origin == origin and job.mass == waiting[0].mass), None)
+
+
 def in_order(rows: Sequence[Row], adapters: Iterable[str]) -> list[Row]:
     """Return rows by framework, in order of appearance, by adapter, in the order given, and by dtype, each once."""
     together: list[Row] = []
@@ -217,12 +237,14 @@ def cores() -> int:
 
 def start(options: argparse.Namespace, job: Job, rows: dict[int, Row], folder: Path) -> Worker:
     """Start a process that judges the rows of a job after those that are there."""
-    ours, theirs = SPAWN.Pipe(duplex=False)
+    ours, theirs = SPAWN.Pipe()
     printed = folder / f"{job.origin}.{'.'.join(job.dtypes)}.{job.mass}.{len(rows)}"
-    process = SPAWN.Process(target=work, args=(theirs, options, job, len(rows), str(printed)), daemon=True)
+    process = SPAWN.Process(target=work, args=(theirs, options, str(printed)), daemon=True)
     process.start()
     theirs.close()
-    return Worker(job, process, ours, printed, rows)
+    worker = Worker(job, process, ours, printed, rows)
+    worker.give(job, rows)
+    return worker
 
 
 def take(worker: Worker, report: Report, update: Callable[..., Any] = lambda **moved: None) -> None:
@@ -268,14 +290,12 @@ def hear_out(workers: Sequence[Worker], report: Report) -> None:
                 left.remove(worker)
 
 
-def work(connection: Connection, options: argparse.Namespace, job: Job, skip: int, printed: str) -> None:
-    """Do a job, in a process of its own.
+def work(connection: Connection, options: argparse.Namespace, printed: str) -> None:
+    """Do job after job, in a process of its own, as long as there are any.
 
     Args:
-        connection: to the process that asks.
+        connection: to the process that gives jobs, each with the number of rows that are judged already.
         options: of the command line.
-        job: what is judged.
-        skip: rows that are judged already.
         printed: file for what the framework prints, which would tear the bars.
     """
     with open(printed, "wb", buffering=0) as file:
@@ -286,10 +306,20 @@ def work(connection: Connection, options: argparse.Namespace, job: Job, skip: in
     # Threads of several frameworks, times as many as there are cores, wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        judge_all(connection.send, options, job, skip)
-        connection.send(("finished",))
+        for job, skip in received(connection):
+            judge_all(connection.send, options, job, skip)
+            connection.send(("finished",))
     except (KeyboardInterrupt, ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         connection.send(("error", error))
+
+
+def received(connection: Connection) -> Iterator[Any]:
+    """Give what is received until the other end is closed."""
+    try:
+        while True:
+            yield connection.recv()
+    except EOFError:
+        return
 
 
 def judge_all(send: Callable[[tuple[Any, ...]], Any], options: argparse.Namespace, job: Job, skip: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from adapters.conformance import processes
 from adapters.conformance.cli import main
+from reference.archive import DTYPES
 
 MODULE = """
 import dataclasses, os, signal, sys, time
@@ -101,12 +102,12 @@ def test_of_several_frameworks_the_checks_of_most_cases_come_first_but_in_the_ta
 ) -> None:
     begun: list[tuple[str, ...]] = []
 
-    def start(options: Any, job: processes.Job, *others: Any) -> processes.Worker:
+    def give(worker: processes.Worker, job: processes.Job, rows: Any) -> None:
         begun.append((job.origin.partition(":")[0], *(job.dtypes if job.mass is False else ("mass",))))
-        return started(options, job, *others)
+        given(worker, job, rows)
 
-    started = processes.start
-    monkeypatch.setattr(processes, "start", start)
+    given = processes.Worker.give
+    monkeypatch.setattr(processes.Worker, "give", give)
     asked = ("--only", "step", "trained", "--jobs", "2", "--dtype", *PASS_DTYPES)
     status, rows, out = check("one:both", "two:both", extra=asked)
     assert status == 0
@@ -116,6 +117,36 @@ def test_of_several_frameworks_the_checks_of_most_cases_come_first_but_in_the_ta
     assert [list(row) for row in rows.values()] == [list(PASS_DTYPES)] * 4
     assert all(list(found) == ["step", "trained"] for row in rows.values() for found in row.values())
     assert out.index("one.good") < out.index("one.vectorized")
+
+
+def test_a_process_goes_on_with_the_framework_that_it_has_imported(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, jobs = list[str](), list[tuple[str, ...]]()
+
+    def start(options: Any, job: processes.Job, *others: Any) -> processes.Worker:
+        begun.append(job.origin)
+        return started(options, job, *others)
+
+    def give(worker: processes.Worker, job: processes.Job, rows: Any) -> None:
+        jobs.append(job.dtypes)
+        given(worker, job, rows)
+
+    started, given = processes.start, processes.Worker.give
+    monkeypatch.setattr(processes, "start", start)
+    monkeypatch.setattr(processes.Worker, "give", give)
+    _, rows, _ = check("one:good", extra=(*ONLY_GOOD, "--jobs", "2"))
+    assert list(rows["one.good"]) == list(PASS_DTYPES)
+    assert begun == ["one", "one"]
+    assert jobs == [(dtype,) for dtype in DTYPES]
+
+
+def test_what_comes_first_of_all_frameworks_comes_before_the_rest_of_one() -> None:
+    mass, rest, others = (
+        processes.Job(name, (), (), first) for name, first in (("b", True), ("a", False), ("b", False))
+    )
+    assert processes.following([mass, rest, others], "a") is None
+    assert processes.following([rest, others], "b") == others
+    assert processes.following([mass, rest, others], "b") == mass
+    assert processes.following([], "a") is None
 
 
 def test_one_framework_on_several_processes_gives_the_rows_of_one(check: Run) -> None:
