@@ -11,7 +11,7 @@ from reference.case import Case
 from reference.evaluation import Evaluation
 from reference.explain.account import Diagnosis
 from reference.explain.arithmetic import same_digits
-from reference.explain.likeness import alike, comparable, reproduced, same_all, telling
+from reference.explain.likeness import alike, beginning, comparable, reproduced, telling
 from reference.explain.observed import BROKEN, Observed, once, returned, watched
 from reference.explain.orders import orders, partial_order
 from reference.explain.pairs import pairs
@@ -117,9 +117,10 @@ def diagnose(seen: list[Observed], watch: Callable[..., Observed]) -> Diagnosis:
     found = Diagnosis(first.case, first.status, first.wrong, right, first.start, first.account)
     if first.status not in BROKEN:
         return found
+    if suspects := reproducing(seen, watch):
+        return replace(found, matches=tuple((name,) for name in suspects))
     known = catalogue(watch, tuple(one.case for one in seen), first.precision)
-    suspects = [name for name, others in known.items() if same_all(seen, others)]
-    suspects = suspects or [name for name, others in known.items() if same_but_for_digits(seen, others)]
+    suspects = [name for name, others in known.items() if same_but_for_digits(seen, others)]
     if suspects or first.account is not None:
         return replace(found, matches=tuple((name,) for name in suspects))
     if not any(telling(one) for one in seen):
@@ -128,6 +129,13 @@ def diagnose(seen: list[Observed], watch: Callable[..., Observed]) -> Diagnosis:
     alone = {name: set(others[seen.index(first)].wrong) for name, others in known.items()}
     matches = () if order else tuple(pairs(alone, set(first.wrong), seen, watch))
     return replace(found, order=order, matches=matches, arithmetic=None if order or matches else first.arithmetic)
+
+
+def reproducing(seen: list[Observed], watch: Callable[..., Observed]) -> list[str]:
+    """Return the names of the faults that do all that was seen."""
+    makes = {name: fault.subject for name, fault in FAULTS.items() if seen[0].precision.name in fault.precisions}
+    begun = zip(makes.items(), beginning(list(makes.values()), seen[0]), strict=True)
+    return [name for (name, make), same in begun if same and reproduced(make, seen, watch)]
 
 
 def same_but_for_digits(seen: list[Observed], others: list[Observed]) -> bool:
