@@ -16,7 +16,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -39,6 +41,8 @@ from reference.archive import DTYPES
 SPAWN = multiprocessing.get_context("spawn")
 # Seconds beyond the limit of a check after which its process is ended: it is in code that does not come back to Python.
 GRACE = 10.0
+# Whether interrupts can wait: on Windows they cannot.
+CAN_WAIT = hasattr(signal, "pthread_sigmask")
 # Seconds between looks at the clock, and those that an interrupted process has to send what it has.
 TICK, LAST_WORDS = 0.5, 3.0
 
@@ -240,11 +244,27 @@ def start(options: argparse.Namespace, job: Job, rows: dict[int, Row], folder: P
     ours, theirs = SPAWN.Pipe()
     printed = folder / f"{job.origin}.{'.'.join(job.dtypes)}.{job.mass}.{len(rows)}"
     process = SPAWN.Process(target=work, args=(theirs, options, str(printed)), daemon=True)
-    process.start()
+    with interrupts_waiting():
+        process.start()
     theirs.close()
     worker = Worker(job, process, ours, printed, rows)
     worker.give(job, rows)
     return worker
+
+
+@contextmanager
+def interrupts_waiting() -> Iterator[None]:
+    """Let interrupts wait, where there is a way; a process that is started in here has them wait, too."""
+    if not CAN_WAIT:
+        yield
+        return
+    # The first process would start it, upon which interrupts are let through.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def take(worker: Worker, report: Report, update: Callable[..., Any] = lambda **moved: None) -> None:
@@ -306,6 +326,9 @@ def work(connection: Connection, options: argparse.Namespace, printed: str) -> N
     # Threads of several frameworks, times as many as there are cores, wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
+        # Before, an interrupt would have ended the process with a traceback of what it was importing.
+        if CAN_WAIT:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for job, skip in received(connection):
             judge_all(connection.send, options, job, skip)
             connection.send(("finished",))

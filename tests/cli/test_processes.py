@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +216,20 @@ def test_what_was_judged_before_an_interruption_is_kept(check: Run) -> None:
     status, rows, out = check("one:interrupted", "two:good")
     assert status == 130
     assert statuses(rows["one.interrupted"]["float64"]) == {"step": "pass", "sequence": "interrupted"}
+    assert "interrupted: the table holds what was judged before" in out
+
+
+@pytest.mark.skipif(not processes.CAN_WAIT, reason="interrupts cannot wait on Windows")
+def test_an_interruption_while_a_process_starts_is_one(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*asked: Any) -> processes.Worker:
+        worker = started(*asked)
+        os.kill(worker.process.pid or 0, signal.SIGINT)
+        return worker
+
+    started = processes.start
+    monkeypatch.setattr(processes, "start", start)
+    status, rows, out = check("one:good", "two:good")
+    assert (status, rows) == (130, {})
     assert "interrupted: the table holds what was judged before" in out
 
 
