@@ -223,7 +223,8 @@ def test_what_was_judged_before_an_interruption_is_kept(check: Run) -> None:
 def test_an_interruption_while_a_process_starts_is_one(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*asked: Any) -> processes.Worker:
         worker = started(*asked)
-        os.kill(worker.process.pid or 0, signal.SIGINT)
+        assert worker.process.pid is not None
+        os.kill(worker.process.pid, signal.SIGINT)
         return worker
 
     started = processes.start
