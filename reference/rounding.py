@@ -117,18 +117,26 @@ class Bounded(NDArrayOperatorsMixin):
     @property
     def magnitude(self) -> Values:
         """Largest absolute value that the number, or the sum of its terms' absolute values, may have."""
-        return np.abs(self.value) + self.error if self.mass is None else self.mass
+        if self.mass is not None:
+            return self.mass
+        magnitude: Values = np.abs(self.value)
+        magnitude += self.error
+        return magnitude
 
     def sealed(self) -> Bounded:
         """Return the array with the rounding of its pending sum charged to ``error``."""
         if self.mass is None:
             return self
         model, inner = self.precision, self.precision.accumulator
-        rounding = self.terms * ((inner.u + U64) * self.mass + 2 * inner.underflow)
+        share, lost = self.terms * (inner.u + U64), 2 * self.terms * inner.underflow
         if inner.u < model.u:
-            rounding = rounding + model.stored * (model.u * self.mass + model.underflow)
+            share, lost = share + model.stored * model.u, lost + model.stored * model.underflow
+        error = share * self.mass
+        error += self.error
+        error += lost
+        error *= INFLATE
         # Of so many terms each may have lost what is small against the floor.
-        sum_ = Bounded(self.value, model, INFLATE * (self.error + rounding), self.scale + self.terms * model.floor)
+        sum_ = Bounded(self.value, model, error, self.scale + self.terms * model.floor)
         sum_.factors = self.factors
         return sum_
 
@@ -253,14 +261,15 @@ def _negative(p: Bounded) -> Bounded:
 
 def _matmul(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.sealed(), q.sealed()
-    mass = p.magnitude @ q.magnitude
+    of_p, of_q = p.magnitude, q.magnitude
+    mass = of_p @ of_q
     # Where the errors of a factor are one share of its values, they make that share of the mass: a product saved.
     share = sum(one.relative / (1 + one.relative) for one in (p, q) if one.relative is not None)
     error = share * mass if share else np.zeros_like(mass)
     if q.relative is None:
-        error = error + p.magnitude @ q.error
+        error += of_p @ q.error
     if p.relative is None:
-        error = error + p.error @ np.abs(q.value)
+        error += p.error @ np.abs(q.value)
     scale = p.scale @ q.scale if p.carries_scale or q.carries_scale else None
     return Bounded._pending(p.value @ q.value, p.precision, error, mass, p.shape[-1], scale)
 

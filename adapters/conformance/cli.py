@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     kinds.add_argument("--skip", nargs="+", choices=NAMES, default=(), metavar="CHECK", help="all checks but these")
     check.add_argument("--quantities", action="store_true", help="show the largest error of each quantity, too")
     check.add_argument("--examples", type=positive, default=EXAMPLES, metavar="N", help=STACKS)
-    check.add_argument("--seed", type=int, default=0, metavar="S", help="of the cases; default: 0")
+    check.add_argument("--seed", type=whole_number, default=0, metavar="S", help="of the cases; default: 0")
     check.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="judge the I-th of N parts alone")
     check.add_argument("--limit", type=seconds, metavar="SECONDS", help=PATIENCE)
     check.add_argument("--jobs", type=positive, metavar="N", help=JOBS)
@@ -93,8 +93,17 @@ def positive(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: the text is none.
     """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return whole_number(text, 1)
+
+
+def whole_number(text: str, least: int = 0) -> int:
+    """Return a whole number that is not less than another.
+
+    Raises:
+        argparse.ArgumentTypeError: the text is none.
+    """
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
     return int(text)
 
 

@@ -48,13 +48,15 @@ def check(
 
     Raises:
         Mismatch: a check did not pass and ``on_fail`` is "raise"; the message is the account of the first.
-        ValueError: an argument that names nothing, or too few examples.
+        ValueError: an argument that names nothing, too few examples, or a negative seed.
         TypeError: the adapter is none.
     """
     if on_fail not in ("raise", "report"):
         raise ValueError(f"check: expected on_fail as 'raise' or 'report', got {on_fail!r}")
     if examples < 1:
         raise ValueError(f"check: expected examples of at least 1, got {examples}")
+    if seed < 0:
+        raise ValueError(f"check: expected a seed of at least 0, got {seed}")
     subject, kinds = prepared(adapter, dtypes, expected_failures), selected(only)
     printed: list[str] = []
     judged = guarded(subject, printed)

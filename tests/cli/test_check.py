@@ -240,6 +240,7 @@ def test_an_inconclusive_case_is_no_pass() -> None:
         (["check", "numpy.other"], "adapters: expected one of ['numpy.right', 'numpy.wrong', 'numpy.crash'"),
         (["check", "--dtype", "float8"], "argument --dtype: invalid choice: 'float8'"),
         (["check", "--examples", "0"], "argument --examples: expected a whole number of at least 1, got '0'"),
+        (["check", "--seed", "-1"], "argument --seed: expected a whole number of at least 0, got '-1'"),
         (["check", "--examples", "x"], "argument --examples: expected a whole number of at least 1, got 'x'"),
         (["check", "--params", "/no/such.npz"], "--params: expected a file, got /no/such.npz"),
         (

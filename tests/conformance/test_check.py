@@ -258,6 +258,7 @@ def test_an_expected_failure_names_a_check_and_has_a_reason(expected: Mapping[st
         ({"dtypes": ["float8"]}, r"^dtypes: expected some of \['float64', .*\], got \['float8'\]$"),
         ({"dtypes": []}, r"^dtypes: expected some of .*, got \[\]$"),
         ({"examples": 0}, "^check: expected examples of at least 1, got 0$"),
+        ({"seed": -1}, "^check: expected a seed of at least 0, got -1$"),
         ({"on_fail": "shout"}, "^check: expected on_fail as 'raise' or 'report', got 'shout'$"),
     ],
 )

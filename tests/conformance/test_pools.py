@@ -16,7 +16,8 @@ from adapters.conformance.result import Result
 from adapters.conformance.subjects import as_adapter
 from reference import PRECISIONS, Case, Evaluation
 from reference.faults import compute
-from reference.strategies import EDGES, Shape
+from reference.strategies import EDGES, NORMS, Shape
+from reference.values import UPSTREAMS
 from tests.conformance import exact
 
 DRAWN = {check.name: check for check in CHECKS if isinstance(check, Drawn)}
@@ -57,20 +58,38 @@ def test_the_shapes_have_the_nonlinearities_in_turn_and_rows_enough(seed: int) -
         assert all(asked.rows <= shape.T * shape.N for shape in pool)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_every_stack_of_edges_has_all_of_them(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, list[str]]] = []
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What cases are asked of ``Case.random``."""
+    found: list[dict[str, Any]] = []
     random = Case.random
 
     def recording(*sizes: int, **options: Any) -> Case:
-        asked.append((options["nonlinearity"], options["values"]))
+        found.append(options)
         return random(*sizes, **options)
 
     monkeypatch.setattr(Case, "random", recording)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_stack_of_edges_has_all_of_them(seed: int, drawn: list[dict[str, Any]]) -> None:
     check(compute, dtypes=["float32"], only=["edges"], seed=seed, examples=1)
-    assert {nonlinearity for nonlinearity, _ in asked} == {"tanh", "relu"}
-    for nonlinearity, values in asked:
-        assert values == [kind for kind in EDGES if kind != "huge_inputs" or nonlinearity == "relu"]
+    assert [options["nonlinearity"] for options in drawn] == ["tanh", "relu"]
+    for options in drawn:
+        assert options["values"] == [
+            kind for kind in EDGES if kind != "huge_inputs" or options["nonlinearity"] == "relu"
+        ]
+
+
+def test_the_shortest_runs_have_all_norms_and_upstream_gradients_together(drawn: list[dict[str, Any]]) -> None:
+    for seed in range(24):
+        asked = Asked(as_adapter(compute), "float32", 1, seed=seed)
+        DRAWN["step"].each(asked, lambda case: None)
+    assert len(drawn) == 48
+    assert {options["norm"] for options in drawn} == set(NORMS)
+    assert {options["upstream"] for options in drawn} == set(UPSTREAMS)
+    assert len({options["seed"] for options in drawn}) == 48
 
 
 def test_each_drawn_check_tells_a_transposed_gradient_by_itself() -> None:
