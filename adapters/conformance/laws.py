@@ -40,7 +40,7 @@ def _certify_rows(adapter: Adapter, case: Case, order: Any, precision: Precision
     kept = rows_of(case, np.unique(order))
     given = _given(answer)
     fields = {name: np.take(given[name], back, axis) for name, axis in BY_ROW.items() if name in given}
-    certify(kept, Evaluation(**fields), precision).require(f"{adapter.name} rows {[int(n) for n in order]}:")
+    certify(kept, Evaluation(**fields), precision).require(f"rows {[int(n) for n in order]}:")
 
 
 def rows_of(case: Case, order: Any) -> Case:
@@ -73,7 +73,7 @@ def a_sequence_may_be_cut(adapter: Adapter, case: Case, precision: Precision) ->
             whole[name] = np.concatenate([one, two], axis=-3)
         elif name != "dh0":
             whole[name] = one + two
-    certify(case, Evaluation(**whole), precision).require(f"{adapter.name} cut in two:")
+    certify(case, Evaluation(**whole), precision).require("cut in two:")
 
 
 def slice_of(case: Case, part: slice) -> Case:
@@ -88,7 +88,7 @@ def no_upstream_gives_no_gradient(adapter: Adapter, case: Case, precision: Preci
         array = getattr(answer, name)
         if array is not None and np.any(array != 0):
             raise Mismatch(
-                f"{adapter.name}: expected {QUANTITIES[name]} of zeros for an upstream of zeros, "
+                f"expected {QUANTITIES[name]} of zeros for an upstream of zeros, "
                 f"got {np.abs(array.astype(float)).max():.3g} ({case.spelled})"
             )
 
@@ -103,8 +103,7 @@ def the_pull_back_scales(adapter: Adapter, case: Case, precision: Precision) -> 
         told = np.abs(once[name]) > precision.floor
         if np.any((2 * once[name] != twice[name]) & told):
             raise Mismatch(
-                f"{adapter.name}: expected {QUANTITIES[name]} to double with the upstream, got another number "
-                f"({case.spelled})"
+                f"expected {QUANTITIES[name]} to double with the upstream, got another number ({case.spelled})"
             )
 
 
@@ -123,7 +122,7 @@ def the_pull_back_adds(adapter: Adapter, case: Case, precision: Precision) -> No
             bound = sum(getattr(bounded, name).sealed().error for bounded in bounds)
             if np.any(np.abs(whole - one - two) > bound):
                 raise Mismatch(
-                    f"{adapter.name}: expected {QUANTITIES[name]} to add up over the steps of the upstream, "
+                    f"expected {QUANTITIES[name]} to add up over the steps of the upstream, "
                     f"got a sum that is off by more than three bounds ({case.spelled})"
                 )
 
@@ -144,8 +143,7 @@ def small_integers_are_exact(adapter: Adapter, case: Case, precision: Precision)
     for name, array in _given(answer).items():
         if name in EXACT and not np.array_equal(array.astype(np.float64), getattr(want, name)):
             raise Mismatch(
-                f"{adapter.name}: expected {QUANTITIES[name]} of small integers to the bit, got another number "
-                f"({whole.spelled})"
+                f"expected {QUANTITIES[name]} of small integers to the bit, got another number ({whole.spelled})"
             )
 
 

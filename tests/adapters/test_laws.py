@@ -77,23 +77,23 @@ def almost(case: Case) -> Evaluation:
 @pytest.mark.parametrize(
     ("law", "wrong", "message"),
     [
-        ("rows are independent", mean_over_rows, r"numpy\.wrong rows \[1, 0\]: float64 h"),
-        ("a sequence may be cut", forgetful, r"numpy\.wrong cut in two: float64 h\["),
+        ("rows are independent", mean_over_rows, r"^rows \[1, 0\]: float64 h"),
+        ("a sequence may be cut", forgetful, r"^cut in two: float64 h\["),
         (
             "no upstream, no gradient",
             leaking,
-            r"numpy\.wrong: expected dWh of zeros for an upstream of zeros, got 0",
+            r"^expected dWh of zeros for an upstream of zeros, got 0",
         ),
-        ("the pull-back scales", squared, r"numpy\.wrong: expected dx to double with the upstream, got another number"),
+        ("the pull-back scales", squared, r"^expected dx to double with the upstream, got another number"),
         (
             "small integers are exact",
             almost,
-            r"numpy\.wrong: expected dWh of small integers to the bit, got another nu",
+            r"^expected dWh of small integers to the bit, got another nu",
         ),
         (
             "the pull-back adds",
             clipped,
-            r"numpy\.wrong: expected dWx to add up over the steps of the upstream, got",
+            r"^expected dWx to add up over the steps of the upstream, got",
         ),
     ],
 )
