@@ -35,7 +35,7 @@ def histogram(counts: Sequence[int]) -> str:
     width, floor = BAR * BINS, TALLEST + 16
     bound = -LOWEST * BINS // (HIGHEST - LOWEST)
     outside = sum(counts[bound:])
-    told = f"{sum(counts):,} cases by their largest error in parts of its bound; {outside:,} outside"
+    told = f"{sum(counts):,} case{'s' * (sum(counts) != 1)} by largest error in parts of its bound; {outside:,} outside"
     parts = [f'<svg class="histogram" viewBox="-14 0 {width + 28} {floor + 18}" role="img"><title>{told}</title>']
     for i, count in enumerate(counts):
         if count:

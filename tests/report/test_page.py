@@ -96,6 +96,16 @@ def test_everything_that_is_known_is_on_the_page(whole: str) -> None:
         assert words in text
 
 
+def test_one_case_is_not_cases() -> None:
+    single = passing()
+    single.cases, single.histogram = 1, [0] * 15 + [1] + [0] * (BINS - 16)
+    page = render([report_of(single)])
+    assert page.count(">1 case<") == 2
+    assert ">1 case by largest |error| / bound<" in page
+    assert "1 case by largest error in parts of its bound; 0 outside" in page
+    assert "1 cases" not in page
+
+
 def test_a_version_that_is_not_known_is_left_out() -> None:
     assert '<p class="soft">eggs 1.0; 104 cases' in render([report_of(passing())])
     assert '<p class="soft">eggs; 104 cases' in render([report_of(passing(), version="-")])
@@ -208,7 +218,7 @@ def test_a_histogram_tells_the_cases_outside() -> None:
     counts = [0] * BINS
     counts[15], counts[16] = 1000, 1
     drawn = histogram(counts)
-    assert "1,001 cases by their largest error in parts of its bound; 1 outside" in drawn
+    assert "1,001 cases by largest error in parts of its bound; 1 outside" in drawn
     assert 'class="out" x="321" y="78" width="18" height="2"' in drawn
 
 
