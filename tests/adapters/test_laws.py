@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from adapters import Adapter, Refused
 from adapters.conformance import memory
+from adapters.conformance.checks import CHECKS, Asked, run
 from adapters.conformance.laws import LAWS, rows_of, slice_of
+from adapters.conformance.result import Result
 from reference import PRECISIONS, Case, Evaluation, Mismatch
 from reference.sequence import evaluate_arrays
 
@@ -106,6 +108,22 @@ def test_code_that_breaks_it_is_told(law: str, wrong: Subject, message: str) -> 
             continue
         with pytest.raises(Mismatch, match=message):
             LAWS[law](adapter, case, PRECISIONS["float64"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (mean_over_rows, "numpy.wrong rows [1, 0]: float64 h["),
+        (almost, "numpy.wrong float64: expected dWh of zeros for an upstream of zeros, got 4.94e-324"),
+    ],
+)
+def test_the_account_of_a_check_names_the_adapter_once(wrong: Subject, message: str) -> None:
+    adapter = Adapter("numpy.wrong", wrong, "wrong", np.tanh, {"float64": 2.5}, takes_stacks=True)
+    (laws,) = (check for check in CHECKS if check.name == "laws")
+    run(laws, Asked(adapter, "float64", examples=1, seed=0), result := Result("laws"))
+    assert result.failure is not None
+    assert result.failure.startswith(message)
+    assert result.failure.count("numpy.wrong") == 1
 
 
 def test_code_that_takes_memory_for_contiguous_is_told() -> None:
