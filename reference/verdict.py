@@ -34,7 +34,7 @@ class Mismatch(AssertionError):
         self.verdict = verdict
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Judged:
     """One quantity of one case or of a stack: what came, what was wanted, and the bound on the difference."""
 
@@ -184,7 +184,7 @@ class Worst:
         return replace(worse, exceeding=self.exceeding + other.exceeding, size=self.size + other.size)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Verdict:
     """What ``certify`` found, per quantity (h, dx, dh0, dWx, dWh, db; only those that were offered)."""
 
@@ -251,6 +251,10 @@ class Verdict:
         """
         if self.status != "pass":
             raise Mismatch(f"{subject} {self}".strip(), self)
+
+    def __repr__(self) -> str:
+        """Return the account: at a prompt, or below an assertion that failed, the numbers would bury it."""
+        return f"<Verdict {self}>"
 
     def __str__(self) -> str:
         sizes = self.case.spelled

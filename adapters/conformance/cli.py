@@ -1,4 +1,4 @@
-"""The command line, ``rnn-oracle``: list the adapters, and check them against the oracle."""
+"""The command line, ``rnn-oracle``: what may be asked for, in which words."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from adapters.conformance.choices import ENOUGH, EXAMPLES, LARGER, LIMIT, NAMES
 from reference.archive import DTYPES
 
+ABOUT = "Judge implementations of the textbook RNN: outputs and all gradients, each held to a bound that is derived."
 OWN = "one of your own: a module of the path or of this folder, and an adapter or a function in it; may be repeated"
-
 JOBS = "processes at once; default: as many as cores for several frameworks, and this very process for one"
 STACKS = f"stacks of cases a check; default: {EXAMPLES}; of {2 * ENOUGH} and more, up to {LARGER} are drawn as one"
 PATIENCE = f"that one check may take in one precision, inf for any; default: {LIMIT:g}, and more for more examples"
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    top = argparse.ArgumentParser(prog="rnn-oracle", description=__doc__)
+    top = argparse.ArgumentParser(prog="rnn-oracle", description=ABOUT)
+    top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="list the adapters and what each can do")
     check = commands.add_parser("check", help="judge adapters against the oracle")
@@ -85,6 +86,17 @@ def parser() -> argparse.ArgumentParser:
     faults.add_argument("--seeds", type=positive, default=5, metavar="N", help="runs of each fault; default: 5")
     faults.add_argument("--json", metavar="FILE", help="write the same as JSON")
     return top
+
+
+class Version(argparse.Action):
+    """Show the version and exit; it is looked up only now, so that help does not wait for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Write the version to standard output, and end the process with status 0."""
+        from importlib.metadata import version
+
+        sys.stdout.write(f"rnn-oracle {version('rnn-oracle')}\n")
+        parser.exit()
 
 
 def positive(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,11 @@ def test_bad_usage_is_told_in_one_sentence_and_status_2(rnn_oracle: Run, argumen
     assert status == 2
     assert message in err.splitlines()[-1]
     assert "Traceback" not in err
+
+
+def test_the_version_is_that_of_the_project(rnn_oracle: Run) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert rnn_oracle("--version") == (0, f"rnn-oracle {project['version']}\n", "")
 
 
 def trained() -> dict[str, Any]:

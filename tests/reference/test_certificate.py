@@ -319,9 +319,9 @@ def test_mismatch_gives_the_whole_account() -> None:
     params = Params(np.ones((1, 3), f), np.zeros((3, 3), f))
     case = Case(np.ones((1, 1, 1), f), np.array([[0.5, 0.25, 1]], f), params, np.array([[[1, 2, 3]]], f), "relu")
     right = evaluate(case).astype("float32")
-    assert (
-        str(judge(case, right)) == "float32: pass, largest |error| / bound 0 in h (T=1, N=1, D=1, H=3, relu, no bias)"
-    )
+    passed = "float32: pass, largest |error| / bound 0 in h (T=1, N=1, D=1, H=3, relu, no bias)"
+    assert str(judge(case, right)) == passed
+    assert repr(judge(case, right)) == f"<Verdict {passed}>"
     account = (
         "mine float32 dWh[0, 2]: got 1.75, want 1.5\n"
         "|error| 0.25 is 3.99e+05 x its bound 6.26e-07; 1 of 9 elements exceed theirs "
