@@ -24,5 +24,6 @@ def bar(console: Console, total: int, description: str = "") -> Iterator[Callabl
         What moves it: ``update(advance=1)``, or ``update(description=...)``.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    # Elsewhere it would leave an empty line.
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield partial(progress.update, progress.add_task(description, total=total))

@@ -43,6 +43,13 @@ def test_a_bar_shows_what_is_done_and_goes_away() -> None:
     assert screen.getvalue().endswith("\x1b[1A\x1b[2K")
 
 
+def test_a_file_has_nothing_of_a_bar() -> None:
+    file = io.StringIO()
+    with bar(Console(file=file, width=120), 5, "eggs") as update:
+        update(advance=1, description="spam")
+    assert file.getvalue() == ""
+
+
 def test_explain_counts_the_trials(rnn_oracle: Run, screen: io.StringIO, tmp_path: Path) -> None:
     Case.random(T=3, N=2, D=2, H=3, seed=1, dtype="float32").probed().save(tmp_path / "case.npz")
     assert rnn_oracle("explain", str(tmp_path / "case.npz"), "--adapter", "numpy.wrong")[0] == 1
