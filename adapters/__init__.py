@@ -30,11 +30,11 @@ from reference.archive import spell
 from reference.verdict import GRADIENTS, QUANTITIES
 
 
-class Refused(NotImplementedError):
+class Unsupported(NotImplementedError):
     """An adapter says by name what its framework cannot do; never a silent skip."""
 
 
-class StaleRefusal(AssertionError):
+class UnexpectedlySupported(AssertionError):
     """A framework took what its adapter says it refuses."""
 
 
@@ -64,7 +64,7 @@ class Idiom:
 
 
 @dataclass(frozen=True)
-class Known:
+class ExpectedFailure:
     """A failure that is known: it is expected, and an error once it fails no more."""
 
     reason: str  # what is wrong, and since which version
@@ -87,15 +87,17 @@ class Adapter:
     offers: tuple[str, ...] = GRADIENTS  # quantities, as of a verdict; with "jvp h" it wants a direction
     accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of its sums, if not the model's
     max_T: int | None = None  # longest sequence on offer; None: any
-    refuses: tuple[str, ...] = ()  # what the framework refuses: "T=0", or a layout of ``conformance.memory``
+    unsupported: tuple[str, ...] = ()  # what the framework unsupported: "T=0", or a layout of ``conformance.memory``
     finite: tuple[str, ...] = ()  # dtypes in which it is asked for no NaN or infinity: a finding says why
     takes_stacks: bool = False
     vectorized: bool = False  # whether one case more of a stack costs next to nothing: it is given larger ones
-    anew: tuple[str, ...] = ()  # what it computes once more where it is used, as of ``Precision``
+    recomputes: tuple[str, ...] = ()  # what it computes once more where it is used, as of ``Precision``
     slow: bool = False  # judged only when asked for by its own name
     idiom: Idiom | None = None  # None: the subject cannot be written down by itself
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # as of ``conformance.checks``
-    known: Mapping[str, Known] = field(default_factory=dict)  # "check" or "check dtype": a failure that is expected
+    expected_failures: Mapping[str, ExpectedFailure] = field(
+        default_factory=dict
+    )  # "check" or "check dtype": a failure that is expected
 
     @classmethod
     def of_arrays(
@@ -133,11 +135,11 @@ class Adapter:
         """Return the model of this adapter's arithmetic.
 
         Raises:
-            Refused: the dtype is not on offer.
+            Unsupported: the dtype is not on offer.
         """
         if dtype not in self.tanh_ulps:
-            raise Refused(f"{self.name}: expected dtype in {list(self.tanh_ulps)}, got {dtype!r}")
-        model = PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype]).computing_anew(*self.anew)
+            raise Unsupported(f"{self.name}: expected dtype in {list(self.tanh_ulps)}, got {dtype!r}")
+        model = PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype]).recomputing(*self.recomputes)
         return model.with_accumulator(self.accumulators[dtype]) if dtype in self.accumulators else model
 
     def __call__(self, case: Case) -> Evaluation:
@@ -150,28 +152,28 @@ class Adapter:
             The evaluation in the case's dtype, stacked like the case.
 
         Raises:
-            Refused: the case asks for what is not on offer.
-            StaleRefusal: the framework was to refuse the case, and took it.
+            Unsupported: the case asks for what is not on offer.
+            UnexpectedlySupported: the framework was to refuse the case, and took it.
         """
         self.precision(case.dtype)
         self.expect_nonlinearity(case.nonlinearity)
         if self.max_T is not None and case.sizes["T"] > self.max_T:
-            raise Refused(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
+            raise Unsupported(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
         if case.dtype in self.finite and not case.finite:
-            raise Refused(f"{self.name}: expected finite numbers in {case.dtype}, got others (FINDINGS.md has why)")
+            raise Unsupported(f"{self.name}: expected finite numbers in {case.dtype}, got others (FINDINGS.md has why)")
         if self.takes_direction and case.direction is None:
-            raise Refused(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
+            raise Unsupported(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
         empty = [
-            f"{name}=0" for name, size in case.unprobed().sizes.items() if not size and f"{name}=0" in self.refuses
+            f"{name}=0" for name, size in case.unprobed().sizes.items() if not size and f"{name}=0" in self.unsupported
         ]
         if empty:
-            self.expect_refusal(", ".join(empty), lambda: self._run(case))
+            self.expect_unsupported(", ".join(empty), lambda: self._run(case))
         return self._run(case)
 
     def expect_nonlinearity(self, nonlinearity: str) -> None:
-        """Raise Refused unless a nonlinearity is on offer."""
+        """Raise Unsupported unless a nonlinearity is on offer."""
         if nonlinearity not in self.nonlinearities:
-            raise Refused(f"{self.name}: expected one of {list(self.nonlinearities)}, got {nonlinearity!r}")
+            raise Unsupported(f"{self.name}: expected one of {list(self.nonlinearities)}, got {nonlinearity!r}")
 
     def _run(self, case: Case) -> Evaluation:
         if self.takes_stacks == (case.K is not None):
@@ -180,20 +182,20 @@ class Adapter:
             return self.run(case.map(lambda array: array[None]))[0]
         return Evaluation.stack([self.run(case[k]) for k in range(case.K or 0)])
 
-    def expect_refusal(self, what: str, run: Callable[[], Any]) -> NoReturn:
-        """Run what the framework refuses, and raise Refused with its own words.
+    def expect_unsupported(self, what: str, run: Callable[[], Any]) -> NoReturn:
+        """Run what the framework refuses, and raise Unsupported with its own words.
 
         Raises:
-            Refused: always, but for
-            StaleRefusal: the framework took it.
+            Unsupported: always, but for
+            UnexpectedlySupported: the framework took it.
         """
         try:
             run()
         except Exception as error:
             # Without the colours that some have in them.
             words = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().splitlines() or [""]
-            raise Refused(f"{self.name}: {what} is refused, {type(error).__name__}: {words[0]}") from error
-        raise StaleRefusal(f"{self.name}: expected {what} to be refused, got a result")
+            raise Unsupported(f"{self.name}: {what} is refused, {type(error).__name__}: {words[0]}") from error
+        raise UnexpectedlySupported(f"{self.name}: expected {what} to be refused, got a result")
 
 
 def on_arrays(
@@ -211,7 +213,7 @@ def on_arrays(
 
     def run(case: Case) -> Evaluation:
         if case.nonlinearity not in nonlinearities:
-            raise Refused(f"expected one of {list(nonlinearities)}, got {case.nonlinearity!r}")
+            raise Unsupported(f"expected one of {list(nonlinearities)}, got {case.nonlinearity!r}")
         wanted = [name for name in fields if case.params.b is not None or not name.startswith("db")]
         weights = case.params.fields().values()
         moves = case.direction.fields().values() if case.direction is not None and "jvp h" in offers else ()

@@ -67,7 +67,7 @@ ADAPTERS = (
         tanh,
         TANH_ULPS,
         max_T=LONGEST,
-        refuses=("T=0",),
+        unsupported=("T=0",),
     ),
     Adapter.of_arrays(
         "autograd.jvp",
@@ -76,7 +76,7 @@ ADAPTERS = (
         tanh,
         TANH_ULPS,
         max_T=LONGEST,
-        refuses=("T=0",),
+        unsupported=("T=0",),
         # Forward mode turns relu's derivative into float64: tests/findings has it.
         nonlinearities=("tanh",),
         offers=("h", "jvp h"),

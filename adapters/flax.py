@@ -78,8 +78,8 @@ def environment() -> dict[str, str]:
 IMPORTS = "import flax\nfrom flax import linen, nnx"
 HELD = (f"LAYOUTS = {LAYOUTS}", laid_out, nested)
 # An initialiser that is never drawn from divides by D. The steps of a cell are unrolled, and of none there is no state.
-LAYER: dict[str, Any] = {"refuses": ("D=0",)}
-STEPPED: dict[str, Any] = {"refuses": ("D=0", "T=0"), "max_T": 32}
+LAYER: dict[str, Any] = {"unsupported": ("D=0",)}
+STEPPED: dict[str, Any] = {"unsupported": ("D=0", "T=0"), "max_T": 32}
 
 ADAPTERS = (
     of_states("flax.linen.SimpleCell", IMPORTS, (*HELD, linen_cell), "linen.SimpleCell stepped, jit", **STEPPED),

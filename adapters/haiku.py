@@ -77,7 +77,7 @@ def environment() -> dict[str, str]:
 IMPORTS = "import haiku as hk"
 HELD = (f"LAYOUTS = {LAYOUTS}", laid_out, named)
 RELU: dict[str, Any] = {"nonlinearities": NONLINEARITIES}
-STEPPED: dict[str, Any] = {"anew": ("steps",), "max_T": 32, "refuses": ("T=0",)} | RELU
+STEPPED: dict[str, Any] = {"recomputes": ("steps",), "max_T": 32, "unsupported": ("T=0",)} | RELU
 LAYER: dict[str, Any] = {"options": {"two biases": with_two_biases}} | RELU
 
 ADAPTERS = (

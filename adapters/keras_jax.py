@@ -56,7 +56,7 @@ ADAPTERS = (
         (*HELD, stateless, step_cell),
         "SimpleRNNCell stepped, jit",
         max_T=32,
-        refuses=("T=0",),
+        unsupported=("T=0",),
     ),
-    of_states("keras_jax.SimpleRNN", IMPORTS, (*HELD, stateless, run_layer), "SimpleRNN, jit", refuses=("T=0",)),
+    of_states("keras_jax.SimpleRNN", IMPORTS, (*HELD, stateless, run_layer), "SimpleRNN, jit", unsupported=("T=0",)),
 )

@@ -69,8 +69,10 @@ STEPPED, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, ru
 LONGEST = 1000
 
 ADAPTERS = tuple(
-    Adapter.of_arrays(f"keras_tensorflow.{name}", idiom, describe, tanh, TANH_ULPS, refuses=refuses, max_T=LONGEST)
-    for name, idiom, describe, refuses in (
+    Adapter.of_arrays(
+        f"keras_tensorflow.{name}", idiom, describe, tanh, TANH_ULPS, unsupported=unsupported, max_T=LONGEST
+    )
+    for name, idiom, describe, unsupported in (
         ("SimpleRNNCell", STEPPED, "SimpleRNNCell stepped, GradientTape", ()),
         ("SimpleRNN", LAYER, "SimpleRNN, GradientTape", ("T=0",)),
     )

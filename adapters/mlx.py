@@ -75,8 +75,8 @@ BACK, FORWARD = Idiom(IMPORTS, (*ARRAYS, run_layer)), Idiom(IMPORTS, (*ARRAYS, p
 MOVED = ("h", "jvp h")
 
 ADAPTERS = (
-    Adapter.of_arrays("mlx.RNN", BACK, "nn.RNN, mx.vjp", tanh, TANH_ULPS, refuses=REFUSES),
+    Adapter.of_arrays("mlx.RNN", BACK, "nn.RNN, mx.vjp", tanh, TANH_ULPS, unsupported=REFUSES),
     Adapter.of_arrays(
-        "mlx.jvp", FORWARD, "nn.RNN, mx.jvp: forward mode", tanh, TANH_ULPS, refuses=REFUSES, offers=MOVED
+        "mlx.jvp", FORWARD, "nn.RNN, mx.jvp: forward mode", tanh, TANH_ULPS, unsupported=REFUSES, offers=MOVED
     ),
 )

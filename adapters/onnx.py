@@ -63,6 +63,6 @@ ADAPTERS = (
         TANH_ULPS,
         offers=("h",),
         nonlinearities=("tanh",),  # of Relu it says: Unknown activation function
-        refuses=("T=0",),
+        unsupported=("T=0",),
     ),
 )

@@ -85,6 +85,8 @@ CELL, SEQUENCE = Idiom(IMPORTS, (*PARTS, cell, step_cell)), Idiom(IMPORTS, (*PAR
 LIMITS: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
 OF_CELL, OF_SEQUENCE = ("N=0", "D=0"), ("T=0", "N=0", "D=0")
 ADAPTERS = (
-    Adapter.of_arrays("openvino.RNNCell", CELL, "RNNCell, stepped", tanh, TANH_ULPS, refuses=OF_CELL, **LIMITS),
-    Adapter.of_arrays("openvino.RNNSequence", SEQUENCE, "RNNSequence", tanh, TANH_ULPS, refuses=OF_SEQUENCE, **LIMITS),
+    Adapter.of_arrays("openvino.RNNCell", CELL, "RNNCell, stepped", tanh, TANH_ULPS, unsupported=OF_CELL, **LIMITS),
+    Adapter.of_arrays(
+        "openvino.RNNSequence", SEQUENCE, "RNNSequence", tanh, TANH_ULPS, unsupported=OF_SEQUENCE, **LIMITS
+    ),
 )

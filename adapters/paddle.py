@@ -14,7 +14,7 @@ warnings.filterwarnings("ignore", "No ccache found", UserWarning)
 import paddle
 from paddle import nn
 
-from adapters import Adapter, Idiom, Known
+from adapters import Adapter, ExpectedFailure, Idiom
 from adapters._layout import laid_out
 
 # https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/SimpleRNN_en.html, "Variables"; likewise its cell.
@@ -82,9 +82,14 @@ TANH_ULPS = {"float64": 2.5, "float32": 5.0}
 IMPORTS = "import paddle\nfrom paddle import nn"
 PARTS = (variable, f"LAYOUTS = {LAYOUTS}", laid_out, loaded, pull_back)
 CELL, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
-of = partial(Adapter.of_arrays, tanh=tanh, ulps=TANH_ULPS, known={"nan": Known("relu makes 0 of NaN", "FINDINGS.md")})
+of = partial(
+    Adapter.of_arrays,
+    tanh=tanh,
+    ulps=TANH_ULPS,
+    expected_failures={"nan": ExpectedFailure("relu makes 0 of NaN", "FINDINGS.md")},
+)
 
 ADAPTERS = (
-    of("paddle.SimpleRNNCell", CELL, "nn.SimpleRNNCell stepped", refuses=("T=0",)),
-    of("paddle.SimpleRNN", LAYER, "nn.SimpleRNN", refuses=("T=0", "N=0", "D=0")),
+    of("paddle.SimpleRNNCell", CELL, "nn.SimpleRNNCell stepped", unsupported=("T=0",)),
+    of("paddle.SimpleRNN", LAYER, "nn.SimpleRNN", unsupported=("T=0", "N=0", "D=0")),
 )

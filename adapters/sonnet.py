@@ -73,9 +73,15 @@ LONGEST = 1000
 
 ADAPTERS = tuple(
     Adapter.of_arrays(
-        f"sonnet.{name}", Idiom(IMPORTS, (*PARTS, run)), describe, tanh, TANH_ULPS, max_T=LONGEST, refuses=refuses
+        f"sonnet.{name}",
+        Idiom(IMPORTS, (*PARTS, run)),
+        describe,
+        tanh,
+        TANH_ULPS,
+        max_T=LONGEST,
+        unsupported=unsupported,
     )
-    for name, run, describe, refuses in (
+    for name, run, describe, unsupported in (
         ("VanillaRNN", step_cell, "snt.VanillaRNN stepped, GradientTape", ()),
         ("dynamic_unroll", unroll, "snt.VanillaRNN, snt.dynamic_unroll, GradientTape", ("T=0",)),
     )

@@ -82,7 +82,7 @@ ADAPTERS = tuple(
     Adapter.of_arrays(f"tensorflow.{name}", Idiom(IMPORTS, parts), describe, ours, TANH_ULPS, **limits)
     for name, parts, describe, ours, limits in (
         ("function", PARTS, "tf.scan in a tf.function, GradientTape", tanh, {}),
-        ("xla", (*PARTS, run_xla), "the same, jit_compile=True", partial(tanh, jit=True), {"refuses": ("T=0",)}),
+        ("xla", (*PARTS, run_xla), "the same, jit_compile=True", partial(tanh, jit=True), {"unsupported": ("T=0",)}),
         ("jvp", (tensors, push_forward), "steps, ForwardAccumulator", tanh, {"offers": ("h", "jvp h"), "max_T": 1000}),
     )
 )

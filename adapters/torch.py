@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp, vjp, vmap
 
-from adapters import Adapter, Idiom, Known
+from adapters import Adapter, ExpectedFailure, Idiom
 from adapters._layout import laid_out
 from reference.verdict import QUANTITIES
 
@@ -291,7 +291,7 @@ OF_CELL, OF_LAYER = ("T=0", "reversed"), ("T=0", "D=0", "reversed")
 # Products of oneDNN there let one number that is not finite into another row, or make NaN of infinity.
 FINITE = ("bfloat16",)
 
-OVERWRITTEN = Known("backward writes over the states of a single step, in half precisions", "FINDINGS.md")
+OVERWRITTEN = ExpectedFailure("backward writes over the states of a single step, in half precisions", "FINDINGS.md")
 
 ADAPTERS = (
     Adapter.of_arrays(
@@ -301,7 +301,7 @@ ADAPTERS = (
         tanh,
         TANH_ULPS,
         {"unbatched": step_unbatched, "h0 omitted": step_without_state},
-        refuses=OF_CELL,
+        unsupported=OF_CELL,
         finite=FINITE,
     ),
     Adapter.of_arrays(
@@ -311,7 +311,7 @@ ADAPTERS = (
         tanh,
         TANH_ULPS,
         {"batch first": run_batch_first, "unbatched": run_unbatched, "h0 omitted": run_without_state},
-        refuses=OF_LAYER,
+        unsupported=OF_LAYER,
         finite=FINITE,
     ),
     Adapter.of_arrays(
@@ -320,7 +320,7 @@ ADAPTERS = (
         "nn.RNN under functional_call, torch.func.vjp",
         tanh,
         TANH_ULPS,
-        refuses=OF_LAYER,
+        unsupported=OF_LAYER,
         finite=FINITE,
     ),
     Adapter.of_arrays(
@@ -329,7 +329,7 @@ ADAPTERS = (
         "nn.RNNCell, vmap over stacked parameters",
         tanh,
         TANH_ULPS,
-        refuses=OF_CELL,
+        unsupported=OF_CELL,
         finite=FINITE,
         takes_stacks=True,
         vectorized=True,
@@ -340,7 +340,7 @@ ADAPTERS = (
         "nn.RNN, torch.func.jvp: forward mode",
         tanh,
         TANH_ULPS,
-        refuses=(*OF_LAYER, "repeated"),
+        unsupported=(*OF_LAYER, "repeated"),
         offers=("h", "jvp h"),
     ),
     Adapter.of_arrays(
@@ -349,7 +349,7 @@ ADAPTERS = (
         "nn.RNN, autograd of autograd: second derivatives",
         tanh,
         TANH_ULPS,
-        refuses=OF_LAYER,
+        unsupported=OF_LAYER,
         offers=tuple(QUANTITIES.values()),
     ),
     Adapter.of_arrays(
@@ -359,9 +359,11 @@ ADAPTERS = (
         tanh_compiled,
         COMPILED_ULPS,
         max_T=8,
-        refuses=OF_CELL,
+        unsupported=OF_CELL,
         finite=FINITE,
         slow=True,
-        known={f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for dtype in ("bfloat16", "float16")},
+        expected_failures={
+            f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for dtype in ("bfloat16", "float16")
+        },
     ),
 )

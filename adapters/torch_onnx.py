@@ -83,7 +83,7 @@ from torch import nn
 from torch.func import functional_call"""
 IDIOM = Idiom(IMPORTS, (f"LAYOUTS = {LAYOUTS}", laid_out, Layer, session_of, exported, run_layer))
 # A step is eight nodes of the model, and a shape a second of the exporter.
-LIMITS: dict[str, Any] = {"offers": ("h",), "max_T": 20, "refuses": ("T=0", "D=0")}
+LIMITS: dict[str, Any] = {"offers": ("h",), "max_T": 20, "unsupported": ("T=0", "D=0")}
 
 ADAPTERS = (
     Adapter.of_arrays("torch_onnx.RNN", IDIOM, "nn.RNN exported, run by ONNX Runtime", tanh, TANH_ULPS, **LIMITS),

@@ -59,7 +59,7 @@ class _Run:
         self.sees_A = case.is_probed and evaluation.dxs is not None
         # With one unit the product with Wh is no more than a factor, and a loop that a compiler fuses goes through all
         # steps. Where sums are wider, that of dx has A as it is returned, and any other may not have rounded it at all.
-        alone = "steps" in precision.anew and self.H == 1
+        alone = "steps" in precision.recomputes and self.H == 1
         self.chained, self.apart = alone and self.moves_back and not precision.is_mixed, alone and precision.is_mixed
         self.back = self._cell(precision, self.moves_back)
         # The sum that moves has twice the products.
@@ -163,7 +163,7 @@ class _Run:
             h = self._moving(h, want["hs_dot"])
         if self.sees_A:
             A = self._adjoints_seen(block)
-            if self.moves_back or "gradients" in self.precision.anew:
+            if self.moves_back or "gradients" in self.precision.recomputes:
                 A = self._as_taken_anew(A, h, upstream, block.stop)
             probe = [self._one_step_back(A, h, upstream)]
             A = A[..., :T, :, :]
@@ -205,7 +205,7 @@ class _Run:
 
     def _activated(self, of: slice, want: dict[str, Bounded]) -> Bounded:
         """Return the states of some steps as their derivative sees them."""
-        anew = want["hs"] if "states" in self.precision.anew else None
+        anew = want["hs"] if "states" in self.precision.recomputes else None
         return Bounded.activated(self.gates[..., of, :, :], self.precision, self.f, anew)
 
     def _as_taken_anew(self, A: Array, h: Array, upstream: Array, next_step: int) -> Array:
@@ -217,7 +217,7 @@ class _Run:
         own = adjoints(self.back, h, upstream) if self.chained else self._one_step_back(A, h, upstream)
         if self.moves_back:
             known = A.known_to(own)
-            return known if "gradients" in self.precision.anew else Dual(A.value, known.tangent)
+            return known if "gradients" in self.precision.recomputes else Dual(A.value, known.tangent)
         if A.shape[-3] > h.shape[-3]:
             of = slice(next_step, next_step + 1)
             later = self._activated(of, self._forward(of, self._before(of)))

@@ -8,7 +8,7 @@ from typing import Self
 # Roundings to storage that a value may suffer on its way through a sum kept in a wider accumulator.
 STORED = 4
 # What an implementation may compute once more where it is used.
-ANEW = ("states", "steps", "gradients")
+RECOMPUTABLE = ("states", "steps", "gradients")
 # A bound wider than this share of a value's scale says too little to count as a pass.
 COARSEST = 0.1
 
@@ -55,7 +55,9 @@ class Precision:
     accumulator: Format
     tanh_ulps: float = 2.5  # largest error of tanh in units in the last place
     stored: int = STORED  # roundings to storage on the way through a sum, where the accumulator is wider
-    anew: tuple[str, ...] = ()  # of ANEW: what is computed once more, and rounded otherwise, where it is used
+    recomputes: tuple[
+        str, ...
+    ] = ()  # of RECOMPUTABLE: what is computed once more, and rounded otherwise, where it is used
 
     @property
     def name(self) -> str:
@@ -100,7 +102,7 @@ class Precision:
         """Return the model with another accuracy of tanh, in ulp."""
         return replace(self, tanh_ulps=ulps)
 
-    def computing_anew(self, *what: str) -> Self:
+    def recomputing(self, *what: str) -> Self:
         """Return the model of an implementation that computes something once more where it is used.
 
         Args:
@@ -112,9 +114,11 @@ class Precision:
             ValueError: something else is named.
         """
         for one in what:
-            if one not in ANEW:
-                raise ValueError(f"Precision: expected what is computed anew to be of {list(ANEW)}, got {one!r}")
-        return replace(self, anew=what)
+            if one not in RECOMPUTABLE:
+                raise ValueError(
+                    f"Precision: expected what is computed anew to be of {list(RECOMPUTABLE)}, got {one!r}"
+                )
+        return replace(self, recomputes=what)
 
     def with_accumulator(self, name: str) -> Self:
         """Return the model with another accumulator, named by its format.

@@ -102,7 +102,7 @@ def parametrize(
     parameters = []
     for check in selected(only):
         for dtype in dtypes or subject.dtypes:
-            known = subject.known.get(check.name) or subject.known.get(f"{check.name} {dtype}")
+            known = subject.expected_failures.get(check.name) or subject.expected_failures.get(f"{check.name} {dtype}")
             marks = [pytest.mark.xfail(strict=True, raises=Mismatch, reason=known.reason)] if known else []
             trial = Trial(judged, check, dtype, examples, seed, limit)
             parameters.append(pytest.param(trial, id=f"{check.name}-{dtype}", marks=marks))

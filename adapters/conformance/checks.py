@@ -18,7 +18,7 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
 
-from adapters import Adapter, Refused
+from adapters import Adapter, Unsupported
 from adapters.conformance.choices import ENOUGH, EXAMPLES, LARGER
 from adapters.conformance.guard import TimedOut, Unusable, time_limit
 from adapters.conformance.heat import Heat
@@ -78,7 +78,7 @@ class Check:
         for nonlinearity in self.mixed():
             try:
                 adapter.expect_nonlinearity(nonlinearity)
-            except Refused as refusal:
+            except Unsupported as refusal:
                 yield str(refusal)
 
     def each(self, asked: Asked, judge: Callable[[Case], None]) -> None:
@@ -304,7 +304,7 @@ def run(
     """
     adapter, dtype = asked.adapter, asked.dtype
     precision = adapter.precision(dtype)
-    known = adapter.known.get(check.name) or adapter.known.get(f"{check.name} {dtype}")
+    known = adapter.expected_failures.get(check.name) or adapter.expected_failures.get(f"{check.name} {dtype}")
     result.known = f"{known.reason} ({known.reference})" if known else None
     result.asked = [Part(asked.seed, *asked.shard, check.count(asked.examples))]
     mine, index = check.indices(asked.examples, asked.shard), itertools.count()
@@ -317,7 +317,7 @@ def run(
             return
         try:
             check.judge(adapter, case, precision, result)
-        except Refused as refusal:
+        except Unsupported as refusal:
             result.refuse(str(refusal))
         except Exception as error:
             result.crashed = not isinstance(error, Mismatch) or isinstance(error, Unusable)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from adapters import Adapter, Known
+from adapters import Adapter, ExpectedFailure
 from adapters.conformance.checks import CHECKS, Check
 from adapters.conformance.choices import EXAMPLES, LIMIT, NAMES
 from adapters.conformance.guard import guarded
@@ -90,8 +90,8 @@ def prepared(adapter: Own, dtypes: Sequence[str] | None, expected_failures: Mapp
             raise ValueError(f"expected_failures: expected {named}, got {key!r}")
         if not isinstance(reason, str) or not reason.strip():
             raise ValueError(f"expected_failures: expected a reason for {key!r}, got {reason!r}")
-    known = {key: Known(reason, "expected_failures") for key, reason in expected.items()}
-    return dataclasses.replace(subject, known=dict(subject.known) | known)
+    known = {key: ExpectedFailure(reason, "expected_failures") for key, reason in expected.items()}
+    return dataclasses.replace(subject, expected_failures=dict(subject.expected_failures) | known)
 
 
 def selected(only: Sequence[str] | None) -> list[Check]:

@@ -69,7 +69,7 @@ def untold(adapter: Adapter, case: Case, precision: Precision) -> tuple[list[str
     if precision.storing(shares).stored * precision.u > precision.coarsest / 2:
         summed = [name for name in QUANTITIES if name.startswith(("dW", "db"))]
         return summed, f"after {T} steps, whose shares, rounded to storage, may err by as much"
-    if "steps" in precision.anew and H == 1 and T > 1:
+    if "steps" in precision.recomputes and H == 1 and T > 1:
         others = [name for name in QUANTITIES if name.startswith(("dh0", "dW", "db"))]
         return others, "of one unit, each from a loop over all steps of its own, which rounds to storage or not"
     return [], ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters import Adapter, Refused
+from adapters import Adapter, Unsupported
 from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
 
 
@@ -91,7 +91,7 @@ def judge(adapter: Adapter, case: Case, precision: Precision) -> tuple[list[Verd
     Raises:
         Mismatch: a layout changed the result, or its memory was written to.
         Exception: what the adapter raised, with a note of the layout.
-        StaleRefusal: the framework took a layout that it was to refuse.
+        UnexpectedlySupported: the framework took a layout that it was to refuse.
     """
     asked = case.map(lambda array: array[None]) if adapter.takes_stacks else case
     verdicts, refusals = [], []
@@ -100,7 +100,7 @@ def judge(adapter: Adapter, case: Case, precision: Precision) -> tuple[list[Verd
         numbers = moved.map(np.array)
         try:
             evaluation = _run(adapter, moved, layout)
-        except Refused as refusal:
+        except Unsupported as refusal:
             refusals.append(str(refusal))
             continue
         except Exception as error:
@@ -115,8 +115,8 @@ def judge(adapter: Adapter, case: Case, precision: Precision) -> tuple[list[Verd
 
 
 def _run(adapter: Adapter, case: Case, layout: str) -> Evaluation:
-    if layout in adapter.refuses:
-        adapter.expect_refusal(f"{layout} memory", lambda: adapter.run(case))
+    if layout in adapter.unsupported:
+        adapter.expect_unsupported(f"{layout} memory", lambda: adapter.run(case))
     return adapter.run(case)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from adapters import Adapter, Refused
+from adapters import Adapter, Unsupported
 from adapters.conformance.guard import AXES, axes_of, expect_answer, guarded, kind_of, shape_of
 from adapters.conformance.judges import offering
 from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
@@ -59,7 +59,7 @@ def smoke(adapter: Adapter, dtype: str | None = None) -> list[str]:
         of relu, are looked at once this one is right.
 
     Raises:
-        Refused: the dtype is not on offer.
+        Unsupported: the dtype is not on offer.
     """
     dtype = dtype or ("float32" if "float32" in adapter.dtypes else adapter.dtypes[0])
     precision = adapter.precision(dtype)
@@ -75,7 +75,7 @@ def faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]:
     asked = case.map(lambda array: array[None]) if adapter.takes_stacks else case
     try:
         answer: Any = adapter.run(asked.map(np.copy))  # whatever is done to the copy, the numbers are judged
-    except Refused as refusal:
+    except Unsupported as refusal:
         yield f"It refuses the case: {refusal}"
         return
     except (Exception, SystemExit) as error:
@@ -106,14 +106,14 @@ def other_kinds(adapter: Adapter, dtype: str) -> Iterator[str]:
             verdict = trial(offering(guarded(adapter), precision), case, precision)
             wrong = [name for name, worst in verdict.worst.items() if worst.ratio > 1]
             what = f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} wrong" if wrong else ""
-        except Refused:
+        except Unsupported:
             continue
         except Mismatch as broken:
             what = str(broken)
         except Exception as error:
             what = " ".join(raised(error)).removeprefix("It ").removesuffix(".")
         if what:
-            yield f"{where}: {what}. If there is no such thing in it, raise Refused where {condition}."
+            yield f"{where}: {what}. If there is no such thing in it, raise Unsupported where {condition}."
 
 
 def raised(error: BaseException) -> Iterator[str]:

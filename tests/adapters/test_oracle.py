@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters import Adapter, Refused, StaleRefusal
+from adapters import Adapter, UnexpectedlySupported, Unsupported
 from adapters.conformance.judges import offering, whole
 from adapters.conformance.result import Result
 from reference import Case, Evaluation, Mismatch, certify
@@ -109,11 +109,11 @@ def test_the_bound_is_that_of_its_own_precision(adapter: Adapter) -> None:
 
 def test_refuses_by_name_what_it_does_not_offer(adapter: Adapter) -> None:
     limited = dataclasses.replace(adapter, max_T=2, nonlinearities=("tanh",), tanh_ulps={"float64": 1.0})
-    with pytest.raises(Refused, match=rf"{adapter.name}: expected T <= 2, got T=3"):
+    with pytest.raises(Unsupported, match=rf"{adapter.name}: expected T <= 2, got T=3"):
         limited(case_for(adapter, "float64", T=3, nonlinearity="tanh"))
-    with pytest.raises(Refused, match=rf"{adapter.name}: expected one of \['tanh'\], got 'relu'"):
+    with pytest.raises(Unsupported, match=rf"{adapter.name}: expected one of \['tanh'\], got 'relu'"):
         limited(case_for(adapter, "float64", nonlinearity="relu"))
-    with pytest.raises(Refused, match=rf"{adapter.name}: expected dtype in \['float64'\], got 'float32'"):
+    with pytest.raises(Unsupported, match=rf"{adapter.name}: expected dtype in \['float64'\], got 'float32'"):
         limited(case_for(adapter, "float32", T=1, nonlinearity="tanh"))
 
 
@@ -128,7 +128,9 @@ def test_what_is_not_finite_is_refused_where_it_is_not_asked_about(place: str) -
         changed: dict[str, Any] = {place: array, "finite": False}
         case = dataclasses.replace(case, **changed)
         if dtype == "float32":
-            with pytest.raises(Refused, match=r"^numpy\.any: expected finite numbers in float32, got others \(FIND"):
+            with pytest.raises(
+                Unsupported, match=r"^numpy\.any: expected finite numbers in float32, got others \(FIND"
+            ):
                 adapter(case)
         else:
             assert adapter(case).hs is case.upstream
@@ -138,8 +140,8 @@ def test_what_the_framework_is_said_to_refuse_and_does_not_is_an_error(adapter: 
     def run(case: Case) -> Evaluation:
         return Evaluation(case.upstream)
 
-    stale = dataclasses.replace(adapter, refuses=("N=0",), run=run)
-    with pytest.raises(StaleRefusal, match=f"^{adapter.name}: expected N=0 to be refused, got a result$"):
+    stale = dataclasses.replace(adapter, unsupported=("N=0",), run=run)
+    with pytest.raises(UnexpectedlySupported, match=f"^{adapter.name}: expected N=0 to be refused, got a result$"):
         stale(case_for(adapter, adapter.dtypes[0], T=2, N=0))
 
 
@@ -147,8 +149,8 @@ def test_a_refusal_is_in_the_words_of_the_framework(adapter: Adapter) -> None:
     def run(case: Case) -> Evaluation:
         raise RuntimeError("\x1b[96mno rows\x1b[0m\nno answer")
 
-    refusing = dataclasses.replace(adapter, refuses=("N=0",), run=run)
-    with pytest.raises(Refused, match=f"^{adapter.name}: N=0 is refused, RuntimeError: no rows$"):
+    refusing = dataclasses.replace(adapter, unsupported=("N=0",), run=run)
+    with pytest.raises(Unsupported, match=f"^{adapter.name}: N=0 is refused, RuntimeError: no rows$"):
         refusing(case_for(adapter, adapter.dtypes[0], T=2, N=0))
 
 

@@ -15,7 +15,7 @@ ADAPTER_FILE = """
 import os, signal
 import dataclasses
 import numpy as np
-from adapters import Adapter, Known
+from adapters import Adapter, ExpectedFailure
 from reference import Case, Evaluation
 from reference.sequence import evaluate_arrays
 
@@ -39,14 +39,14 @@ def environment():
     return {"numpy": np.__version__, "precision": "as NumPy has it"}
 
 ULPS = {"float64": 2.5, "float32": 2.5}
-KNOWN = {"sequence": Known("dWh comes transposed", "an issue of NumPy's")}
+KNOWN = {"sequence": ExpectedFailure("dWh comes transposed", "an issue of NumPy's")}
 ADAPTERS = tuple(
     Adapter(f"numpy.{f.__name__}", f, f"a subject that is {f.__name__}", np.tanh, ULPS, takes_stacks=True)
     for f in (right, wrong, crash, interrupted)
 ) + (
     Adapter("numpy.short", right, "no step at all", np.tanh, ULPS, max_T=0),
-    Adapter("numpy.known", wrong, "known to be wrong", np.tanh, ULPS, takes_stacks=True, known=KNOWN),
-    Adapter("numpy.mended", right, "no longer wrong", np.tanh, ULPS, takes_stacks=True, known=KNOWN),
+    Adapter("numpy.known", wrong, "known to be wrong", np.tanh, ULPS, takes_stacks=True, expected_failures=KNOWN),
+    Adapter("numpy.mended", right, "no longer wrong", np.tanh, ULPS, takes_stacks=True, expected_failures=KNOWN),
 )
 """
 

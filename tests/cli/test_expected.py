@@ -14,16 +14,16 @@ from adapters.conformance.merge import merged
 MODULE = """
 import dataclasses
 import numpy as np
-from adapters import Adapter, Known
+from adapters import Adapter, ExpectedFailure
 from reference.faults import compute
 
 def wide(case):
     answer = compute(case)
     return dataclasses.replace(answer, dWx=2 * answer.dWx) if case.sizes["D"] > 512 > case.sizes["H"] else answer
 
-KNOWN = {"shapes": Known("dWx is doubled from 512 inputs on", "our list")}
-failing = Adapter("mine.failing", wide, "known to be wrong", np.tanh, {"float32": 2.5}, known=KNOWN)
-mended = Adapter("mine.mended", compute, "no longer wrong", np.tanh, {"float32": 2.5}, known=KNOWN)
+KNOWN = {"shapes": ExpectedFailure("dWx is doubled from 512 inputs on", "our list")}
+failing = Adapter("mine.failing", wide, "known to be wrong", np.tanh, {"float32": 2.5}, expected_failures=KNOWN)
+mended = Adapter("mine.mended", compute, "no longer wrong", np.tanh, {"float32": 2.5}, expected_failures=KNOWN)
 """
 
 

@@ -102,7 +102,7 @@ def test_a_layout_that_is_wrong_is_not_certified_and_the_file_stays(port: Run, d
 def test_a_dtype_that_the_target_has_not_is_not_certified(port: Run) -> None:
     status, out, _ = port("right", "narrow")
     assert status == 1
-    expected = "numpy.narrow: NOT CERTIFIED, Refused: numpy.narrow: expected dtype in ['float64'], got 'float32'"
+    expected = "numpy.narrow: NOT CERTIFIED, Unsupported: numpy.narrow: expected dtype in ['float64'], got 'float32'"
     assert expected in out.splitlines()
     assert port("right", "narrow", "--dtype", "float64")[0] == 0
 

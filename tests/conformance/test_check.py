@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import adapters.conformance
-from adapters import Adapter, Refused
+from adapters import Adapter, Unsupported
 from adapters.conformance import check, checks
 from adapters.conformance.checks import CHECKS, Asked, run
 from adapters.conformance.choices import NAMES
@@ -119,7 +119,7 @@ def test_of_what_no_bound_can_tell_anything_it_is_said(dtype: str, status: str) 
     ("dtype", "T", "H"), [("float16", 3, 1), ("float16", 1, 1), ("float16", 3, 2), ("float32", 3, 1)]
 )
 def test_of_one_unit_whose_steps_are_fused_half_of_the_gradients_are_left_untold(dtype: str, T: int, H: int) -> None:
-    adapter = dataclasses.replace(exact.ADAPTERS[1], anew=("steps",))
+    adapter = dataclasses.replace(exact.ADAPTERS[1], recomputes=("steps",))
     case = Case.random(T, H=H, dtype=dtype, direction=True, stack=2).probed()
     found = Result("sequence")
     whole(adapter, case, adapter.precision(dtype), found)
@@ -275,7 +275,7 @@ def test_what_is_no_function_is_refused(subject: Any) -> None:
 
 def test_nothing_but_refusals_is_no_success() -> None:
     def refusing(case: Case) -> Evaluation:
-        raise Refused("no kernel")
+        raise Unsupported("no kernel")
 
     with pytest.raises(Mismatch, match=r"^check: expected something to be judged, got only refusals: \['no kernel'"):
         check(refusing, **QUICK)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters import Adapter, Known
+from adapters import Adapter, ExpectedFailure
 from adapters.conformance.checks import CHECKS, Asked, run
 from adapters.conformance.choices import NAMES
 from adapters.conformance.cli import main, shard
@@ -84,8 +84,8 @@ def test_a_shard_that_fails_makes_its_case_as_small_as_a_whole_run_does() -> Non
 
 
 def test_a_shard_does_not_call_an_expected_failure_stale() -> None:
-    known = {"step": Known("one case in a thousand", "our list")}
-    adapter = Adapter("mine", compute, "right", np.tanh, {"float32": 2.5}, takes_stacks=True, known=known)
+    known = {"step": ExpectedFailure("one case in a thousand", "our list")}
+    adapter = Adapter("mine", compute, "right", np.tanh, {"float32": 2.5}, takes_stacks=True, expected_failures=known)
     found = []
     for part in ((1, 1), (1, 2)):
         run(BY_NAME["step"], Asked(adapter, "float32", 4, 0, shard=part), result := Result("step"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters import Adapter, Refused
+from adapters import Adapter, Unsupported
 from adapters.conformance.cli import main
 from adapters.conformance.smoke import smoke
 from adapters.conformance.subjects import as_adapter
@@ -61,7 +61,7 @@ def test_a_right_cell_is_told_nothing() -> None:
     assert [smoke(as_adapter(cells.right), dtype) for dtype in (None, "float64", "bfloat16", "float16")] == [[]] * 4
 
 
-OTHERWISE = r". If there is no such thing in it, raise Refused where {}\."
+OTHERWISE = r". If there is no such thing in it, raise Unsupported where {}\."
 OTHER_KINDS: dict[Callable[[Case], Any], tuple[str, str]] = {
     cells.without_relu: ("With relu: h, dx, dh0, dWx, dWh, db are wrong", 'case.nonlinearity is "relu"'),
     cells.needing_a_bias: (r"Without a bias: raised TypeError: .* \(.*cells.py:\d+\)", "case.params.b is None"),
@@ -81,7 +81,7 @@ def test_what_is_wrong_in_cases_of_another_kind_is_told_in_one_sentence(cell: Ca
 def test_what_is_refused_in_other_kinds_is_no_fault() -> None:
     def choosy(case: Case) -> Evaluation:
         if case.nonlinearity != "tanh" or case.params.b is None or not case.xs.size:
-            raise Refused("tanh, and a bias, and a step, and a row")
+            raise Unsupported("tanh, and a bias, and a step, and a row")
         return compute(case)
 
     assert smoke(as_adapter(choosy)) == []
@@ -111,10 +111,10 @@ def test_a_stack_is_taken_where_it_is_offered() -> None:
 
 def test_a_refusal_is_told() -> None:
     def refusing(case: Case) -> Evaluation:
-        raise Refused("no kernel for tanh")
+        raise Unsupported("no kernel for tanh")
 
     assert smoke(as_adapter(refusing))[1:] == ["It refuses the case: no kernel for tanh"]
-    with pytest.raises(Refused, match=r"^right: expected dtype in \['float64'\], got 'float32'$"):
+    with pytest.raises(Unsupported, match=r"^right: expected dtype in \['float64'\], got 'float32'$"):
         smoke(as_adapter(cells.right, ["float64"]), "float32")
 
 

@@ -82,7 +82,7 @@ adapter = Adapter(
     tanh,
     TANH_ULPS,
     nonlinearities=("tanh",),
-    anew=("gradients",),
+    recomputes=("gradients",),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapters import Refused
+from adapters import Unsupported
 from adapters.conformance import check
 from adapters.torch import as_array, as_tensor  # NumPy and torch share no bfloat16: these know the way
 from reference import Case, Evaluation
@@ -43,7 +43,7 @@ class Layer(torch.autograd.Function):
 def my_layer(case: Case) -> Evaluation:
     """Run the layer on a case: arrays to tensors, forward, backward, and the gradients to arrays."""
     if case.nonlinearity != "tanh" or case.params.b is None:
-        raise Refused("my_layer has tanh and a bias, always")
+        raise Unsupported("my_layer has tanh and a bias, always")
     arrays = (case.xs, case.h0, case.params.Wx, case.params.Wh, case.params.b)
     leaves = [as_tensor(np.array(array)).requires_grad_() for array in arrays]
     hs = Layer.apply(*leaves)

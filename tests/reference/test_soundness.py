@@ -185,10 +185,10 @@ def backward_with_its_own_states(case: Case) -> Evaluation:
 def test_states_that_backward_takes_anew_are_within_the_bounds_of_who_says_so() -> None:
     case = Case.random(T=5, N=4, D=6, H=3, dtype="float32", stack=20, values="cancelling", seed=1).probed()
     found, model = backward_with_its_own_states(case), PRECISIONS["float32"]
-    certify(case, found, model.computing_anew("states")).require()
+    certify(case, found, model.recomputing("states")).require()
     assert certify(case, found, model).statuses == ["fail"] * 20
     wrong = replace(found, dxs=found.dxs * np.float32(1.001))
-    assert certify(case, wrong, model.computing_anew("states")).statuses == ["fail"] * 20
+    assert certify(case, wrong, model.recomputing("states")).statuses == ["fail"] * 20
 
 
 def gradients_in_two_loops(case: Case) -> Evaluation:
@@ -209,11 +209,11 @@ def gradients_in_two_loops(case: Case) -> Evaluation:
 def test_gradients_of_two_loops_are_within_the_bounds_of_who_says_so(T: int, K: int) -> None:
     case = Case.random(T=T, N=4, D=3, H=8, dtype="float16", stack=K, norm=2).probed()
     found, model = gradients_in_two_loops(case), PRECISIONS["float16"]
-    assert "fail" not in certify(case, found, model.computing_anew("gradients")).statuses
+    assert "fail" not in certify(case, found, model.recomputing("gradients")).statuses
     # What the sums of several steps may lose in storage is more.
     assert ("fail" in certify(case, found, model).statuses) == (T == 1)
     wrong = replace(found, db=found.db * np.float16(1.5))
-    assert set(certify(case, wrong, model.computing_anew("gradients")).statuses) == {"fail"}
+    assert set(certify(case, wrong, model.recomputing("gradients")).statuses) == {"fail"}
 
 
 @pytest.mark.parametrize("moves", [False, True])
@@ -227,16 +227,16 @@ def test_gradients_of_one_unit_are_within_the_bounds_of_who_takes_its_steps_anew
     A = adjoints(cell, rounded.hs.astype(np.float64), wide["upstream"])
     found = replace(rounded, dh0=cell.to_state(A[..., 0, :, :]).astype("float16"))
     model = PRECISIONS["float16"]
-    assert_no_bound_left(certify(case, found, model.computing_anew("steps")))
+    assert_no_bound_left(certify(case, found, model.recomputing("steps")))
     assert certify(case, found, model).worst["dh0"].ratio > 1
     wrong = replace(found, dh0=found.dh0 * np.float16(1.5))
-    told = certify(case, wrong, model.computing_anew("steps")).judged["dh0"].ratio > 1
+    told = certify(case, wrong, model.recomputing("steps")).judged["dh0"].ratio > 1
     assert told.any(axis=(-2, -1)).sum() > 1000
 
 
 def test_gradients_taken_anew_are_known_beyond_the_end_of_a_block() -> None:
     case = Case.random(T=400, N=4, D=3, H=8, dtype="float16", stack=20).probed()
-    model = PRECISIONS["float16"].computing_anew("gradients")
+    model = PRECISIONS["float16"].recomputing("gradients")
     parts = list(bounds(case, compute(case), model))
     assert len(parts) > 2
     whole = list(bounds(case[0], compute(case)[0], model))
@@ -248,7 +248,7 @@ def test_gradients_taken_anew_are_known_beyond_the_end_of_a_block() -> None:
 def test_what_cannot_be_computed_anew_is_told() -> None:
     expected = r"^Precision: expected what is computed anew to be of \['states', 'steps', 'gradients'\], got 'rows'$"
     with pytest.raises(ValueError, match=expected):
-        PRECISIONS["float32"].computing_anew("states", "rows")
+        PRECISIONS["float32"].recomputing("states", "rows")
 
 
 @given(seed=st.integers(0, 2**32 - 1), way=WAYS)

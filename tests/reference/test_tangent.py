@@ -116,17 +116,17 @@ def in_two_loops(case: Case) -> Evaluation:
 def test_steps_of_one_unit_may_be_taken_anew_in_another_loop() -> None:
     case = Case.random(T=6, N=5, D=8, H=1, dtype="float32", stack=200, values="wide", direction=True, norm=2).probed()
     found, model = in_two_loops(case), PRECISIONS["float32"]
-    certify(case, found, model.computing_anew("steps")).require()
+    certify(case, found, model.recomputing("steps")).require()
     # Nobody else may.
     assert "fail" in certify(case, found, model).statuses
     wrong = dataclasses.replace(found, dh0_dot=found.dh0_dot * np.float32(1.001))
-    assert set(certify(case, wrong, model.computing_anew("steps")).statuses) == {"fail"}
+    assert set(certify(case, wrong, model.recomputing("steps")).statuses) == {"fail"}
 
 
 def test_more_units_are_not_taken_anew() -> None:
     case = Case.random(T=6, N=5, D=8, H=2, dtype="float32", stack=20, values="wide", direction=True, norm=2).probed()
     found, model = in_two_loops(case), PRECISIONS["float32"]
-    verdicts = [certify(case, found, one) for one in (model, model.computing_anew("steps"))]
+    verdicts = [certify(case, found, one) for one in (model, model.recomputing("steps"))]
     for name, judged in verdicts[0].judged.items():
         np.testing.assert_array_equal(judged.bound, verdicts[1].judged[name].bound, err_msg=name)
 
