@@ -1,12 +1,12 @@
 """The oracle: a textbook RNN in NumPy, rigorous bounds on rounding, and the verdict on another implementation."""
 
+from reference.bounded import Bounded
 from reference.case import Case, Params
-from reference.cells import RNN
 from reference.certify import certify
 from reference.evaluation import Evaluation
+from reference.layer import evaluate
 from reference.precision import PRECISIONS, Precision
-from reference.rounding import Bounded
-from reference.sequence import TimeRNN, evaluate
+from reference.textbook import RNN, TimeRNN
 from reference.verdict import Mismatch, Verdict
 
 __all__ = [

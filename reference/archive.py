@@ -34,7 +34,7 @@ class Archive:
         changed = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if value is not None and not isinstance(value, str | bool):
+            if value is not None and not isinstance(value, str | bool | tuple):
                 changed[field.name] = value.map(change) if isinstance(value, Archive) else change(value)
         return dataclasses.replace(self, **changed)  # type: ignore[type-var]
 
@@ -121,7 +121,7 @@ def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:
     """Replace each array of a record by a read-only C-contiguous one; all must have this dtype."""
     for field in dataclasses.fields(record):  # type: ignore[arg-type]
         value = getattr(record, field.name)
-        if value is None or isinstance(value, str | bool | Archive):
+        if value is None or isinstance(value, str | bool | tuple | Archive):
             continue
         array = np.asarray(value)
         if str(array.dtype) not in DTYPES or array.dtype != dtype:

@@ -1,4 +1,4 @@
-"""Case and Params: what is asked of an implementation, frozen and validated."""
+"""Case and Params: what an implementation is given, frozen and validated."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.archive import DTYPES, Archive, expect_finite, expect_shapes, freeze, read_npz, spell
-from reference.cells import NONLINEARITIES
-from reference.precision import FORMATS
-from reference.values import INFINITE, KINDS, UPSTREAMS, assort, draw_arrays, thin_out
+from reference.archive import Archive, expect_finite, expect_shapes, freeze, read_npz, spell
+from reference.cells import CELLS, Cell
+from reference.values import INFINITE, draw_case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,27 +22,29 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Params(Archive):
-    """The parameters of a cell, or of a stack of K cells.
+    """The parameters of a layer of G gates, or of a stack of K layers.
 
     Raises:
         ValueError: a shape that does not fit.
         TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than Wx.
     """
 
-    Wx: Floats  # (D, H) or (K, D, H)
-    Wh: Floats  # (H, H) or (K, H, H)
-    b: Floats | None = None  # (H,) or (K, H); None: no bias
+    Wx: Floats  # (D, G H) or (K, D, G H)
+    Wh: Floats  # (H, G H) or (K, H, G H)
+    b: Floats | None = None  # (G H,) or (K, G H); None: no bias
+    bn: Floats | None = None  # (H,) or (K, H): the second bias of a cell that has one
 
     def __post_init__(self) -> None:
         freeze(self, "Params", np.asarray(self.Wx).dtype)
         if self.Wx.ndim not in (2, 3):
             raise ValueError(f"Params: expected Wx of shape (D, H) or (K, D, H), got {self.Wx.shape}")
-        *stack, D, H = self.Wx.shape
-        expect_shapes("Params", self, f"D={D}, H={H}", Wh=(*stack, H, H), b=(*stack, H))
+        *stack, D, columns = self.Wx.shape
+        H = self.Wh.shape[-2] if self.Wh.ndim >= 2 and columns % max(self.Wh.shape[-2], 1) == 0 else columns
+        expect_shapes("Params", self, f"D={D}, H={H}", Wh=(*stack, H, columns), b=(*stack, columns), bn=(*stack, H))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read Wx, Wh and, if it is there, b from an ``.npz``; other arrays in it are left alone.
+        """Read Wx, Wh and, if they are there, b and bn from an ``.npz``; other arrays in it are left alone.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -54,35 +55,27 @@ class Params(Archive):
         missing = [name for name in ("Wx", "Wh") if name not in arrays]
         if missing:
             raise ValueError(f"Params.load: expected arrays Wx, Wh and b in {path}, got {sorted(arrays)}")
-        return cls(arrays["Wx"], arrays["Wh"], arrays.get("b"))
-
-    def for_cell(self) -> tuple[Floats, Floats, Floats | None]:
-        """Return Wx, Wh and b as the cell takes them: the bias of a stack as (K, 1, H)."""
-        b = self.b if self.b is None or self.b.ndim == 1 else self.b[:, None, :]
-        return self.Wx, self.Wh, b
+        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__ if name in arrays})
 
 
 @dataclass(frozen=True, eq=False)
 class Direction(Archive):
-    """A direction in which the inputs and parameters of a case move: what forward mode multiplies the Jacobian by.
+    """The tangents of the inputs, the initial states and the parameters of a case.
 
     Raises:
         TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than xs_dot.
     """
 
-    xs_dot: Floats  # (T, N, D) or (K, T, N, D)
-    h0_dot: Floats  # (N, H) or (K, N, H)
-    Wx_dot: Floats  # (D, H) or (K, D, H)
-    Wh_dot: Floats  # (H, H) or (K, H, H)
-    b_dot: Floats | None = None  # (H,) or (K, H); None: no bias
+    xs_dot: Floats  # each of the shape of what it is the tangent of
+    h0_dot: Floats
+    Wx_dot: Floats
+    Wh_dot: Floats
+    b_dot: Floats | None = None  # None: no bias
+    bn_dot: Floats | None = None
+    c0_dot: Floats | None = None
 
     def __post_init__(self) -> None:
         freeze(self, "Direction", np.asarray(self.xs_dot).dtype)
-
-    @classmethod
-    def of(cls, arrays: dict[str, Any]) -> Self:
-        """Return the direction of arrays named as those of a case: xs, h0, Wx, Wh and b, which may be None."""
-        return cls(**{f"{name}_dot": arrays[name] for name in ("xs", "h0", "Wx", "Wh", "b")})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +85,7 @@ class Case(Archive):
     All arrays are of one dtype and are taken as exact. They are kept read-only.
 
     Raises:
-        ValueError: a shape that does not fit, an unknown nonlinearity, or a number that is not finite.
+        ValueError: a shape that does not fit, an unknown cell or nonlinearity, or a number that is not finite.
         TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than xs.
     """
 
@@ -101,22 +94,30 @@ class Case(Archive):
     params: Params
     upstream: Floats  # dLoss/dh, (T, N, H) or (K, T, N, H)
     nonlinearity: str = "tanh"
-    is_probed: bool = False
+    probe: tuple[int, ...] | None = None  # the columns of xs that are the probe, one for each column of A
     finite: bool = True  # False admits NaN and infinity, for cases that are about them
     direction: Direction | None = None  # ask for the derivatives along it, too
+    cell: str = "rnn"  # of ``cells.CELLS``
+    c0: Floats | None = None  # (N, H) or (K, N, H): the second state of a cell that has one
+    upstream_c: Floats | None = None  # dLoss/dc after the last step, likewise
 
     def __post_init__(self) -> None:
-        if self.nonlinearity not in NONLINEARITIES:
-            raise ValueError(f"Case: expected nonlinearity in {sorted(NONLINEARITIES)}, got {self.nonlinearity!r}")
+        if self.cell not in CELLS:
+            raise ValueError(f"Case: expected cell in {sorted(CELLS)}, got {self.cell!r}")
+        if self.nonlinearity not in (offered := self.cell_type.nonlinearities):
+            raise ValueError(f"Case: expected nonlinearity in {sorted(offered)}, got {self.nonlinearity!r}")
         freeze(self, "Case", self.params.Wx.dtype)
         if self.xs.ndim != self.params.Wx.ndim + 1:
             raise ValueError(f"Case: expected xs of shape (T, N, D), got {self.xs.shape}; Wx {self.params.Wx.shape}")
-        *stack, D, H = self.params.Wx.shape
-        *_, T, N, _ = self.xs.shape
-        shapes = {"xs": (*stack, T, N, D), "h0": (*stack, N, H), "upstream": (*stack, T, N, H)}
-        expect_shapes("Case", self, spell(self.sizes), **shapes)
+        shapes, given = self.shapes(), self.arrays()
+        wanted = [name for name in ("xs", "h0", "upstream", *self.unseen()) if name in shapes]
+        expect_shapes("Case", self, spell(self.sizes), **{name: shapes[name] for name in wanted})
+        expect_shapes("Case", self.params, spell(self.sizes), **{n: shapes[n] for n in self.cell_type.parameters()})
+        absent = [name for name in self.unseen() if name not in given]
+        if absent:
+            raise ValueError(f"Case: expected {absent[0]} for the cell {self.cell}, got None ({spell(self.sizes)})")
         if self.direction is not None:
-            like = {f"{name}_dot": array.shape for name, array in self.moving().items()}
+            like = {f"{name}_dot": array.shape for name, array in given.items() if not name.startswith("upstream")}
             expect_shapes("Case", self.direction, spell(self.sizes), **like)
         if self.is_probed:
             self._expect_probe()
@@ -124,33 +125,72 @@ class Case(Archive):
             expect_finite("Case", self.fields())
 
     def _expect_probe(self) -> None:
-        """Raise ValueError unless the last H columns of xs are zero and the last H rows of Wx an identity."""
-        D, H = self.sizes["D"], self.sizes["H"]
-        if D < H or self.xs[..., D - H :].any() or (self.params.Wx[..., D - H :, :] != np.eye(H)).any():
+        """Raise ValueError unless the probe's columns of xs are zero and its rows of Wx an identity."""
+        places, G = list(self.probe or ()), self.params.Wx.shape[-1]
+        if (
+            len(places) != G
+            or len({*places}) < G
+            or not {*places} <= {*range(self.sizes["D"])}
+            or self.xs[..., places].any()
+            or (self.params.Wx[..., places, :] != np.eye(G)).any()
+        ):
             raise ValueError(f"Case: expected a probe, as probed() adds it, got other numbers ({spell(self.sizes)})")
 
     def __repr__(self) -> str:
         """Return sizes and kind: the numbers would fill a screen, and ``save`` keeps every bit of them."""
         stack = "" if self.K is None else f"K={self.K}, "
-        kind = f"{self.dtype}, {self.nonlinearity}{', probed' * self.is_probed}"
+        cell = "" if self.cell == "rnn" else f"{self.cell}, "
+        kind = f"{cell}{self.dtype}, {self.nonlinearity}{', probed' * self.is_probed}"
         return f"Case({stack}{spell(self.sizes)}, {kind}{'' if self.direction is None else ', with a direction'})"
 
-    def moving(self) -> dict[str, Floats]:
-        """Return what outputs depend on: xs, h0, Wx, Wh and, with a bias, b."""
-        found = {"xs": self.xs, "h0": self.h0} | self.params.fields()
+    @property
+    def cell_type(self) -> type[Cell]:
+        """The cell's class."""
+        return CELLS[self.cell]
+
+    def unseen(self) -> list[str]:
+        """Return the names of the fields that the further states of the cell need."""
+        return [name for state in self.cell_type.states[1:] for name in (f"{state}0", f"upstream_{state}")]
+
+    def arrays(self) -> dict[str, Floats]:
+        """Return every array of numbers that the case gives, by name: xs, initial states, parameters, upstreams."""
+        names = ("xs", "h0", "upstream", *self.unseen())
+        found = {name: getattr(self, name) for name in names} | self.params.fields()
         return {name: array for name, array in found.items() if array is not None}
 
     @property
     def sizes(self) -> dict[str, int]:
         """T, N, D and H by name; D counts the probe's columns."""
         *_, T, N, D = self.xs.shape
-        return {"T": T, "N": N, "D": D, "H": self.params.Wx.shape[-1]}
+        return {"T": T, "N": N, "D": D, "H": self.params.Wx.shape[-1] // len(self.cell_type.gates)}
 
     @property
     def spelled(self) -> str:
-        """What messages say of it: "T=5, N=4, D=3, H=6", and "relu" and "no bias" where that is so."""
-        kind = [self.nonlinearity] * (self.nonlinearity != "tanh") + ["no bias"] * (self.params.b is None)
-        return ", ".join([spell(self.sizes), *kind])
+        """Sizes as messages show them: "T=5, N=4, D=3, H=6", and "relu" and "no bias" where that is so."""
+        kind = [self.cell] * (self.cell != "rnn") + [self.nonlinearity] * (self.nonlinearity != "tanh")
+        return ", ".join([spell(self.sizes), *kind, *(["no bias"] * (self.params.b is None))])
+
+    def axes(self) -> dict[str, str]:
+        """Return the axes, in letters, of every field of the case and of its evaluation.
+
+        G is the axis of all gates' columns; of a cell with a single gate it is H.
+        """
+        cell, G = self.cell_type, "G" if len(self.cell_type.gates) > 1 else "H"
+        found = {"xs": "TND", "upstream": "TNH", "Wx": f"D{G}", "Wh": f"H{G}", "b": G}
+        found |= {name: "H" for name in cell.parameters()[3:]} | {f"{state}0": "NH" for state in cell.states}
+        found |= {f"upstream_{state}": "NH" for state in cell.states[1:]}
+        answer = {"hs": "TNH"} | {state: "NH" for state in cell.states[1:]} | {"dxs": "TND"}
+        answer |= {f"d{state}0": "NH" for state in cell.states}
+        answer |= {f"d{name}": found[name] for name in cell.parameters()}
+        if self.direction is not None:
+            answer |= {f"{name}_dot": axes for name, axes in answer.items()}
+        return found | answer
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every field of the case and of its evaluation, with the stack's axis if there is one."""
+        sizes = self.sizes | {"G": self.params.Wx.shape[-1]}
+        stack = () if self.K is None else (self.K,)
+        return {name: (*stack, *(sizes[axis] for axis in axes)) for name, axes in self.axes().items()}
 
     @property
     def K(self) -> int | None:
@@ -162,6 +202,17 @@ class Case(Archive):
         """Name of the dtype of every array."""
         return str(self.xs.dtype)
 
+    @property
+    def is_probed(self) -> bool:
+        """Whether the case carries the probe."""
+        return self.probe is not None
+
+    @property
+    def inputs(self) -> NDArray[np.intp]:
+        """The columns of xs that are inputs, not the probe's; shape (D,) without the probe's."""
+        every = np.arange(self.sizes["D"])
+        return every if self.probe is None else np.delete(every, list(self.probe))
+
     def __getitem__(self, k: int) -> Self:
         """Return case ``k`` of a stack.
 
@@ -172,40 +223,52 @@ class Case(Archive):
             raise TypeError("Case: expected a stack to take a case from, got a single case")
         return self.part(k)
 
-    def probed(self) -> Self:
-        """Return the case with the probe: H zero inputs appended to x and an identity block to Wx.
+    def probed(self, seed: int | None = None) -> Self:
+        """Return the case with the probe: G H zero inputs among the columns of x, and an identity block in Wx.
 
-        The products with the probe are exact and add nothing, so the forward is unchanged; the last H columns
-        of dx become A[t] = dh[t] * f'(a[t]) itself, which no framework returns otherwise.
+        The products with the probe are exact and add nothing, so the forward is unchanged; its columns of dx become
+        A[t] itself, the gradient at the pre-activations of all gates, which no framework returns otherwise.
+
+        Args:
+            seed: of the places at which the columns stand among the inputs; None puts them last.
 
         Raises:
             ValueError: the case carries a probe already.
         """
         if self.is_probed:
             raise ValueError(f"Case.probed: expected a case without a probe, got one with it ({spell(self.sizes)})")
-        H = self.sizes["H"]
-        identity = np.broadcast_to(np.eye(H), (*self.params.Wx.shape[:-2], H, H)).astype(self.dtype)
-        zeros = np.zeros((*self.xs.shape[:-1], H)).astype(self.dtype)
-        params = dataclasses.replace(self.params, Wx=np.concatenate([self.params.Wx, identity], axis=-2))
-        direction = self.direction
-        if direction is not None:
-            xs_dot = np.concatenate([direction.xs_dot, zeros], axis=-1)
-            Wx_dot = np.concatenate([direction.Wx_dot, 0 * identity], axis=-2)
-            direction = dataclasses.replace(direction, xs_dot=xs_dot, Wx_dot=Wx_dot)
-        xs = np.concatenate([self.xs, zeros], axis=-1)
-        return dataclasses.replace(self, xs=xs, params=params, is_probed=True, direction=direction)
+        D, G = self.sizes["D"], self.params.Wx.shape[-1]
+        order = np.arange(D + G) if seed is None else np.random.default_rng(seed).permutation(D + G)
+        probe, inputs = np.sort(order[D:]), np.sort(order[:D])
+        place = np.argsort(np.concatenate([inputs, probe]))
+
+        def columns(xs: Any) -> Any:
+            return np.concatenate([xs, np.zeros((*xs.shape[:-1], G), xs.dtype)], axis=-1)[..., place]
+
+        def rows(Wx: Any, block: Any) -> Any:
+            block = np.broadcast_to(block.astype(Wx.dtype), (*Wx.shape[:-2], G, G))
+            return np.concatenate([Wx, block], axis=-2)[..., place, :]
+
+        return self._with_inputs(
+            columns, lambda Wx: rows(Wx, np.eye(G)), lambda Wx: rows(Wx, np.zeros((G, G))), tuple(probe.tolist())
+        )
 
     def unprobed(self) -> Self:
         """Return the case without its probe; itself if it carries none."""
         if not self.is_probed:
             return self
-        D = self.sizes["D"] - self.sizes["H"]
-        params = dataclasses.replace(self.params, Wx=self.params.Wx[..., :D, :])
+        kept = self.inputs
+        rows = lambda Wx: Wx[..., kept, :]  # noqa: E731
+        return self._with_inputs(lambda xs: xs[..., kept], rows, rows, None)
+
+    def _with_inputs(self, columns: Any, rows: Any, rows_dot: Any, probe: Any) -> Self:
+        """Return the case with other columns of xs, and rows of Wx, and those of the direction likewise."""
         direction = self.direction
         if direction is not None:
-            cut = {"xs_dot": direction.xs_dot[..., :D], "Wx_dot": direction.Wx_dot[..., :D, :]}
-            direction = dataclasses.replace(direction, **cut)
-        return dataclasses.replace(self, xs=self.xs[..., :D], params=params, is_probed=False, direction=direction)
+            moved = {"xs_dot": columns(direction.xs_dot), "Wx_dot": rows_dot(direction.Wx_dot)}
+            direction = dataclasses.replace(direction, **moved)
+        params = dataclasses.replace(self.params, Wx=rows(self.params.Wx))
+        return dataclasses.replace(self, xs=columns(self.xs), params=params, probe=probe, direction=direction)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -217,10 +280,11 @@ class Case(Archive):
         """
         found: dict[str, Any] = read_npz("Case.load", path)
         try:
-            params = Params(found.pop("Wx"), found.pop("Wh"), found.pop("b", None))
-            moves = {name: found.pop(name) for name in Direction.__dataclass_fields__ if name in found}
-            direction = Direction(**moves) if moves else None
-            plain = {name: found[name].item() for name in ("nonlinearity", "is_probed", "finite")}
+            params = Params(**{name: found.pop(name) for name in Params.__dataclass_fields__ if name in found})
+            tangents = {name: found.pop(name) for name in Direction.__dataclass_fields__ if name in found}
+            direction = Direction(**tangents) if tangents else None
+            plain = {name: found[name].item() for name in ("nonlinearity", "finite", "cell") if name in found}
+            plain |= {"probe": tuple(found["probe"].tolist())} if "probe" in found else {}
             return cls(**(found | plain), params=params, direction=direction)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Case.load: expected the fields of a case in {path}, got {error}") from error
@@ -235,6 +299,7 @@ class Case(Archive):
         *,
         seed: int = 0,
         dtype: str = "float64",
+        cell: str = "rnn",
         nonlinearity: str = "tanh",
         bias: bool = True,
         stack: int | None = None,
@@ -253,52 +318,31 @@ class Case(Archive):
             H: hidden units.
             seed: of the generator; the same arguments give the same bits.
             dtype: "float64", "float32", "bfloat16" or "float16".
-            nonlinearity: "tanh" or "relu".
+            cell: of ``cells.CELLS``.
+            nonlinearity: one that the cell has: "tanh" or "relu".
             bias: False for a cell without bias.
             stack: K, to draw a stack of K cases; None for a single case.
-            norm: largest singular value of every Wh; above 2 the states are chaotic.
+            norm: largest singular value of each gate's block of every Wh; above 2 the states are chaotic.
             upstream: "every" step, the "last" only, or "one" element of one step.
             values: a kind of ``reference.values``, as "plain", small "integers", "wide", "nan", "saturated"; or several
                 kinds, which the cases of a stack have in turn.
-            params: use these single-cell parameters; D, H, bias and norm are then theirs, not the arguments.
+            params: use these parameters of a single layer; D, H, bias and norm are then theirs, not the arguments.
             direction: also draw a direction in which to differentiate.
 
         Raises:
             ValueError: an argument out of its range.
         """
         kinds = (values,) if isinstance(values, str) else tuple(values)
-        if (
-            min(T, N, D, H, stack or 0) < 0
-            or not norm >= 0
-            or (params is not None and params.Wx.ndim != 2)
-            or upstream not in UPSTREAMS
-            or dtype not in DTYPES
-            or not kinds
-            or not KINDS.keys() >= set(kinds)
-        ):
-            sizes = f"T={T}, N={N}, D={D}, H={H}, stack={stack}, norm={norm}"
-            got = f"{sizes}, upstream={upstream!r}, dtype={dtype!r}, values={values!r}"
-            allowed = f"upstream in {UPSTREAMS}, dtype in {DTYPES}, values in {tuple(KINDS)}"
-            raise ValueError(f"Case.random: expected sizes and norm >= 0, params of one cell, {allowed}, got {got}")
-        random = np.random.default_rng(seed)
-        if params is not None:
-            (D, H), bias = params.Wx.shape, params.b is not None
-        sizes_and_kind = (1 if stack is None else stack, T, N, D, H, bias, norm)
-        arrays = draw_arrays(random, *sizes_and_kind)
-        thin_out(arrays["upstream"], upstream)
-        assort(random, arrays, kinds, FORMATS[dtype])
-        if params is not None:
-            given = params.map(lambda array: np.broadcast_to(array, (len(arrays["xs"]), *array.shape)))
-            arrays |= given.astype("float64").fields()
+        sizes = {"T": T, "N": N, "D": D, "H": H, "stack": stack, "norm": norm}
+        options: dict[str, Any] = {"bias": bias, "upstream": upstream, "dtype": dtype, "values": kinds}
+        given = None if params is None else params.fields()
+        arrays, tangents = draw_case(seed, CELLS.get(cell), given, direction, **sizes, **options)
         drawn = cls(
-            arrays["xs"],
-            arrays["h0"],
-            Params(arrays["Wx"], arrays["Wh"], arrays["b"]),
-            arrays["upstream"],
-            nonlinearity,
+            params=Params(**{name: arrays.pop(name, None) for name in Params.__dataclass_fields__}),
+            nonlinearity=nonlinearity,
             finite=not set(kinds) & set(INFINITE),
-        )
-        if direction:
-            drawn = dataclasses.replace(drawn, direction=Direction.of(draw_arrays(random, *sizes_and_kind)))
-        drawn = drawn.astype(dtype)
+            direction=Direction(**tangents) if tangents else None,
+            cell=cell,
+            **arrays,
+        ).astype(dtype)
         return drawn if stack is not None else drawn[0]

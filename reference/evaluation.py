@@ -23,20 +23,27 @@ class Evaluation(Archive):
     hs: Any  # (T, N, H)
     dxs: Any = None  # (T, N, D)
     dh0: Any = None  # (N, H)
-    dWx: Any = None  # (D, H)
-    dWh: Any = None  # (H, H)
-    db: Any = None  # (H,); None also for a cell without bias
-    # The derivatives of all these along the direction of the case: of hs, forward mode; of the others, second ones.
-    hs_dot: Any = None  # (T, N, H)
-    dxs_dot: Any = None  # (T, N, D)
-    dh0_dot: Any = None  # (N, H)
-    dWx_dot: Any = None  # (D, H)
-    dWh_dot: Any = None  # (H, H)
-    db_dot: Any = None  # (H,)
+    dWx: Any = None  # (D, G H)
+    dWh: Any = None  # (H, G H)
+    db: Any = None  # (G H,); None also for a cell without bias
+    c: Any = None  # (N, H): after the last step, of a cell with this second state
+    dc0: Any = None  # (N, H)
+    dbn: Any = None  # (H,): of a cell with this second bias
+    # The derivatives of these along the direction of the case: of hs forward mode, of the others second derivatives.
+    hs_dot: Any = None
+    dxs_dot: Any = None
+    dh0_dot: Any = None
+    dWx_dot: Any = None
+    dWh_dot: Any = None
+    db_dot: Any = None
+    c_dot: Any = None
+    dc0_dot: Any = None
+    dbn_dot: Any = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields by name; the derivatives along a direction only where they are there."""
-        return {name: array for name, array in super().fields().items() if array is not None or "_dot" not in name}
+        """Return the fields by name; those that a vanilla RNN does not have only where they are there."""
+        always = ("hs", "dxs", "dh0", "dWx", "dWh", "db")
+        return {name: array for name, array in super().fields().items() if array is not None or name in always}
 
     def __getitem__(self, k: int) -> Self:
         """Return the evaluation of case ``k`` of a stack."""

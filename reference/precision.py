@@ -7,8 +7,8 @@ from typing import Self
 
 # Roundings to storage that a value may suffer on its way through a sum kept in a wider accumulator.
 STORED = 4
-# What an implementation may compute once more where it is used.
-RECOMPUTABLE = ("states", "steps", "gradients")
+# What an implementation may compute once more in backward.
+RECOMPUTABLE = ("states",)
 # A bound wider than this share of a value's scale says too little to count as a pass.
 COARSEST = 0.1
 
@@ -55,9 +55,7 @@ class Precision:
     accumulator: Format
     tanh_ulps: float = 2.5  # largest error of tanh in units in the last place
     stored: int = STORED  # roundings to storage on the way through a sum, where the accumulator is wider
-    recomputes: tuple[
-        str, ...
-    ] = ()  # of RECOMPUTABLE: what is computed once more, and rounded otherwise, where it is used
+    recomputes: tuple[str, ...] = ()  # of RECOMPUTABLE: what backward computes once more, with other roundings
 
     @property
     def name(self) -> str:
@@ -103,21 +101,17 @@ class Precision:
         return replace(self, tanh_ulps=ulps)
 
     def recomputing(self, *what: str) -> Self:
-        """Return the model of an implementation that computes something once more where it is used.
+        """Return the model of an implementation that computes something once more in backward.
 
         Args:
-            what: "states", which backward then has from the inputs and the state before; "steps" of a single unit, of
-                which a compiler sees all at once; "gradients" at a, as two loops that are fused have them, one of which
-                rounds to the storage what the other keeps.
+            what: "states": from the inputs and the state before, as ``jax.checkpoint`` does.
 
         Raises:
             ValueError: something else is named.
         """
         for one in what:
             if one not in RECOMPUTABLE:
-                raise ValueError(
-                    f"Precision: expected what is computed anew to be of {list(RECOMPUTABLE)}, got {one!r}"
-                )
+                raise ValueError(f"Precision: expected what is recomputed to be of {list(RECOMPUTABLE)}, got {one!r}")
         return replace(self, recomputes=what)
 
     def with_accumulator(self, name: str) -> Self:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.precision import Format
+from reference.archive import DTYPES
+from reference.cells import CELLS, Cell
+from reference.precision import FORMATS, Format
 
-# xs (K, T, N, D), h0 (K, N, H), Wx (K, D, H), Wh (K, H, H), b (K, H) or None, upstream (K, T, N, H)
+# The arrays of a stack of cases by name: xs (K, T, N, D), h0 (K, N, H), Wx (K, D, G H), ...; None for a missing bias.
 Arrays = dict[str, Any]
 if TYPE_CHECKING:  # NumPy imports numpy.random when it is first asked for, which takes as long as all of the oracle
     from numpy.random import Generator
@@ -31,14 +33,74 @@ UPSTREAMS = ("every", "last", "one")
 PARAMETERS = ("Wx", "Wh", "b")
 
 
-def draw_arrays(random: Generator, K: int, T: int, N: int, D: int, H: int, bias: bool, norm: float) -> Arrays:
-    """Draw plain values: columns of Wx shrunk with their length, Wh of spectral norm ``norm``, states from tanh."""
-    Wh = draw(random, K, H, H)
+def draw_case(
+    seed: int,
+    cell: type[Cell] | None,
+    params: Arrays | None,
+    direction: bool,
+    *,
+    T: int,
+    N: int,
+    D: int,
+    H: int,
+    stack: int | None,
+    norm: float,
+    bias: bool,
+    upstream: str,
+    dtype: str,
+    values: Sequence[str],
+) -> tuple[Arrays, Arrays]:
+    """Draw the arrays of a stack of cases, as ``Case.random`` describes them, and those of a direction or none.
+
+    Raises:
+        ValueError: an argument out of its range.
+    """
+    if (
+        min(T, N, D, H, stack or 0) < 0
+        or not norm >= 0
+        or (params is not None and params["Wx"].ndim != 2)
+        or upstream not in UPSTREAMS
+        or dtype not in DTYPES
+        or not values
+        or not KINDS.keys() >= set(values)
+        or cell is None
+    ):
+        sizes = f"T={T}, N={N}, D={D}, H={H}, stack={stack}, norm={norm}"
+        got = f"{sizes}, upstream={upstream!r}, dtype={dtype!r}, values={tuple(values)}"
+        allowed = f"upstream in {UPSTREAMS}, dtype in {DTYPES}, values in {tuple(KINDS)}, cell in {tuple(CELLS)}"
+        raise ValueError(f"Case.random: expected sizes and norm >= 0, params of one layer, {allowed}, got {got}")
+    random = np.random.default_rng(seed)
+    K = 1 if stack is None else stack
+    if params is not None:
+        (D, columns), bias = params["Wx"].shape, params["b"] is not None
+        H = columns // len(cell.gates)
+    arrays = draw_arrays(random, cell, K, T, N, D, H, bias, norm)
+    thin_out(arrays["upstream"], upstream)
+    assort(random, arrays, values, FORMATS[dtype])
+    if params is not None:
+        wide = {name: None if array is None else array.astype(np.float64) for name, array in params.items()}
+        arrays |= {name: None if a is None else np.broadcast_to(a, (K, *a.shape)) for name, a in wide.items()}
+    if not direction:
+        return arrays, {}
+    tangents = draw_arrays(random, cell, K, T, N, D, H, bias, norm)
+    return arrays, {f"{name}_dot": array for name, array in tangents.items() if not name.startswith("upstream")}
+
+
+def draw_arrays(
+    random: Generator, cell: type[Cell], K: int, T: int, N: int, D: int, H: int, bias: bool, norm: float
+) -> Arrays:
+    """Draw plain values: columns of Wx shrunk with their length, each gate's Wh of spectral norm ``norm``."""
+    G = len(cell.gates)
+    Wh = draw(random, K, G, H, H)
     if Wh.size:
         Wh *= norm / np.linalg.norm(Wh, ord=2, axis=(-2, -1), keepdims=True)
-    found = {"Wx": draw(random, K, D, H) / max(D, 1) ** 0.5, "Wh": Wh}
-    found |= {"b": draw(random, K, H) / 2 if bias else None, "upstream": draw(random, K, T, N, H)}
-    return found | {"xs": draw(random, K, T, N, D), "h0": np.tanh(draw(random, K, N, H))}
+    found = {"Wx": draw(random, K, D, G * H) / max(D, 1) ** 0.5, "Wh": np.swapaxes(Wh, 1, 2).reshape(K, H, G * H)}
+    found |= {"b": draw(random, K, G * H) / 2 if bias else None, "upstream": draw(random, K, T, N, H)}
+    found |= {"xs": draw(random, K, T, N, D), "h0": np.tanh(draw(random, K, N, H))}
+    found |= {name: draw(random, K, H) / 2 for name in cell.parameters()[3:]}
+    return found | {
+        name: draw(random, K, N, H) for state in cell.states[1:] for name in (f"{state}0", f"upstream_{state}")
+    }
 
 
 def draw(random: Generator, *shape: int) -> NDArray[np.float64]:

@@ -1,9 +1,9 @@
-"""Dual arrays: values that carry their derivative along a direction, in whatever arithmetic the values are.
+"""Dual arrays: primal values that carry a tangent, their derivative along a direction, in any arithmetic.
 
     (v, t) + (w, s) = (v + w, t + s)        (v, t) @ (w, s) = (v @ w, t @ w + v @ s)        f(v, t) = (f(v), t * f'(v))
 
-The cell's formula, run on them, gives forward mode (J v) in its forward and second derivatives (the gradient's own
-derivative, H v) in its backward; over ``Bounded`` parts it bounds them.
+The cell's formula, run on them, gives Jacobian-vector products in its forward and Hessian-vector products (the
+gradient's own derivative) in its backward; over ``Bounded`` parts it bounds them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from reference.cells import NONLINEARITIES, Array
+from reference.cells import NONLINEARITIES, Array, tanh_slope
 
 
 class Dual(NDArrayOperatorsMixin):
     """An array and its derivative along a direction.
 
-    It takes part in whatever ``Bounded`` takes part in; plain arrays and numbers beside it do not move.
+    It takes part in whatever ``Bounded`` takes part in; the tangent of a plain array or number beside it is zero.
 
     Args:
         value: an array of floats or objects, or a ``Bounded``; any shape.
@@ -61,23 +61,22 @@ class Dual(NDArrayOperatorsMixin):
         """Return the array in another shape of the same size."""
         return self._each(lambda part: part.reshape(shape))
 
-    def under(self, precision: Any) -> Dual:
-        """Return bounded parts as parts of another model."""
-        return self._each(lambda part: part.under(precision))
-
-    def known_to(self, other: Dual) -> Dual:
-        """Return bounded parts with the errors of another's besides."""
-        return Dual(self.value.known_to(other.value), self.tangent.known_to(other.tangent))
-
     def sum(self, axis: int) -> Dual:
         """Return the sum over one axis."""
         return self._each(lambda part: part.sum(axis=axis))
 
+    def carried(self) -> Dual:
+        """Return the array as the next step takes it, in its own arithmetic."""
+        return self._each(lambda part: part.carried() if hasattr(part, "carried") else part)
+
+    def tanh_slope(self) -> Dual:
+        """Return 1 - h**2 of h = tanh(a); bounded parts have a rule of their own for its tangent, -2 h t."""
+        h, t = self.value, self.tangent
+        own = getattr(h, "tanh_slope_tangent", None)
+        return Dual(tanh_slope(h), -2 * h * t if own is None else own(t))
+
     def __getitem__(self, index: Any) -> Dual:
         return self._each(lambda part: part[index])
-
-    def __setitem__(self, index: Any, other: Dual) -> None:
-        self.value[index], self.tangent[index] = other.value, other.tangent
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         rule = RULES.get(ufunc)
@@ -90,7 +89,8 @@ class Dual(NDArrayOperatorsMixin):
             return self._each(np.zeros_like)
         if function not in (np.stack, np.concatenate):
             return NotImplemented
-        return Dual(*(function([getattr(part, name) for part in args[0]], **kwargs) for name in ("value", "tangent")))
+        parts = [part if isinstance(part, Dual) else Dual(part, 0 * part) for part in args[0]]
+        return Dual(*(function([getattr(part, name) for part in parts], **kwargs) for name in ("value", "tangent")))
 
 
 def value_of(p: Any) -> Any:
@@ -99,7 +99,7 @@ def value_of(p: Any) -> Any:
 
 
 def _linear(combine: Callable[..., Any]) -> Callable[[Any, Any], Dual]:
-    """Return the rule of a sum or a difference; what does not move leaves the other's tangent as it is."""
+    """Return the rule of a sum or a difference; beside a constant, the other's tangent stays as it is."""
 
     def rule(p: Any, q: Any) -> Dual:
         value = combine(value_of(p), value_of(q))
@@ -132,11 +132,6 @@ def _nonlinear(name: str) -> Callable[..., Dual]:
     return rule
 
 
-def _greater(p: Dual, q: Any) -> Any:
-    """Compare the values: where a comparison moves, nothing has a derivative, and elsewhere it is zero."""
-    return value_of(p) > value_of(q)
-
-
 RULES: dict[Any, Any] = {
     np.add: _linear(np.add),
     np.subtract: _linear(np.subtract),
@@ -145,5 +140,6 @@ RULES: dict[Any, Any] = {
     np.multiply: _bilinear(np.multiply),
     np.tanh: _nonlinear("tanh"),
     np.maximum: _nonlinear("relu"),
-    np.greater: _greater,
+    # Where a comparison changes, nothing has a derivative, and elsewhere its derivative is zero.
+    np.greater: lambda p, q: value_of(p) > value_of(q),
 }

@@ -1,0 +1,90 @@
+"""What a cell is: its gates, its states, and two elementwise functions that run in any arithmetic.
+
+The same lines run on float arrays, on ``Bounded`` arrays (values with a rigorous bound on rounding), on ``Dual`` arrays
+(values with tangents), and on object arrays of interval balls. A cell multiplies no matrices: the layer does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+# An ndarray of floats or objects, a Bounded or a Dual: whatever has the operators that a formula uses.
+Array = Any
+States = tuple[Array, ...]
+
+
+def tanh_slope(h: Array) -> Array:
+    """Return the derivative of tanh, 1 - h**2, written in terms of h = tanh(a).
+
+    An arithmetic with a rule of its own for it, as a method of this name, applies that: implementations write the
+    derivative in several forms, whose roundings differ.
+    """
+    own = getattr(h, "tanh_slope", None)
+    return 1 - h * h if own is None else own()
+
+
+# name: (f, its derivative written in terms of h = f(a))
+NONLINEARITIES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "tanh": (np.tanh, tanh_slope),
+    "relu": (lambda a: np.maximum(a, 0), lambda h: h > 0),
+}
+
+
+class Cell:
+    """Two elementwise functions, and what the layer has to know of them.
+
+        u = x @ Wx + b                  input term, (N, G H), a column block for each gate
+        v = h_prev @ Wh                 recurrent term, (N, G H)
+        forward(u, v, states)           -> states after the step, saved
+        backward(d_states, saved)       -> A = dLoss/du, the direct paths to the states before
+        recurrent(A, saved)             -> A_h = dLoss/dv; A itself by default
+
+    ``saved`` is a tuple of arrays. A direct path is the part of a state's gradient that passes the step without a
+    product; None where there is none. A cell with ``inner`` gates multiplies them itself, inside of the step: their
+    columns are missing from v and A_h, and the layer lends it ``product(operand)`` = operand @ Wh[:, inner] in
+    ``forward`` and ``transposed(A)`` = A[:, inner] @ Wh[:, inner].T in ``backward``.
+
+    Args:
+        nonlinearity: one of ``nonlinearities``.
+
+    Raises:
+        ValueError: another nonlinearity.
+    """
+
+    gates: ClassVar[tuple[str, ...]]  # column blocks of Wx, Wh and b
+    states: ClassVar[tuple[str, ...]] = ("h",)  # the output first
+    inner: ClassVar[tuple[str, ...]] = ()  # the last gates, whose product is taken inside of the step
+    biased: ClassVar[str | None] = None  # the gate with a second bias, inside of v: the parameter "b" and its name
+    carries: ClassVar[bool] = False  # whether something unseen passes from step to step: a second state, a direct path
+    nonlinearities: ClassVar[tuple[str, ...]] = ("tanh",)
+
+    def __init__(self, nonlinearity: str = "tanh") -> None:
+        if nonlinearity not in self.nonlinearities:
+            expected = f"expected nonlinearity to be one of {sorted(self.nonlinearities)}"
+            raise ValueError(f"{type(self).__name__}: {expected}, got {nonlinearity!r}")
+        self.nonlinearity = nonlinearity
+        self.f, self.derivative = NONLINEARITIES[nonlinearity]
+
+    @classmethod
+    def parameters(cls) -> tuple[str, ...]:
+        """Return the names of the parameters: Wx, Wh, b, and the second bias of a cell that has one."""
+        return ("Wx", "Wh", "b") if cls.biased is None else ("Wx", "Wh", "b", f"b{cls.biased}")
+
+    def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
+        """Return the states after the step, and what ``backward`` needs of it."""
+        raise NotImplementedError
+
+    def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
+        """Return A, the gradient at u, and the direct paths to the states before the step."""
+        raise NotImplementedError
+
+    def recurrent(self, A: Array, saved: States) -> Array:
+        """Return A_h, the gradient at v, of A."""
+        return A
+
+    def observed(self, saved: States, h: Array) -> States:
+        """Return what was saved with the returned output in the place of the computed one, where it is part of it."""
+        return saved

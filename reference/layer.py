@@ -1,0 +1,290 @@
+"""The layer: it unrolls any cell over time and back, and owns every matrix product, in any arithmetic.
+
+    u[t] = x[t] @ Wx + b                                v[t] = h[t-1] @ Wh
+    dx = A @ Wx.T     dWx = sum of x.T @ A              dh[t-1] = A_h[t] @ Wh.T + the direct path of step t
+    db = sum of A     dWh = sum of h[t-1].T @ A_h       A = dLoss/du, A_h = dLoss/dv
+
+The products with all steps' inputs are taken before the loop, and each gradient of a parameter is one product after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from reference.case import Case
+from reference.cells import Array, Cell
+from reference.dual import Dual, value_of
+from reference.evaluation import Evaluation
+
+
+class Layer:
+    """One layer of a cell, with its parameters in any arithmetic.
+
+    Args:
+        cell: the cell.
+        parameters: by name, as ``cell.parameters()`` lists them: Wx (D, G H), Wh (H, G H), b (G H,) or None, and the
+            second bias (H,) of a cell that has one; of a stack with one more leading axis.
+    """
+
+    def __init__(self, cell: Cell, parameters: dict[str, Array]) -> None:
+        self.cell, self.parameters = cell, parameters
+        Wh = parameters["Wh"]
+        self.H = Wh.shape[-2]
+        outer = (len(cell.gates) - len(cell.inner)) * self.H
+        self.Wh = Wh[..., :outer] if cell.inner else Wh
+        self.inner = Wh[..., outer:] if cell.inner else None
+        self.operands: list[Array] = []  # of the inner products, a step each
+        self.tape: Any = None
+        self.lent = {"product": self.inner_product} if cell.inner else {}
+        self.lent_back = {"transposed": self.inner_transposed} if cell.inner else {}
+
+    # The products. A fault may stand in ``product``.
+
+    def product(self, p: Array, q: Array) -> Array:
+        """Return p @ q; p has rows (..., R, F), or time and rows (..., T, N, F)."""
+        if p.ndim > q.ndim:
+            return split(merged(p) @ q, *p.shape[-3:-1])
+        return p @ q
+
+    def input_term(self, xs: Array) -> Array:
+        """Return u = x @ Wx + b; shape (..., T, N, G H)."""
+        u, b = self.product(xs, self.parameters["Wx"]), self.parameters["b"]
+        return u if b is None else u + spread(b, u.ndim)
+
+    def recurrent_term(self, h: Array) -> Array:
+        """Return v = h @ Wh, and the second bias of a cell that has one; shape (..., N, G H) or (..., T, N, G H)."""
+        v = self.product(h, self.Wh)
+        if self.cell.biased is None:
+            return v
+        b, place = self.parameters[f"b{self.cell.biased}"], self.cell.gates.index(self.cell.biased)
+        blocks = [np.zeros_like(b)] * len(self.cell.gates)
+        blocks[place] = b
+        return v + spread(np.concatenate(blocks, axis=-1), v.ndim)
+
+    def inner_product(self, operand: Array) -> Array:
+        """Return operand @ Wh[:, inner], of an operand that the cell computes inside of the step."""
+        self.operands.append(operand)
+        return self.product(operand, self.inner)
+
+    def inner_transposed(self, A: Array) -> Array:
+        """Return the gradient at the operand of ``inner_product``, given A of all gates."""
+        return self.product(A[..., self.Wh.shape[-1] :], self.inner.mT)
+
+    def to_state(self, A_h: Array) -> Array:
+        """Return A_h @ Wh.T, what reaches the state before through the product; shape (..., N, H)."""
+        return self.product(A_h, self.Wh.mT)
+
+    def to_inputs(self, A: Array) -> Array:
+        """Return dx = A @ Wx.T; shape (..., T, N, D)."""
+        return self.product(A, self.parameters["Wx"].mT)
+
+    def to_parameters(
+        self, A: Array, A_h: Array, xs: Array, h_prev: Array, operand: Array | None = None
+    ) -> dict[str, Array]:
+        """Return the gradients of the parameters by name, sums over all steps and rows.
+
+        Args:
+            A, A_h: gradients at u and v; shape (..., T, N, G H).
+            xs: inputs; shape (..., T, N, D).
+            h_prev: states before each step; shape (..., T, N, H).
+            operand: of the inner product at every step; shape (..., T, N, H); None for a cell without one.
+        """
+        A_rows, A_h = merged(A), merged(A_h)
+        dWh = self.product(merged(h_prev).mT, A_h)
+        if operand is not None:
+            inner = self.product(merged(operand).mT, A_rows[..., self.Wh.shape[-1] :])
+            dWh = np.concatenate([dWh, inner], axis=-1)
+        found = {"Wx": self.product(merged(xs).mT, A_rows), "Wh": dWh}
+        if self.parameters["b"] is not None:
+            found["b"] = A_rows.sum(axis=-2)
+        if self.cell.biased is not None:
+            start = self.cell.gates.index(self.cell.biased) * self.H
+            found[f"b{self.cell.biased}"] = A_h[..., start : start + self.H].sum(axis=-2)
+        return found
+
+    # The loops.
+
+    def unroll(
+        self, u: Array, states: Sequence[Array], before: Array | None = None
+    ) -> tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]]:
+        """Step through time.
+
+        Args:
+            u: input terms; shape (..., T, N, G H).
+            states: before the first step; each (..., N, H).
+            before: outputs before each step, where they are known from elsewhere; shape (..., T, N, H).
+
+        Returns:
+            The states after each step, and what the cell saved of each.
+        """
+        v = None if before is None else self.recurrent_term(before)
+        now, after, saved = tuple(states), list[tuple[Array, ...]](), list[tuple[Array, ...]]()
+        carry = carrying(u)
+        for t in range(u.shape[-3]):
+            if v is None:
+                v_t = self.recurrent_term(now[0])
+            else:
+                now, v_t = (before[..., t, :, :], *now[1:]), v[..., t, :, :]  # type: ignore[index]
+            now, kept = self.cell.forward(u[..., t, :, :], v_t, now, **self.lent)
+            now = carry(now)
+            after.append(now)
+            saved.append(kept)
+        return after, saved
+
+    def adjoints(
+        self,
+        upstream: Array,
+        d_last: Sequence[Array],
+        saved: Sequence[tuple[Array, ...]],
+        later: Array | None = None,
+        operand: Array | None = None,
+    ) -> tuple[list[Array], list[Array], tuple[Array, ...]]:
+        """Step back through time.
+
+        Args:
+            upstream: gradients with respect to each output; shape (..., T, N, H).
+            d_last: gradients with respect to the last of the other states; each (..., N, H).
+            saved: what the cell saved of each step.
+            later: A_h @ Wh.T of each step, where A_h is known from elsewhere; shape (..., T, N, H).
+            operand: the gradient at the operand of the inner product of each step, likewise.
+
+        Returns:
+            A of each step, A_h of each step, and the gradients with respect to the states before the first.
+        """
+        A: list[Array] = []
+        A_h: list[Array] = []
+        carry = carrying(upstream)
+        through: Array | None = None  # what reaches the output of the step before
+        others = tuple(d_last)
+        for t in reversed(range(upstream.shape[-3])):
+            dh = upstream[..., t, :, :] if through is None else upstream[..., t, :, :] + through
+            lent = self.lent_back if operand is None else {"transposed": lambda A, t=t: operand[..., t, :, :]}
+            A_t, direct = self.cell.backward((dh, *others), saved[t], **(lent if self.cell.inner else {}))
+            A.append(A_t)
+            A_h.append(self.cell.recurrent(A_t, saved[t]))
+            direct = carry(direct)
+            through = self.to_state(A_h[-1]) if later is None else later[..., t, :, :]
+            through, others = through if direct[0] is None else through + direct[0], direct[1:]
+        # Of no steps there is no gradient but zero.
+        first = upstream.sum(axis=-3) if through is None else through
+        return A[::-1], A_h[::-1], (first, *others)
+
+    # The whole layer.
+
+    def forward(self, xs: Array, states: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
+        """Run all steps, and keep a tape for ``backward``: inputs, outputs before each step, what the cell saved.
+
+        Args:
+            xs: inputs; shape (..., T, N, D); T may be 0.
+            states: before the first step; each (..., N, H).
+
+        Returns:
+            The outputs, (..., T, N, H), and the states after the last step.
+        """
+        after, saved = self.unroll(self.input_term(xs), states)
+        outputs = np.stack([states[0], *(now[0] for now in after)], axis=-3)
+        self.tape = xs, outputs[..., :-1, :, :], saved
+        return outputs[..., 1:, :, :], after[-1] if after else tuple(states)
+
+    def backward(self, upstream: Array, d_last: Sequence[Array]) -> tuple[Array, tuple[Array, ...], dict[str, Array]]:
+        """Propagate gradients back through the last ``forward``.
+
+        Args:
+            upstream: gradients with respect to each output; shape (..., T, N, H).
+            d_last: gradients with respect to the last of the other states; each (..., N, H).
+
+        Returns:
+            dx, (..., T, N, D); the gradients of the states before the first step; those of the parameters by name.
+        """
+        xs, before, saved = self.tape
+        A, A_h, first = self.adjoints(upstream, d_last, saved)
+        operand = np.stack(self.operands, axis=-3) if self.operands else None
+        A, A_h = (np.stack(each, axis=-3) if each else self.input_term(xs) for each in (A, A_h))
+        return self.to_inputs(A), first, self.to_parameters(A, A_h, xs, before, operand)
+
+
+def merged(array: Array) -> Array:
+    """Merge the axes of time and rows: (..., T, N, F) to (..., T * N, F)."""
+    *stack, T, N, F = array.shape
+    return array.reshape((*stack, T * N, F))
+
+
+def split(array: Array, T: int, N: int) -> Array:
+    """Undo ``merged``: (..., T * N, F) to (..., T, N, F)."""
+    *stack, _, F = array.shape
+    return array.reshape((*stack, T, N, F))
+
+
+def spread(b: Array, ndim: int) -> Array:
+    """Return a bias, (G H,) or (K, G H), as it is added to an array of so many axes."""
+    stack = b.ndim - 1
+    return b[(slice(None),) * stack + (None,) * (ndim - 1 - stack)] if stack else b
+
+
+def carrying(like: Array) -> Callable[[tuple[Array, ...]], tuple[Array, ...]]:
+    """Return what passes states from one step to the next in the arithmetic of an array."""
+    if not hasattr(like, "carried"):
+        return lambda states: states
+    return lambda states: tuple(state.carried() if hasattr(state, "carried") else state for state in states)
+
+
+def evaluate(case: Case) -> Evaluation:
+    """Compute the outputs and all gradients of a case in float64.
+
+    Args:
+        case: one case or a stack; its numbers are taken as they are, exactly, whatever their dtype.
+
+    Returns:
+        The evaluation, float64: hs (T, N, H), the last of the other states (N, H), and the gradients dxs (T, N, D),
+        dh0 (N, H), dWx (D, H), dWh (H, H), db (H,) or None without a bias; if the case has a direction, the derivatives
+        of all these along it, too; all with the case's leading stack axis if it has one.
+
+    Source: the equations of this module and of the cell.
+    """
+    return evaluate_in(case, lambda array: np.asarray(array, np.float64))
+
+
+def evaluate_in(
+    case: Case, into: Callable[[Array], Array], Layer: Callable[..., Any] = Layer, cell: Cell | None = None
+) -> Evaluation:
+    """Compute the same as ``evaluate`` in another arithmetic.
+
+    Args:
+        case: one case or a stack.
+        into: what takes an array there.
+        Layer: the layer to evaluate; another than ``Layer`` only to see what a mistake in it does.
+        cell: likewise.
+
+    Returns:
+        The evaluation, in the arithmetic of ``into``.
+    """
+    arrays = lift(case, into)
+    cell = cell or case.cell_type(case.nonlinearity)
+    layer = Layer(cell, {name: arrays[name] for name in cell.parameters()})
+    hs, last = layer.forward(arrays["xs"], [arrays[f"{state}0"] for state in cell.states])
+    d_last = [arrays[f"upstream_{state}"] for state in cell.states[1:]]
+    dxs, first, gradients = layer.backward(arrays["upstream"], d_last)
+    found = {"hs": hs} | dict(zip(cell.states[1:], last[1:], strict=True)) | {"dxs": dxs}
+    found |= {f"d{state}0": gradient for state, gradient in zip(cell.states, first, strict=True)}
+    found |= {f"d{name}": gradient for name, gradient in gradients.items()}
+    tangents = {f"{name}_dot": array.tangent for name, array in found.items() if isinstance(array, Dual)}
+    return Evaluation(**{name: value_of(array) for name, array in found.items()} | tangents)
+
+
+def lift(case: Case, into: Callable[[Array], Array]) -> dict[str, Any]:
+    """Return the arrays of a case by name in another arithmetic, dual ones if the case has a direction.
+
+    Args:
+        case: one case or a stack.
+        into: what takes an array there.
+    """
+    lifted = {name: into(array) for name, array in case.arrays().items()}
+    if case.direction is not None:
+        tangents = case.direction.fields()
+        for name, array in lifted.items():
+            tangent = tangents.get(f"{name}_dot")
+            lifted[name] = Dual(array, np.zeros_like(array) if tangent is None else into(tangent))
+    return {name: None for name in case.cell_type.parameters()} | lifted

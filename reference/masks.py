@@ -1,0 +1,84 @@
+"""Elements for which a bound needs more than the numbers: NaN, infinity, and relu at sums that may underflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.bounded import Bounded
+from reference.case import Case
+from reference.comparison import Flags
+from reference.precision import Precision
+
+
+def opened(
+    case: Case, hs: NDArray[Any], A: NDArray[Any] | None, sums: Callable[[], Bounded], precision: Precision
+) -> NDArray[Any]:
+    """Return the outputs as the derivative of relu sees them.
+
+    If relu returned 0 under a wider accumulator, its sum may have underflowed in storage. If a gradient was returned
+    there, the unit counts as open and its whole gradient is checked. A sum that is just zero is at relu's kink, where
+    the derivative is 0, unless an output that underflowed is in it.
+
+    Args:
+        case: whose nonlinearity it is.
+        hs: outputs; shape (..., T, N, H).
+        A: gradients at the sums, where they were seen; likewise.
+        sums: returns the sums, each from the output before it.
+        precision: the model of the arithmetic.
+    """
+    if case.nonlinearity != "relu" or not precision.is_mixed or A is None:
+        return hs
+    hidden = (A != 0) & (hs == 0)
+    if not hidden.any():
+        return hs
+    a = sums().rounded()
+    lost = ((hs == 0) & (a.value + a.error > 0)).any(axis=-1, keepdims=True)
+    lost_before = np.concatenate([np.zeros_like(lost[..., :1, :, :]), lost[..., :-1, :, :]], axis=-3)
+    near = (np.abs(a.value) < a.error + precision.underflow) & ((a.value != 0) | lost_before)
+    return np.asarray(np.where(hidden & near, np.asarray(precision.floor, hs.dtype), hs))
+
+
+def met_by_infinity(case: Case) -> Flags:
+    """Return which rows of the batch meet an infinity, of relu also NaN; shape (..., N).
+
+    Equivalent formulas differ there in backward: (g + g * h) * (1 - h) is NaN where g * (1 - h * h) is infinite, and a
+    derivative that underflows, times infinity, is infinite or NaN. Behind a relu at NaN, a product with its
+    derivative is NaN and a selection is 0.
+    """
+    loose = np.isinf if case.nonlinearity == "tanh" else lambda array: ~np.isfinite(array)
+    axes = case.axes()
+    met: Flags = np.zeros((*case.xs.shape[:-3], case.sizes["N"]), np.bool_)
+    for name, array in case.arrays().items():
+        if "N" in axes[name]:
+            met |= loose(array).any(axis=(-3, -1) if "T" in axes[name] else -1)
+        else:
+            met |= loose(array).any(axis=tuple(range(-len(axes[name]), 0)))[..., None]
+    return met
+
+
+def undetermined(met: Flags, axes: str, field: str) -> Flags | bool:
+    """Return which elements of a field are undetermined, where these rows meet an infinity; of outputs none is.
+
+    Args:
+        met: as of ``met_by_infinity``; shape (..., N).
+        axes: of the field, in letters.
+        field: of an ``Evaluation``.
+    """
+    if field[0] != "d":
+        return False
+    if "N" in axes:
+        return met[..., None, :, None] if "T" in axes else met[..., None]
+    return np.asarray(met.any(axis=-1))[(..., *(None,) * len(axes))]
+
+
+def beside_nan(case: Case, dxs: Bounded) -> Flags | bool:
+    """Return where dx may be NaN beside one: in the probe's columns of a row of A, since 0 * NaN is NaN."""
+    if case.probe is None or np.isfinite(dxs.value).all():
+        return False
+    A = np.isin(np.arange(case.sizes["D"]), case.probe)
+    broken = ~np.isfinite(dxs.value) & A
+    return np.asarray(broken.any(axis=-1, keepdims=True) & A)

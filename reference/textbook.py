@@ -1,0 +1,246 @@
+"""The textbook's layers: one step, and a sequence, with ``params`` and ``grads`` as an optimiser takes them."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from reference.archive import spell
+from reference.cells import Array, Cell, RNNCell
+from reference.layer import Layer
+
+
+class Textbook:
+    """What the layers of one step and those of a sequence share: parameters, gradients, and checks of arguments."""
+
+    Cell: ClassVar[type[Cell]]
+
+    def __init__(self, parameters: dict[str, Array | None], nonlinearity: str) -> None:
+        name = self.name
+        try:
+            cell = self.Cell(nonlinearity)
+        except ValueError:
+            expected = f"expected nonlinearity to be one of {sorted(self.Cell.nonlinearities)}"
+            raise ValueError(f"{name}: {expected}, got {nonlinearity!r}") from None
+        given = {key: array for key, array in parameters.items() if array is not None}
+        expect_floating(name, **given)
+        Wx, gates = parameters["Wx"], len(cell.gates)
+        if Wx.ndim < 2 or Wx.shape[-1] % gates:
+            raise ValueError(f"{name}: expected Wx of shape (D, {gates if gates > 1 else ''}H), got {Wx.shape}")
+        *self.stack, self.D, columns = Wx.shape
+        self.H = columns // gates
+        shapes = {"Wh": (self.H, columns), "b": (columns,), f"b{cell.biased}": (self.H,)}
+        for key, array in given.items():
+            if key != "Wx":
+                expect_shape(name, key, array, (*self.stack, *shapes[key]), self.sizes)
+        self.params = list(given.values())
+        self.grads = [np.zeros_like(parameter) for parameter in self.params]
+        self.layer = Layer(cell, parameters)
+        self.done = False  # whether a forward came before
+
+    @property
+    def name(self) -> str:
+        """Name of the class, for messages."""
+        return type(self).__name__
+
+    @property
+    def sizes(self) -> str:
+        """What messages say of the sizes."""
+        return spell({"D": self.D, "H": self.H})
+
+    def expect_input(self, name: str, array: Array, axes: str) -> None:
+        """Raise unless an input has these axes, the last of them of length D."""
+        where = f"{self.name}.forward"
+        expect_floating(where, **{name: array})
+        if array.ndim != len(self.stack) + len(axes) or (*array.shape[: -len(axes)], array.shape[-1]) != (
+            *self.stack,
+            self.D,
+        ):
+            shape = ", ".join(map(str, (*self.stack, *axes[:-1], self.D)))
+            raise ValueError(f"{where}: expected {name} of shape ({shape}), got {array.shape} ({self.sizes})")
+
+    def expect_gradient(self, name: str, array: Array, shape: tuple[int, ...]) -> None:
+        """Raise unless a forward came before, and a gradient has this shape."""
+        where = f"{self.name}.backward"
+        if not self.done:
+            raise RuntimeError(f"{where}: expected a call of forward before, got none")
+        expect_floating(where, **{name: array})
+        expect_shape(where, name, array, shape, self.sizes)
+
+    def write(self, gradients: dict[str, Array]) -> None:
+        """Write the gradients of the parameters in place."""
+        for grad, gradient in zip(self.grads, gradients.values(), strict=True):
+            grad[...] = gradient
+
+
+class RNN(Textbook):
+    """Compute one step of the textbook recurrent layer, forward and backward.
+
+        a = h_prev @ Wh + x @ Wx + b        h_next = f(a)
+        A = dh_next * f'(a)                 dx = A @ Wx.T        dh_prev = A @ Wh.T
+        dWx = x.T @ A                       dWh = h_prev.T @ A   db = sum of A over the batch
+
+    ``params`` and ``grads`` are lists in the order Wx, Wh, b. The arrays given are kept, not copied, and the
+    gradients are written in place, so that an optimiser may hold both. A stack of K independent cells has one
+    more leading axis everywhere: Wx (K, D, H), Wh (K, H, H), b (K, H), x (K, N, D), h (K, N, H).
+
+    Args:
+        Wx: input weights; shape (D, H); floating.
+        Wh: recurrent weights; shape (H, H); floating.
+        b: bias; shape (H,); None for a cell without bias.
+        nonlinearity: "tanh" or "relu"; the derivative of relu at 0 is 0.
+
+    Raises:
+        ValueError: a shape that does not fit, or an unknown nonlinearity.
+        TypeError: a parameter that is not a floating array.
+
+    Source: Elman, Finding structure in time, Cognitive Science 14 (1990), with one bias; gradients derived in
+        the README, section "The equations".
+    """
+
+    Cell = RNNCell
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array | None = None, nonlinearity: str = "tanh") -> None:
+        super().__init__({"Wx": Wx, "Wh": Wh, "b": b}, nonlinearity)
+
+    def forward(self, x: Array, h_prev: Array) -> Array:
+        """Advance one step and remember what ``backward`` needs.
+
+        Args:
+            x: inputs; shape (N, D); floating.
+            h_prev: state before the step; shape (N, H); floating.
+
+        Returns:
+            The state after the step; shape (N, H).
+
+        Raises:
+            ValueError: a shape that does not fit; a state of batch 1 is not broadcast.
+            TypeError: an argument that is not a floating array.
+        """
+        self.expect_input("x", x, "ND")
+        expect_floating("RNN.forward", h_prev=h_prev)
+        expect_shape("RNN.forward", "h_prev", h_prev, (*x.shape[:-1], self.H), f"N={x.shape[-2]}, {self.sizes}")
+        hs, (h_next,) = self.layer.forward(x[..., None, :, :], (h_prev,))
+        self.done = True
+        return h_next
+
+    def backward(self, dh_next: Array) -> tuple[Array, Array]:
+        """Propagate a gradient back through the last ``forward`` and write ``grads`` in place.
+
+        Args:
+            dh_next: gradient of the loss with respect to h_next; shape (N, H); floating.
+
+        Returns:
+            dx, shape (N, D), and dh_prev, shape (N, H).
+
+        Raises:
+            RuntimeError: no forward came before.
+            ValueError: a shape that does not fit.
+            TypeError: an argument that is not a floating array.
+        """
+        N = self.layer.tape[0].shape[-2] if self.done else 0
+        self.expect_gradient("dh_next", dh_next, (*self.stack, N, self.H))
+        dxs, (dh_prev,), gradients = self.layer.backward(dh_next[..., None, :, :], ())
+        self.write(gradients)
+        return dxs[..., 0, :, :], dh_prev
+
+
+class TimeRNN(Textbook):
+    """Unroll the cell over a sequence and propagate back through time.
+
+        h[t] = f(h[t-1] @ Wh + x[t] @ Wx + b)
+        A[t] = dh[t] * f'(a[t]),    dh[t] = upstream[t] + A[t+1] @ Wh.T,    dh of the state before = A[0] @ Wh.T
+
+    The input product of all steps is taken before the loop, and each weight gradient is one product after it.
+    Time is the first axis: xs (T, N, D). A stack of K layers has one more leading axis: xs (K, T, N, D).
+
+    ``h`` is the state after the last step, ``dh`` the gradient with respect to the state before the first.
+    ``params`` and ``grads`` are as those of ``RNN``: Wx, Wh, b, gradients written in place.
+
+    Args:
+        Wx, Wh, b, nonlinearity: as in ``RNN``.
+        stateful: keep the state from one ``forward`` to the next; otherwise each starts from zeros.
+
+    Raises:
+        ValueError, TypeError: as in ``RNN``.
+
+    Source: Werbos, Backpropagation through time, Proc. IEEE 78 (1990), section III; equations in the README.
+    """
+
+    Cell = RNNCell
+
+    def __init__(
+        self, Wx: Array, Wh: Array, b: Array | None = None, stateful: bool = False, nonlinearity: str = "tanh"
+    ) -> None:
+        super().__init__({"Wx": Wx, "Wh": Wh, "b": b}, nonlinearity)
+        self.stateful = stateful
+        self.h: Array | None = None
+        self.dh: Array | None = None
+
+    def set_state(self, h: Array) -> None:
+        """Set the state that the next ``forward`` of a stateful layer starts from; shape (N, H)."""
+        expect_floating("TimeRNN.set_state", h=h)
+        self.h = h
+
+    def reset_state(self) -> None:
+        """Forget the state: the next ``forward`` starts from zeros."""
+        self.h = None
+
+    def forward(self, xs: Array) -> Array:
+        """Run all steps and remember what ``backward`` needs.
+
+        Args:
+            xs: inputs; shape (T, N, D); floating; T may be 0.
+
+        Returns:
+            The states after each step; shape (T, N, H).
+
+        Raises:
+            ValueError: a shape that does not fit, the kept state's batch included.
+            TypeError: xs is not a floating array.
+        """
+        self.expect_input("xs", xs, "TND")
+        T, N = xs.shape[-3:-1]
+        if self.h is None or not self.stateful:
+            self.h = np.zeros((*self.stack, N, self.H), dtype=self.params[1].dtype)
+        expect_shape("TimeRNN.forward", "the state", self.h, (*self.stack, N, self.H), f"T={T}, N={N}, {self.sizes}")
+        hs, (self.h,) = self.layer.forward(xs, (self.h,))
+        self.done = True
+        return hs
+
+    def backward(self, dhs: Array) -> Array:
+        """Propagate gradients of all steps back through the last ``forward``; write ``grads`` in place and set ``dh``.
+
+        Args:
+            dhs: upstream gradient with respect to every state; shape (T, N, H); floating.
+
+        Returns:
+            The gradient with respect to xs; shape (T, N, D).
+
+        Raises:
+            RuntimeError: no forward came before.
+            ValueError: a shape that does not fit.
+            TypeError: dhs is not a floating array.
+        """
+        T, N = self.layer.tape[0].shape[-3:-1] if self.done else (0, 0)
+        self.expect_gradient("dhs", dhs, (*self.stack, T, N, self.H))
+        dxs, (self.dh,), gradients = self.layer.backward(dhs, ())
+        self.write(gradients)
+        return dxs
+
+
+def expect_shape(where: str, name: str, array: Array, shape: tuple[int, ...], sizes: str) -> None:
+    """Raise ValueError, in the house's words, unless ``array`` has exactly this shape."""
+    if array.shape != shape:
+        raise ValueError(f"{where}: expected {name} of shape {shape}, got {array.shape} ({sizes})")
+
+
+def expect_floating(where: str, **arrays: Array) -> None:
+    """Raise TypeError, in the house's words, unless every argument is an array of floats (or of exact objects)."""
+    for name, array in arrays.items():
+        kind = getattr(getattr(array, "dtype", None), "kind", None)
+        if kind is None:
+            raise TypeError(f"{where}: expected {name} to be an array, got {type(array).__name__}")
+        if kind not in "fcO":
+            raise TypeError(f"{where}: expected floating {name}, got {array.dtype} (shape {array.shape})")
