@@ -101,13 +101,14 @@ def _probed_if_long(plain: Case) -> Case:
 
 
 def _placed_as(case: Case) -> Form:
-    """Return a form that has the probe's columns among the inputs in the order in which a case has the last of both."""
-    probe = np.array(case.probe)
+    """Return a form that has inputs and probe in the order in which a case has some of its columns, the last ones too."""
+    every = [case.inputs, np.array(case.probe)]
 
     def placed(plain: Case) -> Case:
         last, D = dataclasses.replace(plain.probed(), probe=None), plain.sizes["D"]
         G = last.sizes["D"] - D
-        order = np.argsort([*case.inputs[len(case.inputs) - D :], *probe[len(probe) - G :]])
+        kept = [part[np.linspace(len(part) - 1, 0, n, dtype=int)[::-1]] for part, n in zip(every, (D, G), strict=True)]
+        order = np.argsort(np.concatenate(kept))
         return dataclasses.replace(sliced(last, "D", order), probe=tuple(np.argsort(order)[D:].tolist()))
 
     return placed

@@ -19,6 +19,9 @@ TWINS = (
     {"relu's derivative of h >= 0", "derivative forgotten"},
     {"upstream of the last step only", "recurrent gradient replaces upstream"},
     {"products in TF32", "products in float16"},
+    {"dh0 missing where D <= H", "h0 detached"},
+    {"Wx transposed where D = H", "Wx reshaped instead of transposed"},
+    {"inputs squeezed where D = 1", "batch first read as time first"},
 )
 # Faults of other families than "contract" that only a second call of the same case brings to light.
 SECOND_CALL = {"state kept from the last call", "gradients grow from call to call"}
@@ -51,7 +54,7 @@ CASES = {
         Case.random(**SIZES | {"dtype": dtype, "T": 3}),
         Case.random(**SIZES | {"dtype": dtype, "T": 3, "D": 4}),
         Case.random(**SIZES | {"dtype": dtype, "T": 3, "D": 1}),
-        plain(dtype, H=6),
+        plain(dtype, D=7),
     )
     for dtype in COMPUTED
 }
