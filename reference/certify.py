@@ -16,7 +16,7 @@ from reference.cells import Array
 from reference.comparison import Comparison, Tally
 from reference.evaluation import Evaluation
 from reference.layer import Layer, evaluate_in
-from reference.masks import beside_nan, met_by_infinity, opened, undetermined
+from reference.masks import beside_nan, met_by_infinity, opened, shut, sure_of_zeros, undetermined
 from reference.precision import Precision
 from reference.verdict import QUANTITIES, Verdict
 
@@ -177,12 +177,19 @@ def bound_steps(
         return found | last
     A_seen = seen["dxs"][..., list(case.probe)] if case.probe is not None and "dxs" in seen else None
     sums = lambda: layer.input_term(exact["xs"]) + layer.recurrent_term(before)  # noqa: E731
-    h = Bounded.activated(opened(case, seen["hs"], A_seen, sums, precision), precision, case.nonlinearity)
+    gates = opened(case, seen["hs"], A_seen, sums, precision)
+    h = Bounded.activated(gates, precision, case.nonlinearity)
     if "states" in precision.recomputes:
         h = Bounded(h.value, precision, h.error + found["hs"].error)
     d_last = [exact[f"upstream_{state}"] for state in cell.states[1:]]
     back = _Backward(layer, exact["upstream"], d_last, cell.observed(saved, h), case.finite)
-    A = back.computed() if A_seen is None or not T else back.observed(Bounded.observed(A_seen, precision))
+    A = None if A_seen is None or not T else Bounded.observed(A_seen, precision)
+    if precision.is_mixed and case.nonlinearity == "relu" and T:
+        # Each zero would count as a number that underflowed, and a huge factor makes much of it.
+        outputs = sure_of_zeros(outputs, (found["hs"].value == 0) & (found["hs"].error == 0))
+        before = np.concatenate([states[0][..., None, :, :], outputs[..., :-1, :, :]], axis=-3)
+        A = None if A is None else sure_of_zeros(A, shut(part["upstream"], gates))
+    A = back.computed() if A is None else back.observed(A)
     # The probe's columns of x are zero: one stands for all.
     xs, D = exact["xs"], len(case.inputs)
     xs = np.concatenate([xs, np.zeros((*part["xs"].shape[:-1], 1))], axis=-1) if case.is_probed else xs
