@@ -120,16 +120,17 @@ class Layer:
         Returns:
             The states after each step, and what the cell saved of each.
         """
-        v = None if before is None else self.recurrent_term(before)
         now, after, saved = tuple(states), list[tuple[Array, ...]](), list[tuple[Array, ...]]()
-        carry = carrying(u)
-        for t in range(u.shape[-3]):
-            if v is None:
+        carry, forward, lent = carrying(u), self.cell.forward, self.lent
+        given = None if before is None else (steps(before), steps(self.recurrent_term(before)))
+        for t, u_t in enumerate(steps(u)):
+            if given is None:
                 v_t = self.recurrent_term(now[0])
             else:
-                now, v_t = (before[..., t, :, :], *now[1:]), v[..., t, :, :]  # type: ignore[index]
-            now, kept = self.cell.forward(u[..., t, :, :], v_t, now, **self.lent)
-            now = carry(now)
+                now, v_t = (given[0][t], *now[1:]), given[1][t]
+            now, kept = forward(u_t, v_t, now, **lent)
+            if carry is not None:
+                now = carry(now)
             after.append(now)
             saved.append(kept)
         return after, saved
@@ -154,18 +155,20 @@ class Layer:
         Returns:
             A of each step, A_h of each step, and the gradients with respect to the states before the first.
         """
-        A: list[Array] = []
-        A_h: list[Array] = []
-        carry = carrying(upstream)
-        through: Array | None = None  # what reaches the output of the step before
+        A, A_h = list[Array](), list[Array]()
+        carry, backward, lent = carrying(upstream), self.cell.backward, self.lent_back
+        recurrent, upstreams = self.cell.recurrent, steps(upstream)
+        through: Array | None = None  # the gradient that reaches the output of the step before
         others = tuple(d_last)
-        for t in reversed(range(upstream.shape[-3])):
-            dh = upstream[..., t, :, :] if through is None else upstream[..., t, :, :] + through
-            lent = self.lent_back if operand is None else {"transposed": lambda A, t=t: operand[..., t, :, :]}
-            A_t, direct = self.cell.backward((dh, *others), saved[t], **(lent if self.cell.inner else {}))
+        for t in reversed(range(len(upstreams))):
+            dh = upstreams[t] if through is None else upstreams[t] + through
+            if operand is not None:
+                lent = {"transposed": lambda A, t=t: operand[..., t, :, :]}
+            A_t, direct = backward((dh, *others), saved[t], **lent)
             A.append(A_t)
-            A_h.append(self.cell.recurrent(A_t, saved[t]))
-            direct = carry(direct)
+            A_h.append(recurrent(A_t, saved[t]))
+            if carry is not None:
+                direct = carry(direct)
             through = self.to_state(A_h[-1]) if later is None else later[..., t, :, :]
             through, others = through if direct[0] is None else through + direct[0], direct[1:]
         # Of no steps there is no gradient but zero.
@@ -224,10 +227,17 @@ def spread(b: Array, ndim: int) -> Array:
     return b[(slice(None),) * stack + (None,) * (ndim - 1 - stack)] if stack else b
 
 
-def carrying(like: Array) -> Callable[[tuple[Array, ...]], tuple[Array, ...]]:
-    """Return what passes states from one step to the next in the arithmetic of an array."""
+def steps(array: Array) -> list[Array]:
+    """Return the steps of an array (..., T, N, F) one by one."""
+    if isinstance(array, np.ndarray):
+        return list(np.moveaxis(array, -3, 0))
+    return [array[..., t, :, :] for t in range(array.shape[-3])]
+
+
+def carrying(like: Array) -> Callable[[tuple[Array, ...]], tuple[Array, ...]] | None:
+    """Return what passes states from one step to the next in the arithmetic of an array; None in floats."""
     if not hasattr(like, "carried"):
-        return lambda states: states
+        return None
     return lambda states: tuple(state.carried() if hasattr(state, "carried") else state for state in states)
 
 
