@@ -10,6 +10,7 @@ The products with all steps' inputs are taken before the loop, and each gradient
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class Layer:
         self.H = Wh.shape[-2]
         outer = (len(cell.gates) - len(cell.inner)) * self.H
         self.Wh = Wh[..., :outer] if cell.inner else Wh
-        self.inner = Wh[..., outer:] if cell.inner else None
+        self.inner: Array = Wh[..., outer:] if cell.inner else None
         self.operands: list[Array] = []  # of the inner products, a step each
         self.tape: Any = None
         self.lent = {"product": self.inner_product} if cell.inner else {}
@@ -87,7 +88,8 @@ class Layer:
         """Return the gradients of the parameters by name, sums over all steps and rows.
 
         Args:
-            A, A_h: gradients at u and v; shape (..., T, N, G H).
+            A: gradients at u; shape (..., T, N, G H).
+            A_h: gradients at v; likewise.
             xs: inputs; shape (..., T, N, D).
             h_prev: states before each step; shape (..., T, N, H).
             operand: of the inner product at every step; shape (..., T, N, H); None for a cell without one.
@@ -163,7 +165,7 @@ class Layer:
         for t in reversed(range(len(upstreams))):
             dh = upstreams[t] if through is None else upstreams[t] + through
             if operand is not None:
-                lent = {"transposed": lambda A, t=t: operand[..., t, :, :]}
+                lent = {"transposed": partial(at, operand, t)}
             A_t, direct = backward((dh, *others), saved[t], **lent)
             A.append(A_t)
             A_h.append(recurrent(A_t, saved[t]))
@@ -205,8 +207,9 @@ class Layer:
         xs, before, saved = self.tape
         A, A_h, first = self.adjoints(upstream, d_last, saved)
         operand = np.stack(self.operands, axis=-3) if self.operands else None
-        A, A_h = (np.stack(each, axis=-3) if each else self.input_term(xs) for each in (A, A_h))
-        return self.to_inputs(A), first, self.to_parameters(A, A_h, xs, before, operand)
+        nothing = None if A else self.input_term(xs)
+        stacked = [nothing if nothing is not None else np.stack(each, axis=-3) for each in (A, A_h)]
+        return self.to_inputs(stacked[0]), first, self.to_parameters(*stacked, xs, before, operand)
 
 
 def merged(array: Array) -> Array:
@@ -225,6 +228,11 @@ def spread(b: Array, ndim: int) -> Array:
     """Return a bias, (G H,) or (K, G H), as it is added to an array of so many axes."""
     stack = b.ndim - 1
     return b[(slice(None),) * stack + (None,) * (ndim - 1 - stack)] if stack else b
+
+
+def at(array: Array, t: int, _: Array) -> Array:
+    """Return step t of an array (..., T, N, F), whatever is asked for it."""
+    return array[..., t, :, :]
 
 
 def steps(array: Array) -> list[Array]:
@@ -297,4 +305,4 @@ def lift(case: Case, into: Callable[[Array], Array]) -> dict[str, Any]:
         for name, array in lifted.items():
             tangent = tangents.get(f"{name}_dot")
             lifted[name] = Dual(array, np.zeros_like(array) if tangent is None else into(tangent))
-    return {name: None for name in case.cell_type.parameters()} | lifted
+    return dict.fromkeys(case.cell_type.parameters()) | lifted

@@ -57,7 +57,7 @@ def shut(upstream: NDArray[Any], hs: NDArray[Any]) -> Flags:
     found = np.zeros(hs.shape, np.bool_)
     reached: Any = False
     for t in reversed(range(hs.shape[-3])):
-        now = (upstream[..., t, :, :] != 0) | reached
+        now: Any = (upstream[..., t, :, :] != 0) | reached
         now &= hs[..., t, :, :] != 0
         found[..., t, :, :] = ~now
         reached = now.any(axis=-1, keepdims=True)
