@@ -42,6 +42,28 @@ def opened(
     return np.asarray(np.where(hidden & near, np.asarray(precision.floor, hs.dtype), hs))
 
 
+def sure_of_zeros(seen: Bounded, zeros: Flags) -> Bounded:
+    """Return observed numbers without an error where they are zero, and no numbers that underflowed, for certain."""
+    return Bounded(seen.value, seen.precision, np.where((seen.value == 0) & zeros, 0.0, seen.error))
+
+
+def shut(upstream: NDArray[Any], hs: NDArray[Any]) -> Flags:
+    """Return which gradients at the sums are zero for certain: no upstream gradient reaches them through open units.
+
+    Args:
+        upstream: shape (..., T, N, H).
+        hs: outputs of relu as its derivative sees them; likewise.
+    """
+    found = np.zeros(hs.shape, np.bool_)
+    reached: Any = False
+    for t in reversed(range(hs.shape[-3])):
+        now: Any = (upstream[..., t, :, :] != 0) | reached
+        now &= hs[..., t, :, :] != 0
+        found[..., t, :, :] = ~now
+        reached = now.any(axis=-1, keepdims=True)
+    return found
+
+
 def met_by_infinity(case: Case) -> Flags:
     """Return which rows of the batch meet an infinity, of relu also NaN; shape (..., N).
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import PRECISIONS, Case, Evaluation, Mismatch, Params, Verdict, certify, evaluate
-from reference.rounding import U64
+from reference.bounded import U64
 
 FLOAT32 = PRECISIONS["float32"]
 QUANTITIES = {"h": "hs", "dx": "dxs", "dh0": "dh0", "dWx": "dWx", "dWh": "dWh", "db": "db"}
@@ -47,7 +47,7 @@ def test_a_thousand_correct_steps_pass(thousand_steps: Verdict) -> None:
 
 @pytest.mark.parametrize("quantity", ["h", "dx", "dh0"])
 def test_a_thousand_steps_are_resolved_like_one(thousand_steps: Verdict, quantity: str) -> None:
-    assert thousand_steps.resolution[quantity] < 2e-5
+    assert thousand_steps.relative_bound[quantity] < 2e-5
 
 
 @pytest.mark.parametrize("quantity", ["dWx", "dWh", "db"])
@@ -60,14 +60,14 @@ def test_bounds_of_weight_gradients_are_those_of_one_sum(
     before = np.concatenate([case.h0[None], hs[:-1]])
     left = {"dWx": case.xs.reshape(4000, 3), "dWh": before.reshape(4000, 5), "db": np.ones((4000, 1))}[quantity]
     mass = np.squeeze(np.abs(left.astype(float)).T @ A)
-    bound = thousand_steps.judged[quantity].bound
+    bound = thousand_steps.compared[quantity].bound
     assert (bound[: len(mass)] <= (4000 + 8) * (FLOAT32.u + U64) * mass).all()
     assert (bound[: len(mass)] >= 3999 * FLOAT32.u * mass).all()
 
 
 def test_probed_rows_of_the_weight_gradient_are_zero_exactly(thousand_steps: Verdict) -> None:
-    judged = thousand_steps.judged["dWx"]
-    assert not judged.got[3:].any()
+    judged = thousand_steps.compared["dWx"]
+    assert not judged.actual[3:].any()
     assert judged.bound[3:].max() < 1e-30
 
 
@@ -85,11 +85,11 @@ def test_one_element_twice_its_bound_away_is_named(field: str, share: float, sig
     case = long_case(T=50, norm=0.25)
     right = plain_rnn()(case)
     quantity = {field: name for name, field in QUANTITIES.items()}[field]
-    judged = judge(case, right).judged[quantity]
-    shape = (*judged.want.shape[:-1], 3) if field == "dxs" else judged.want.shape  # the probe's columns: see below
+    judged = judge(case, right).compared[quantity]
+    shape = (*judged.expected.shape[:-1], 3) if field == "dxs" else judged.expected.shape  # the probe's columns: see below
     shape = (3, 5) if field == "dWx" else shape
     index = tuple(int(i) for i in np.unravel_index(int(share * np.prod(shape)), shape))
-    wrong = changed(right, field, index, judged.want[index] + sign * 2 * judged.bound[index])
+    wrong = changed(right, field, index, judged.expected[index] + sign * 2 * judged.bound[index])
     verdict = judge(case, wrong)
     assert verdict.status == "fail"
     assert verdict.worst[quantity].index == index
@@ -103,11 +103,11 @@ def test_one_gradient_of_a_pre_activation_twice_its_bound_away_is_told(
 ) -> None:
     case = long_case(T=50)
     right = plain_rnn()(case)
-    judged = judge(case, right).judged["dx"]
-    off = judged.want[t, n, j] + sign * 2 * judged.bound[t, n, j]
+    judged = judge(case, right).compared["dx"]
+    off = judged.expected[t, n, j] + sign * 2 * judged.bound[t, n, j]
     verdict = judge(case, changed(right, "dxs", (t, n, j), off))
     assert verdict.status == "fail"
-    assert verdict.judged["dx"].ratio[t, n, j] > 1
+    assert verdict.compared["dx"].ratio[t, n, j] > 1
 
 
 # What is not finite.
@@ -276,9 +276,9 @@ def test_a_stack_is_judged_case_by_case(plain_rnn: Any) -> None:
     assert verdict.worst["dWh"].index == (2, 0, 1)
     assert [verdict.of(k).status for k in range(4)] == verdict.statuses
     alone, together = judge(stack[2], wrong[2]).worst["dWh"], verdict.worst["dWh"]
-    assert (alone.index, alone.got, alone.exceeding) == ((0, 1), together.got, together.exceeding)
+    assert (alone.index, alone.actual, alone.exceeding) == ((0, 1), together.actual, together.exceeding)
     # The oracle's own products may round otherwise in a stack: both are within its bound.
-    assert abs(alone.want - together.want) <= together.bound
+    assert abs(alone.expected - together.expected) <= together.bound
 
 
 def test_the_verdict_of_a_failure_is_kept(plain_rnn: Any) -> None:
@@ -287,16 +287,16 @@ def test_the_verdict_of_a_failure_is_kept(plain_rnn: Any) -> None:
     with pytest.raises(Mismatch) as caught:
         judge(case, changed(right, "hs", (0, 0, 0), 2.0)).require()
     assert caught.value.verdict is not None
-    assert caught.value.verdict.worst["h"].got == 2.0
+    assert caught.value.verdict.worst["h"].actual == 2.0
 
 
 def test_gradients_that_are_not_offered_are_not_judged(plain_rnn: Any) -> None:
     case = Case.random(T=3, dtype="float32").probed()
     right = plain_rnn()(case)
     verdict = judge(case, Evaluation(right.hs))
-    assert list(verdict.judged) == ["h"]
+    assert list(verdict.compared) == ["h"]
     verdict.require()
-    assert list(judge(case, replace(right, dxs=None)).judged) == ["h", "dh0", "dWx", "dWh", "db"]
+    assert list(judge(case, replace(right, dxs=None)).compared) == ["h", "dh0", "dWx", "dWh", "db"]
 
 
 @pytest.mark.parametrize("sizes", [{"T": 0}, {"N": 0}, {"D": 0}], ids=str)

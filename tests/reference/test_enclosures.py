@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import PRECISIONS, RNN, Bounded, Case, Evaluation, evaluate
-from reference.rounding import NUMPY_TANH_ULPS
-from reference.sequence import evaluate_arrays
+from reference.bounded import NUMPY_TANH_ULPS
+from reference.layer import evaluate_arrays
 from reference.strategies import cases, shapes
 
 flint = pytest.importorskip("flint")
@@ -53,7 +53,7 @@ def assert_encloses(got: Any, truth: Any, bound: Any, name: str) -> None:
 def assert_all_enclosed(got: Evaluation, truth: Evaluation, bounds: Evaluation, shrink: float = 1.0) -> None:
     for name, array in got.fields().items():
         if array is not None:
-            assert_encloses(array, truth.fields()[name], bounds.fields()[name].sealed().error * shrink, name)
+            assert_encloses(array, truth.fields()[name], bounds.fields()[name].rounded().error * shrink, name)
 
 
 @given(stack=finite_cases(shape=SMALL, stack=2))
@@ -64,7 +64,7 @@ def test_oracle_is_within_its_bound_of_the_exact_result(stack: Case, bounds_of: 
 @given(stack=finite_cases(shape=SMALL, stack=2))
 def test_bounded_values_are_within_their_own_errors(stack: Case, bounds_of: Any) -> None:
     bounds = bounds_of(stack)
-    values = {name: None if array is None else array.sealed().value for name, array in bounds.fields().items()}
+    values = {name: None if array is None else array.rounded().value for name, array in bounds.fields().items()}
     assert_all_enclosed(Evaluation(**values), enclosure(stack), bounds)
 
 
@@ -136,7 +136,7 @@ def test_declared_accuracy_of_tanh_is_not_generous() -> None:
 )
 def test_tanh_rule_holds(value: float, relative: float, share: float, ulps: float, dtype: str) -> None:
     model, error = PRECISIONS[dtype], relative * abs(value)
-    bounded = np.tanh(Bounded(np.array(value), model, error)).sealed()
+    bounded = np.tanh(Bounded(np.array(value), model, error)).rounded()
     # What an implementation may hold instead: any point of the interval, and the declared accuracy from there.
     truth = (flint.arb(value) + flint.arb(share) * flint.arb(error)).tanh()
     truth += flint.arb(ulps) * flint.arb(model.tanh_ulps * model.u) * abs(truth)

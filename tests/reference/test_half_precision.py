@@ -25,7 +25,7 @@ def test_bounds_say_something(dtype: str, T: int, plain_rnn: Any) -> None:
     case = case.probed() if T > 1 else case
     verdict = certify(case, plain_rnn()(case), PRECISIONS[dtype])
     assert set(verdict.statuses) == {"pass"}
-    assert max(verdict.resolution.values()) < WIDEST[dtype]
+    assert max(verdict.relative_bound.values()) < WIDEST[dtype]
 
 
 @HALVES

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference import PRECISIONS, RNN, Case, Evaluation, Verdict, certify, evaluate
 from reference.blocks import bounds
 from reference.faults import compute
-from reference.sequence import adjoints, evaluate_arrays, lift, rows, steps, unpacked
+from reference.layer import adjoints, evaluate_arrays, lift, rows, steps, unpacked
 from reference.strategies import EDGES, cases, shapes
 
 WAYS = st.fixed_dictionaries(
@@ -230,7 +230,7 @@ def test_gradients_of_one_unit_are_within_the_bounds_of_who_takes_its_steps_anew
     assert_no_bound_left(certify(case, found, model.recomputing("steps")))
     assert certify(case, found, model).worst["dh0"].ratio > 1
     wrong = replace(found, dh0=found.dh0 * np.float16(1.5))
-    told = certify(case, wrong, model.recomputing("steps")).judged["dh0"].ratio > 1
+    told = certify(case, wrong, model.recomputing("steps")).compared["dh0"].ratio > 1
     assert told.any(axis=(-2, -1)).sum() > 1000
 
 
@@ -241,8 +241,8 @@ def test_gradients_taken_anew_are_known_beyond_the_end_of_a_block() -> None:
     assert len(parts) > 2
     whole = list(bounds(case[0], compute(case)[0], model))
     assert len(whole) == 2
-    error = np.concatenate([want["dxs"].sealed().error[0] for _, want in parts[:-1]])
-    assert np.array_equal(error, whole[0][1]["dxs"].sealed().error)
+    error = np.concatenate([want["dxs"].rounded().error[0] for _, want in parts[:-1]])
+    assert np.array_equal(error, whole[0][1]["dxs"].rounded().error)
 
 
 def test_what_cannot_be_computed_anew_is_told() -> None:

@@ -12,8 +12,8 @@ WIDEST = {"float32": 2e-5, "float64": 5e-14}
 
 
 def median_width(case: Case, quantity: str, plain_rnn: Any) -> float:
-    judged = certify(case, plain_rnn()(case), PRECISIONS[case.dtype]).judged[quantity]
-    size = np.abs(judged.want)
+    judged = certify(case, plain_rnn()(case), PRECISIONS[case.dtype]).compared[quantity]
+    size = np.abs(judged.expected)
     return float(np.median(judged.bound[size > 0] / size[size > 0]))
 
 

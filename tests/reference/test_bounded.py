@@ -65,7 +65,7 @@ def fractions(array: Any) -> Any:
 
 def excess(bounded: Any, found: Any) -> Fraction:
     """Return the largest |found - value| - error, exactly: positive where a bound is left."""
-    bounded = bounded.sealed()
+    bounded = bounded.rounded()
     triples = zip(found.ravel().tolist(), as_list(bounded.value), as_list(bounded.error), strict=True)
     return max(abs(Fraction(one) - Fraction(value)) - Fraction(error) for one, value, error in triples)
 
@@ -90,7 +90,7 @@ def test_rule_charges_no_more_than_it_must(name: str, dtype: str) -> None:
     left = 0
     for _ in range(50):
         p, q = rng.standard_normal((2, 20)).astype(dtype)
-        bounded = operation(Bounded(p, model), Bounded(q, model)).sealed()
+        bounded = operation(Bounded(p, model), Bounded(q, model)).rounded()
         truth = operation(fractions(p), fractions(q)) if dtype == "float64" else operation(p, q)
         left += excess(Bounded(bounded.value, model, bounded.error / 100), truth) > 0
     assert left > 0
@@ -99,7 +99,7 @@ def test_rule_charges_no_more_than_it_must(name: str, dtype: str) -> None:
 @pytest.mark.parametrize("name", EXACT)
 def test_what_does_not_round_costs_nothing(name: str) -> None:
     p, q = np.array([-1.5, 0.0, 2.5]), np.array([-1.5, 1.0, 2.0])
-    bounded = EXACT[name](Bounded(p, PRECISIONS["float32"]), Bounded(q, PRECISIONS["float32"])).sealed()
+    bounded = EXACT[name](Bounded(p, PRECISIONS["float32"]), Bounded(q, PRECISIONS["float32"])).rounded()
     assert bounded.value.tolist() == [float(x) for x in EXACT[name](p, q)]
     assert not bounded.error.any()
 
@@ -147,7 +147,7 @@ def test_a_sum_holds_in_every_order(data: st.DataObject, terms: int, dtype: str)
 
 def test_a_sum_is_charged_once() -> None:
     u, ones = 2.0**-24, [Bounded(np.ones(1), PRECISIONS["float32"]) for _ in range(101)]
-    error = float(reduce(lambda p, q: p + q, ones).sealed().error[0])
+    error = float(reduce(lambda p, q: p + q, ones).rounded().error[0])
     assert 100 * 101 * u <= error <= 100 * 101 * u * 1.00001
 
 
@@ -207,7 +207,7 @@ def test_narrow_storage_is_outside_the_bound_of_the_accumulator() -> None:
 
 def test_storage_is_charged_where_the_accumulator_is_wider() -> None:
     narrow, wide = (np.ones((1, 1)) @ Bounded(np.ones((1, 1)), model) for model in (BFLOAT16, PRECISIONS["float32"]))
-    assert float(narrow.sealed().error[0, 0]) > STORED * BFLOAT16.u > float(wide.sealed().error[0, 0])
+    assert float(narrow.rounded().error[0, 0]) > STORED * BFLOAT16.u > float(wide.rounded().error[0, 0])
 
 
 @pytest.mark.parametrize(("first", "second"), [*product(("exact", "observed"), repeat=2)])
@@ -246,7 +246,7 @@ def test_accuracy_of_tanh_is_part_of_the_model() -> None:
 
 def test_arrays_and_numbers_beside_a_bounded_one_are_exact() -> None:
     p = Bounded(np.ones(3), PRECISIONS["float32"], 0.5)
-    assert (np.ones(3) + p - 1).sealed().value.tolist() == [1.0] * 3
+    assert (np.ones(3) + p - 1).rounded().value.tolist() == [1.0] * 3
     assert (2 * p).error.min() >= 1.0
 
 

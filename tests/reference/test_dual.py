@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from reference import PRECISIONS, RNN, Case, Evaluation, Params, certify, evaluate
 from reference.case import Direction
 from reference.certify import enclose
-from reference.sequence import adjoints, evaluate_arrays, lift, unpacked
+from reference.layer import adjoints, evaluate_arrays, lift, unpacked
 from reference.strategies import cases, shapes
-from reference.tangent import Dual
+from reference.dual import Dual
 
 SMALL = shapes(lengths=(3, 1, 2, 5), batches=(2, 1, 3))
 STEP = 2.0**-100  # of the complex step: its square vanishes beside 1, and nothing cancels
@@ -43,7 +43,7 @@ def test_all_derivatives_are_those_of_the_complex_step(case: Case) -> None:
     for name, array in step.fields().items():
         if array is not None:
             dot, size = getattr(found, f"{name}_dot"), enclose(case, PRECISIONS["float64"])
-            bound = 8 * getattr(size, f"{name}_dot").sealed().error
+            bound = 8 * getattr(size, f"{name}_dot").rounded().error
             assert (np.abs(array.imag / STEP - dot) <= bound).all(), name
 
 
@@ -57,7 +57,7 @@ def test_all_derivatives_are_enclosed_by_bounds_and_by_balls() -> None:
     bounds, found = enclose(case, PRECISIONS["float64"]), evaluate(case)
     for name, dual in truth.fields().items():
         exact = np.vectorize(float)(dual.tangent)
-        bound = getattr(bounds, f"{name}_dot").sealed()
+        bound = getattr(bounds, f"{name}_dot").rounded()
         assert (np.abs(exact - bound.value) <= bound.error).all(), name
         assert (np.abs(exact - getattr(found, f"{name}_dot")) <= 2 * bound.error).all(), name
 
@@ -68,13 +68,13 @@ def test_the_jacobian_and_its_transpose_are_adjoint(case: Case) -> None:
     found, bounds = evaluate(case), enclose(case, PRECISIONS["float64"])
     assert case.direction is not None
     left = np.sum(case.upstream * found.hs_dot, axis=(1, 2, 3))
-    right, slack = 0 * left, np.sum(np.abs(case.upstream) * bounds.hs_dot.sealed().error, axis=(1, 2, 3))
+    right, slack = 0 * left, np.sum(np.abs(case.upstream) * bounds.hs_dot.rounded().error, axis=(1, 2, 3))
     for name, array in case.direction.fields().items():
         if array is not None:
             field = f"d{name.removesuffix('_dot')}"
             axes = tuple(range(1, array.ndim))
             right = right + np.sum(getattr(found, field) * array, axis=axes)
-            slack = slack + np.sum(getattr(bounds, field).sealed().error * np.abs(array), axis=axes)
+            slack = slack + np.sum(getattr(bounds, field).rounded().error * np.abs(array), axis=axes)
     # Each side is a sum of at most 10,000 terms.
     size = np.sum(np.abs(case.upstream * found.hs_dot), axis=(1, 2, 3))
     assert (np.abs(left - right) <= 2 * slack + 1e4 * 2.0**-53 * (size + slack)).all()
@@ -127,8 +127,8 @@ def test_more_units_are_not_taken_anew() -> None:
     case = Case.random(T=6, N=5, D=8, H=2, dtype="float32", stack=20, values="wide", direction=True, norm=2).probed()
     found, model = in_two_loops(case), PRECISIONS["float32"]
     verdicts = [certify(case, found, one) for one in (model, model.recomputing("steps"))]
-    for name, judged in verdicts[0].judged.items():
-        np.testing.assert_array_equal(judged.bound, verdicts[1].judged[name].bound, err_msg=name)
+    for name, judged in verdicts[0].compared.items():
+        np.testing.assert_array_equal(judged.bound, verdicts[1].compared[name].bound, err_msg=name)
 
 
 def test_forward_mode_alone_is_judged_alone() -> None:
@@ -143,8 +143,8 @@ def test_a_thousand_steps_of_forward_mode_are_certified_at_the_accuracy_of_one()
     case = Case.random(T=1000, N=2, direction=True, dtype="float32", norm=0.9).probed()
     verdict = certify(case, evaluate(case).astype("float32"), PRECISIONS["float32"])
     verdict.require()
-    assert max(verdict.resolution.values()) < 5e-4
-    assert verdict.resolution["jvp h"] < 2e-5
+    assert max(verdict.relative_bound.values()) < 5e-4
+    assert verdict.relative_bound["jvp h"] < 2e-5
 
 
 def test_relu_at_its_kink_does_not_move() -> None:

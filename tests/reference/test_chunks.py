@@ -16,7 +16,7 @@ def judge(case: Case, answer: Evaluation, monkeypatch: pytest.MonkeyPatch, block
     monkeypatch.setattr(reference.blocks, "BLOCK", block)
     verdict = certify(case, answer, FLOAT32)
     # The elements are computed when they are asked for: now, by these blocks.
-    assert verdict.judged
+    assert verdict.compared
     return verdict
 
 
@@ -29,15 +29,15 @@ def test_steps_are_judged_one_by_one_as_all_at_once(
     case = Case.random(9, stack=stack, dtype="float32", nonlinearity=nonlinearity, upstream=upstream).probed()
     answer = plain_rnn()(case)
     one, all_ = (judge(case, answer, monkeypatch, block) for block in (1, 10**6))
-    for name, whole in all_.judged.items():
-        cut = one.judged[name]
-        np.testing.assert_allclose(cut.want, whole.want, rtol=1e-12, atol=1e-14)
-        assert one.worst[name].size == all_.worst[name].size == cut.got.size
+    for name, whole in all_.compared.items():
+        cut = one.compared[name]
+        np.testing.assert_allclose(cut.expected, whole.expected, rtol=1e-12, atol=1e-14)
+        assert one.worst[name].size == all_.worst[name].size == cut.actual.size
         # A sum in nine parts has eight additions more than its 36 products.
         assert (cut.bound >= whole.bound * (1 - 1e-12)).all()
         assert (cut.bound <= whole.bound * (1 + 9 / 36)).all()
     # They were cut: a sum in parts has a larger bound.
-    assert (one.judged["dWh"].bound > all_.judged["dWh"].bound).any()
+    assert (one.compared["dWh"].bound > all_.compared["dWh"].bound).any()
     assert one.statuses == all_.statuses
 
 
@@ -49,4 +49,4 @@ def test_a_wrong_step_of_a_late_block_is_told_with_its_place(plain_rnn: Any, mon
     verdict = judge(case, replace(right, hs=hs), monkeypatch, block=1)
     assert verdict.status == "fail"
     assert verdict.worst["h"].index == (7, 2, 1)
-    assert verdict.judged["h"].ratio[7, 2, 1] == verdict.worst["h"].ratio
+    assert verdict.compared["h"].ratio[7, 2, 1] == verdict.worst["h"].ratio
