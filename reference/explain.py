@@ -181,7 +181,7 @@ def diagnose(seen: Sequence[Observed], calling: Calling) -> Diagnosis:
     names = frozenset(name for name, imitations in others if reproduced(seen, imitations))
     last = first.verdicts[-1] if first.verdicts and not names else None
     told = first.account is not None or any(one.telling for one in seen)
-    return replace(found, names=names, arithmetic=last and last.arithmetic, comparable=bool(names) or told)
+    return replace(found, names=names, arithmetic=last.arithmetic if last else None, comparable=bool(names) or told)
 
 
 @lru_cache(maxsize=16 * len(FAULTS))

@@ -162,7 +162,7 @@ def within(one: Comparison, other: Comparison, accuracy: float) -> NDArray[np.bo
         close = distance <= one.bound + other.bound + 2 * accuracy * largest
     # Numbers that are not finite have no difference.
     equal = (one.actual == other.actual) | (np.isnan(one.actual) & np.isnan(other.actual))
-    return np.where(np.isfinite(p) & np.isfinite(q), close, equal & (one is not other))
+    return np.asarray(np.where(np.isfinite(p) & np.isfinite(q), close, equal & (one is not other)))
 
 
 @lru_cache(maxsize=64)

@@ -101,7 +101,7 @@ def _probed_if_long(plain: Case) -> Case:
 
 
 def _placed_as(case: Case) -> Form:
-    """Return a form that has inputs and probe in the order in which a case has some of its columns, the last ones too."""
+    """Return a form that has the probe among the inputs in the order of a case, of whose columns it takes some."""
     every = [case.inputs, np.array(case.probe)]
 
     def placed(plain: Case) -> Case:
@@ -192,10 +192,10 @@ def arrays_of(case: Case) -> dict[str, Any]:
 def with_arrays(record: Any, arrays: dict[str, Any]) -> Any:
     """Return a record with other arrays, by name, in it and in the records in it."""
     changes = {}
-    for field in dataclasses.fields(record):  # type: ignore[arg-type]
-        value = getattr(record, field.name)
-        changes[field.name] = with_arrays(value, arrays) if isinstance(value, Archive) else arrays.get(field.name, value)
-    return dataclasses.replace(record, **changes)  # type: ignore[type-var]
+    for field in dataclasses.fields(record):
+        part = getattr(record, field.name)
+        changes[field.name] = with_arrays(part, arrays) if isinstance(part, Archive) else arrays.get(field.name, part)
+    return dataclasses.replace(record, **changes)
 
 
 def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
@@ -208,7 +208,8 @@ def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
             elif letter == "G" and axis == "H":
                 gates = np.arange(array.shape[place]).reshape(-1, H)
                 arrays[name] = np.take(arrays[name], gates[:, kept].ravel(), axis=place)
-    return with_arrays(case, arrays)
+    found: Case = with_arrays(case, arrays)
+    return found
 
 
 def redrawn(case: Case, sizes: dict[str, int]) -> Iterator[Case]:

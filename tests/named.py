@@ -55,6 +55,7 @@ CASES = {
         Case.random(**SIZES | {"dtype": dtype, "T": 3, "D": 4}),
         Case.random(**SIZES | {"dtype": dtype, "T": 3, "D": 1}),
         plain(dtype, D=7),
+        plain(dtype, H=6),
     )
     for dtype in COMPUTED
 }

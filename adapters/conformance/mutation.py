@@ -15,8 +15,7 @@ from rich.table import Table
 
 from adapters.conformance.bar import bar
 from reference.faults import COMPUTED, FAULTS
-from reference.sensitivity import CASES, SHARE, sensitivity
-from reference.teeth import LIMIT, Row, false_alarms, score
+from reference.mutation_score import CASES, LIMIT, SHARE, Row, false_alarms, score, sensitivity
 from reference.verdict import GRADIENTS
 
 # Stacks of cases on which correct code is tried, and cases in each.

@@ -82,7 +82,7 @@ CONTRACT = (
              "Adds up in another order at every call, so that the last bit of dWh comes and goes.", calls=unsteady),
     contract("NaN laundered into 0", "Replaces NaN in its results by zero.",
              lambda case: not case.finite, with_tanh,
-             result=lambda case, found: found.map(lambda array: np.where(np.isnan(array), np.zeros_like(array), array))),
+             result=lambda case, found: found.map(lambda each: np.where(np.isnan(each), np.zeros_like(each), each))),
 )
 CORNER = (
     corner("state forgotten where D <= H", "Has a fast path for few inputs, which leaves out the product with Wh.",

@@ -214,7 +214,6 @@ def piecewise(run: Subject, case: Case, length: int, *, carry: bool) -> Evaluati
         h0 = parts[-1].hs[..., -1, :, :] if parts and carry else case.h0
         parts.append(run(dataclasses.replace(case, xs=xs, upstream=upstream, h0=h0, finite=False)))
     hs, dxs = (np.concatenate([getattr(part, name) for part in parts], axis=-3) for name in ("hs", "dxs"))
-    total = lambda arrays: np.sum(arrays, axis=0, dtype=case.xs.dtype)  # noqa: E731
-    gradients = {name: total([getattr(part, name) for part in parts]) for name in weights(case, parts[0])}
-    dh0 = parts[0].dh0 if carry else total([part.dh0 for part in parts])
-    return dataclasses.replace(parts[0], hs=hs, dxs=dxs, dh0=dh0, **gradients)
+    summed = [*weights(case, parts[0]), *([] if carry else ["dh0"])]
+    sums = {name: np.sum([getattr(part, name) for part in parts], axis=0, dtype=case.xs.dtype) for name in summed}
+    return dataclasses.replace(parts[0], hs=hs, dxs=dxs, **sums)

@@ -67,7 +67,8 @@ def scaled_db(share: float, case: Case, evaluation: Evaluation) -> Evaluation:
 
 def db_of_last_step(layer: Layer, right: Any, *arrays: Any) -> dict[str, Array]:
     """Return all gradients of the parameters, but db of the last step."""
-    return right(*arrays) | {"b": picked(np.s_[..., -1:, :, :])(layer, right, *arrays)["b"]}
+    last: dict[str, Array] = picked(np.s_[..., -1:, :, :])(layer, right, *arrays)
+    return {**right(*arrays), "b": last["b"]}
 
 
 def state_kept(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
@@ -144,7 +145,7 @@ ACTIVATION = (
     activation("tanh for relu", "Ignores the nonlinearity of the configuration and takes the default.",
                with_relu, case=lambda case: replace(case, nonlinearity="tanh")),
     activation("hard tanh",
-               "Clips to [-1, 1] in place of tanh, as quantised kernels do, and passes gradients where it did not clip.",
+               "Clips to [-1, 1] in place of tanh, as quantised kernels do, and passes gradients unless it clipped.",
                with_tanh, f=lambda layer, right, a: np.clip(a, -1, 1),
                derivative=lambda layer, right, h: np.abs(h) < 1),
     activation("sigmoid for tanh", "Takes the sigmoid that the gates of an LSTM have.",

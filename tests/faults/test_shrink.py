@@ -106,7 +106,8 @@ def test_a_case_that_fails_only_without_its_probe_is_shown_without_it() -> None:
 @pytest.mark.parametrize("last", ["input", "probe"])
 def test_a_case_that_fails_only_with_its_probe_at_drawn_places_is_shown_so(last: str) -> None:
     def fails(case: Case) -> bool:
-        return case.probe is not None and case.probe[0] == 0 and (case.sizes["D"] - 1 in case.probe) == (last == "probe")
+        ends_in_probe = case.probe is not None and case.sizes["D"] - 1 in case.probe
+        return case.probe is not None and case.probe[0] == 0 and ends_in_probe == (last == "probe")
 
     seeds = (seed for seed in range(100) if fails(large().unprobed().probed(seed)))
     drawn = large().unprobed().probed(next(seeds))
