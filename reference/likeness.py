@@ -38,8 +38,7 @@ class Observed:
 
     case: Case
     precision: Precision
-    evaluations: tuple[Evaluation, ...]
-    verdicts: tuple[Verdict | None, ...]  # None if the shapes allow no verdict
+    verdicts: tuple[Verdict | None, ...]  # of each call; None if the shapes allow none
     account: str | None = None  # of the contract that was broken
 
     @cached_property
@@ -76,9 +75,9 @@ class Observed:
 def returned(case: Case, evaluation: Evaluation, precision: Precision) -> Observed:
     """Return one evaluation as an observation."""
     try:
-        return Observed(case, precision, (evaluation,), (certify(case, evaluation, precision),))
+        return Observed(case, precision, (certify(case, evaluation, precision),))
     except (TypeError, ValueError) as error:
-        return Observed(case, precision, (evaluation,), (_fitted(case, evaluation, precision),), str(error))
+        return Observed(case, precision, (_fitted(case, evaluation, precision),), str(error))
 
 
 def called(subject: Subject, case: Case, precision: Precision) -> Observed:
@@ -98,12 +97,11 @@ def tried(subject: Subject, case: Case, precision: Precision) -> Observed:
 
     try:
         verdict = replace(trial(recorded, case.map(np.array), precision, repeat=True), case=case)
-        return Observed(case, precision, (evaluations[0],), (replace(verdict, evaluation=evaluations[0]),))
+        return Observed(case, precision, (replace(verdict, evaluation=evaluations[0]),))
     except Exception as error:
         kept = isinstance(error, Mismatch | TypeError | ValueError)
         account = str(error) if kept else f"raised {type(error).__name__}: {error}"
-    verdicts = tuple(_fitted(case, evaluation, precision) for evaluation in evaluations)
-    return Observed(case, precision, tuple(evaluations), verdicts, account)
+    return Observed(case, precision, tuple(_fitted(case, each, precision) for each in evaluations), account)
 
 
 def _fitted(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict | None:
@@ -130,26 +128,17 @@ def reproduced(seen: Sequence[Observed], others: Sequence[Observed | None]) -> b
 
 def alike(one: Observed, other: Observed) -> bool:
     """Return whether two subjects did the same with a case, but for rounding."""
-    if one.account != other.account or len(one.evaluations) != len(other.evaluations):
+    if one.account != other.account or len(one.verdicts) != len(other.verdicts):
         return False
-    calls = zip(one.evaluations, other.evaluations, one.verdicts, other.verdicts, strict=True)
     accuracy = accuracies(one.case, one.precision)
-    return all(same_shapes(p, q) and (v is None or w is None or near(v, w, accuracy)) for p, q, v, w in calls)
-
-
-def same_shapes(one: Evaluation, other: Evaluation) -> bool:
-    """Return whether everything that the one offers has the same shape in the other."""
-    pairs = ((array, getattr(other, name)) for name, array in one.fields().items() if array is not None)
-    return all(np.shape(p) == np.shape(q) for p, q in pairs)
-
-
-def near(one: Verdict, other: Verdict, accuracy: dict[str, float]) -> bool:
-    """Return whether every quantity of one evaluation deviates by as much in the other, but for rounding."""
-    for name, p in one.compared.items():
-        q = other.compared[name]
-        both_right = (p.ratio <= 1) & (q.ratio <= 1)
-        if not (within(p, q, accuracy[name]) | both_right).all():
+    for p, q in zip(one.verdicts, other.verdicts, strict=True):
+        quantities, others = ({} if verdict is None else verdict.compared for verdict in (p, q))
+        if quantities.keys() - others.keys():
             return False
+        for name, each in quantities.items():
+            both_right = (each.ratio <= 1) & (others[name].ratio <= 1)
+            if not (within(each, others[name], accuracy[name]) | both_right).all():
+                return False
     return True
 
 

@@ -53,7 +53,7 @@ def one_product_short(layer: Layer, right: Any, *given: Any) -> Any:
     return A, A_h, (A_h[0], *first[1:])
 
 
-def first_step_detached(layer: Layer, right: Any, *given: Any) -> Any:
+def detached(layer: Layer, right: Any, *given: Any) -> Any:
     """Return the gradients at the pre-activations, zeros at the first step and before it."""
     *each, first = right(*given)
     A, A_h = ([np.zeros_like(array[0]), *array[1:]] for array in each)
@@ -78,14 +78,11 @@ DERIVATIVE = (
                with_tanh, derivative=lambda layer, right, h: h * (1 - h)),
     derivative("derivative of a instead of h", "Puts a into 1 - h**2, which is written for h = tanh(a).",
                with_tanh, forward=saving_argument),
-    derivative("derivative applied twice",
-               "Takes 1 - h**2 of tanh(h), as where the layer before has applied tanh already.",
+    derivative("derivative applied twice", "Takes 1 - h**2 of tanh(h), as if the layer before had not applied tanh.",
                with_tanh, derivative=lambda layer, right, h: right(layer.cell.f(h))),
-    derivative("derivative forgotten", "Passes the gradient of h on as that of a.",
-               derivative=lambda layer, right, h: 1),
+    derivative("derivative forgotten", "Passes the gradient of h on as that of a.", derivative=lambda *_: 1),
     derivative("derivative of the step before", "Takes f' at h[t-1] where h[t] belongs.", tape=saved_before),
-    derivative("derivative rounded to 11 bits",
-               "Keeps the derivative in half precision between forward and backward.",
+    derivative("derivative rounded to 11 bits", "Keeps the derivative in half precision from forward to backward.",
                with_tanh, hidden=hides("it has no more than 11 bits", *HALVES),
                derivative=lambda layer, right, h: chop(right(h), 11)),
     derivative("relu'(0) = 1", "Tests a >= 0 where the derivative of relu is taken, so that it is 1 at 0.",
@@ -104,21 +101,17 @@ BPTT = (
          adjoints=one_product_short),
     bptt("upstream of the last step only", "Takes the gradient of the last state alone and ignores the others.",
          more(T=1), case=lambda case: replace(case, upstream=kept_steps(case.upstream, -1))),
-    bptt("upstream of the last step twice",
-         "Starts the recursion from the last upstream gradient and adds it once more inside the loop.",
+    bptt("upstream of the last step twice", "Starts from the last upstream gradient and adds it again in the loop.",
          case=lambda case: replace(case, upstream=case.upstream + kept_steps(case.upstream, -1))),
     bptt("upstream one step late", "Pairs the gradient of h[t] with step t + 1.",
          more(T=1), case=lambda case: replace(case, upstream=np.roll(case.upstream, 1, axis=-3))),
-    bptt("recurrent gradient replaces upstream",
-         "Assigns the gradient that comes from the step after, where it has to be added to the upstream one.",
+    bptt("recurrent gradient replaces upstream", "Assigns the gradient from the step after, without adding upstream.",
          more(T=1), adjoints=lambda layer, right, upstream, *rest: right(kept_steps(upstream, -1), *rest)),
-    bptt("gradient stops at the first step", "Computes the first step outside of the graph.",
-         adjoints=first_step_detached),
-    bptt("gradients grow from call to call",
-         "Adds to the weight gradients of the call before, which were never set to zero.", calls=accumulated),
+    bptt("gradient stops at the first step", "Computes the first step outside of the graph.", adjoints=detached),
+    bptt("gradients grow from call to call", "Adds to the weight gradients of the call before.", calls=accumulated),
 )
 WEIGHTS = (
-    weight("h[t] for h[t-1] in dWh", "Multiplies A[t] by the state after the step where the one before belongs.",
+    weight("h[t] for h[t-1] in dWh", "Multiplies A[t] by the state after the step, not by the one before.",
            tape=lambda layer, hs, xs, before, saved: (xs, hs, saved)),
     weight("x[t-1] for x[t] in dWx", "Is off by one in the inputs that it kept for backward.", more(T=1),
            tape=lambda layer, hs, xs, before, saved: (np.roll(xs, 1, axis=-3), before, saved)),
@@ -129,10 +122,9 @@ WEIGHTS = (
            result=lambda case, found: scaled(found, weights(case, found), 1 / case.sizes["T"])),
     weight("last row of the batch missing", "Ends the loop over the batch one row early.",
            to_parameters=picked(np.s_[..., :, :-1, :])),
-    weight("step 0 missing", "Ends the backward loop one step early, before the gradients of step 0 are added.",
+    weight("step 0 missing", "Ends the backward loop before the gradients of step 0 are added.",
            to_parameters=picked(np.s_[..., 1:, :, :])),
-    weight("overwritten instead of accumulated",
-           "Assigns the weight gradients at every step of the loop, so that those of step 0 are all that is left.",
+    weight("overwritten instead of accumulated", "Assigns the weight gradients at each step; step 0 comes last.",
            more(T=1), to_parameters=picked(np.s_[..., :1, :, :])),
     weight("last step only", "Takes the weight gradients from the last step alone.", more(T=1),
            to_parameters=picked(np.s_[..., -1:, :, :])),

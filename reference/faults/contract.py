@@ -11,9 +11,11 @@ import numpy as np
 from reference.case import Case
 from reference.evaluation import Evaluation
 from reference.faults.fault import fault, more, with_params, with_tanh
+from reference.faults.forward import batch_first
 from reference.trial import Subject
 
 replace = dataclasses.replace
+OTHER = {"float64": "float32", "float32": "float64", "bfloat16": "float32", "float16": "float32"}
 
 
 def overwrite(array: Any, values: Any) -> Any:
@@ -66,20 +68,15 @@ CONTRACT = (
              result=lambda case, found: after(found, overwrite(case.h0, found.hs[..., -1, :, :]))),
     contract("parameter mutated", "Applies the gradient to Wh inside backward.",
              result=lambda case, found: after(found, overwrite(case.params.Wh, case.params.Wh - found.dWh))),
-    contract("result written over an input",
-             "Returns the states in the memory of the upstream gradient, which it needs no more.",
+    contract("result written over an input", "Returns the states in the memory of the upstream gradient.",
              result=lambda case, found: replace(found, hs=overwrite(case.upstream, found.hs))),
-    contract("buffer of the result used again",
-             "Returns its own buffer of states, which the next call of the same shape writes over.", calls=reused),
-    contract("another dtype",
-             "Returns dWh in another dtype than its parameter's: float64 under float32, float32 under the others.",
-             result=lambda case, found: replace(
-                 found, dWh=found.dWh.astype("float64" if case.dtype == "float32" else "float32"))),
+    contract("buffer of the result used again", "Returns a buffer, which the next call writes over.", calls=reused),
+    contract("another dtype", "Returns dWh in another dtype than its parameter's.",
+             result=lambda case, found: replace(found, dWh=found.dWh.astype(OTHER[case.dtype]))),
     contract("axes of length 1 squeezed", "Squeezes its results, so that a batch of one loses its axis.",
              lambda case: 1 in (*case.upstream.shape, *case.xs.shape),
              result=lambda case, found: found.map(np.squeeze)),
-    contract("non-deterministic",
-             "Adds up in another order at every call, so that the last bit of dWh comes and goes.", calls=unsteady),
+    contract("non-deterministic", "Adds up in another order at every call, which moves a bit of dWh.", calls=unsteady),
     contract("NaN laundered into 0", "Replaces NaN in its results by zero.",
              lambda case: not case.finite, with_tanh,
              result=lambda case, found: found.map(lambda each: np.where(np.isnan(each), np.zeros_like(each), each))),
@@ -102,9 +99,7 @@ CORNER = (
            lambda case: case.sizes["D"] == case.sizes["H"], more(H=1),
            case=lambda case: with_params(case, Wx=case.params.Wx.mT)),
     corner("inputs squeezed where D = 1", "Squeezes inputs of one column and reads them as (N, T).",
-           lambda case: case.sizes["D"] == 1, more(N=1, T=1),
-           case=lambda case: replace(case, xs=case.xs.reshape(
-               *case.xs.shape[:-3], case.sizes["N"], case.sizes["T"], 1).swapaxes(-3, -2))),
+           lambda case: case.sizes["D"] == 1, more(N=1, T=1), case=batch_first),
     corner("activation of a tail of units forgotten", "Vectorizes over 4 units and leaves the rest without activation.",
            lambda case: bool(case.sizes["H"] % 4), f=lambda layer, right, a: np.concatenate(
                [right(a)[..., : layer.H // 4 * 4], a[..., layer.H // 4 * 4 :]], axis=-1)),

@@ -37,6 +37,17 @@ def stacked_otherwise(case: Case) -> Case:
     return with_params(case, Wx=both[..., :D, :], Wh=both[..., D:, :])
 
 
+def batch_first(case: Case) -> Case:
+    """Return the case with the memory of its inputs read as (N, T, D)."""
+    *stack, T, N, D = case.xs.shape
+    return replace(case, xs=case.xs.reshape(*stack, N, T, D).swapaxes(-3, -2))
+
+
+def flattened(case: Case, evaluation: Evaluation) -> Evaluation:
+    """Return the evaluation with the memory of its states written as (N, T, H)."""
+    return replace(evaluation, hs=evaluation.hs.swapaxes(-3, -2).reshape(evaluation.hs.shape))
+
+
 def both_gradients(layer: Layer, A: Array) -> Array:
     """Return the gradient of the fused [x, h]; shape (..., D + H)."""
     return layer.product(A, np.concatenate([layer.parameters["Wx"], layer.Wh], axis=-2).mT)
@@ -82,30 +93,22 @@ def state_kept(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
 # fmt: off
 layout, bias, activation, state = (partial(fault, name) for name in ("layout", "bias", "activation", "state"))
 LAYOUT = (
-    layout("Wh transposed",
-           "Takes Wh as it lies in a framework that multiplies from the other side, without transposing it.",
+    layout("Wh transposed", "Takes Wh from a framework that multiplies from the other side, as it lies.",
            more(H=1), case=lambda case: with_params(case, Wh=case.params.Wh.mT)),
-    layout("Wx reshaped instead of transposed",
-           "Turns a stored (H, D) matrix into (D, H) by reshape, which leaves the numbers in the order of the rows.",
-           more(H=1), case=lambda case: with_params(
-               case, Wx=np.ascontiguousarray(case.params.Wx.mT).reshape(case.params.Wx.shape))),
-    layout("inputs and state stacked in different orders",
-           "Fuses both products into one, but stacks [x, h] and [Wh, Wx].",
-           case=stacked_otherwise),
+    layout("Wx reshaped instead of transposed", "Turns a stored (H, D) into (D, H) by reshape, which moves no number.",
+           more(H=1), case=lambda case: with_params(case, Wx=case.params.Wx.mT.reshape(case.params.Wx.shape))),
+    layout("inputs and state stacked in different orders", "Stacks [x, h], but [Wh, Wx].", case=stacked_otherwise),
     layout("units of Wh reversed", "Permutes the hidden units in the rows of Wh and forgets its columns.",
            more(H=1), case=lambda case: with_params(case, Wh=case.params.Wh[..., ::-1, :])),
-    layout("hidden units permuted", "Gives the hidden units of the output in another order than the parameters.",
+    layout("hidden units permuted", "Orders the hidden units of the output otherwise than those of the parameters.",
            more(H=1), result=lambda case, found: replace(found, hs=np.roll(found.hs, 1, axis=-1))),
     layout("upstream units reversed", "Reads the upstream gradient with the hidden units in reverse order.",
            more(H=1), case=lambda case: replace(case, upstream=case.upstream[..., ::-1])),
     layout("batch first read as time first", "Reads memory laid out (T, N, D) as if it were (N, T, D).",
-           more(N=1, T=1), case=lambda case: replace(case, xs=case.xs.reshape(
-               *case.xs.shape[:-3], case.sizes["N"], case.sizes["T"], -1).swapaxes(-3, -2))),
-    layout("states flattened in the wrong order",
-           "Writes the states as (N, T, H) into an output that is read as (T, N, H).",
-           more(N=1, T=1),
-           result=lambda case, found: replace(found, hs=found.hs.swapaxes(-3, -2).reshape(found.hs.shape))),
-    layout("rows of the inputs rolled", "Is off by one in the batch, so that each row is given its neighbour's inputs.",
+           more(N=1, T=1), case=batch_first),
+    layout("states flattened in the wrong order", "Writes the states as (N, T, H) into an output of (T, N, H).",
+           more(N=1, T=1), result=flattened),
+    layout("rows of the inputs rolled", "Is off by one in the batch: each row is given its neighbour's inputs.",
            more(N=1), case=lambda case: replace(case, xs=np.roll(case.xs, 1, axis=-2))),
     layout("Wh not transposed in backward", "Propagates back with A @ Wh where A @ Wh.T belongs.",
            more(H=1), to_state=lambda layer, right, A: layer.product(A, layer.Wh)),
@@ -114,8 +117,7 @@ LAYOUT = (
            to_state=lambda layer, right, A: both_gradients(layer, A)[..., : layer.H]),
     layout("dWh transposed", "Returns A.T @ h_prev, the gradient in the layout of another framework.",
            more(H=1), result=lambda case, found: replace(found, dWh=found.dWh.mT)),
-    layout("dWx reshaped instead of transposed",
-           "Reshapes the (H, D) gradient A.T @ x to (D, H) where it has to be transposed.",
+    layout("dWx reshaped instead of transposed", "Reshapes the (H, D) gradient A.T @ x to (D, H) without transposing.",
            more(H=1), result=lambda case, found: replace(found, dWx=found.dWx.mT.reshape(found.dWx.shape))),
 )
 BIAS = (
@@ -144,16 +146,14 @@ ACTIVATION = (
                with_tanh, case=lambda case: replace(case, nonlinearity="relu")),
     activation("tanh for relu", "Ignores the nonlinearity of the configuration and takes the default.",
                with_relu, case=lambda case: replace(case, nonlinearity="tanh")),
-    activation("hard tanh",
-               "Clips to [-1, 1] in place of tanh, as quantised kernels do, and passes gradients unless it clipped.",
+    activation("hard tanh", "Clips to [-1, 1], as quantised kernels do, and passes gradients unless it clipped.",
                with_tanh, f=lambda layer, right, a: np.clip(a, -1, 1),
                derivative=lambda layer, right, h: np.abs(h) < 1),
     activation("sigmoid for tanh", "Takes the sigmoid that the gates of an LSTM have.",
                with_tanh, f=lambda layer, right, a: (1 + right(a / 2)) / 2,
                derivative=lambda layer, right, h: h * (1 - h)),
     activation("activation forgotten", "Returns a itself as the next state.", f=lambda layer, right, a: a),
-    activation("polynomial tanh",
-               "Takes the cheap rational approximation a (27 + a^2) / (27 + 9 a^2), right to 2 %.",
+    activation("polynomial tanh", "Takes the rational function a (27 + a^2) / (27 + 9 a^2), right to 2 %.",
                with_tanh, f=lambda layer, right, a: np.clip(a * (27 + a * a) / (27 + 9 * a * a), -1, 1)),
     activation("tanh to 1e-4", "Interpolates tanh in a table, which is right to 1e-4.",
                with_tanh, hidden=hides("1e-4 is less than one rounding", *HALVES),
@@ -165,19 +165,17 @@ ACTIVATION = (
 STATE = (
     state("h0 ignored", "Starts from zeros whatever state it is given.",
           case=lambda case: replace(case, h0=np.zeros_like(case.h0))),
-    state("state kept from the last call",
-          "Keeps the state from call to call, as a stateful layer does, and never resets it.", calls=state_kept),
+    state("state kept from the last call", "Keeps the state, as a stateful layer does.", calls=state_kept),
     state("h0 of another row", "Leaves the initial states in the old order after sorting the batch.",
           more(N=1), case=lambda case: replace(case, h0=case.h0[..., ::-1, :])),
     state("state of another row", "Reads the state of the row before in the batch, at every step.",
           more(N=1), recurrent_term=lambda layer, right, h: right(np.roll(h, 1, axis=-2))),
     state("h0 of the first row for all", "Broadcasts a single initial state over the batch.",
           more(N=1), case=lambda case: replace(case, h0=np.broadcast_to(case.h0[..., :1, :], case.h0.shape))),
-    state("time reversed",
-          "Reads the inputs from the last to the first, as the second direction of a bidirectional layer does.",
+    state("time reversed", "Reads the inputs from the last to the first, as a bidirectional layer also does.",
           more(T=1), case=lambda case: replace(case, xs=case.xs[..., ::-1, :, :])),
     state("inputs one step late", "Feeds x[t-1] at step t, and x[0] twice.", more(T=1), case=lambda case: replace(
-        case, xs=np.concatenate([case.xs[..., :1, :, :], case.xs[..., :-1, :, :]], axis=-3))),
+        case, xs=case.xs[..., np.maximum(np.arange(case.sizes["T"]) - 1, 0), :, :])),
     state("h0 used at every step", "Passes h0 in the loop where the last state belongs.",
           more(T=1), calls=lambda run, case, kept: piecewise(run, case, 1, carry=False)),
     state("state reset after 4 steps", "Cuts the sequence into windows of 4 steps and starts each of them from h0.",

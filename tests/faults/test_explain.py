@@ -181,7 +181,7 @@ def test_account_fits_on_one_screen() -> None:
     assert lines[1].startswith("It starts at dWh[")
     assert lines[2] == "Everything returned equals the result of this fault:"
     assert lines[3] == (
-        "  `h[t] for h[t-1] in dWh`: Multiplies A[t] by the state after the step where the one before belongs."
+        "  `h[t] for h[t-1] in dWh`: Multiplies A[t] by the state after the step, not by the one before."
     )
 
 
