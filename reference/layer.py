@@ -208,8 +208,8 @@ class Layer:
         A, A_h, first = self.adjoints(upstream, d_last, saved)
         operand = np.stack(self.operands, axis=-3) if self.operands else None
         nothing = None if A else self.input_term(xs)
-        stacked = [nothing if nothing is not None else np.stack(each, axis=-3) for each in (A, A_h)]
-        return self.to_inputs(stacked[0]), first, self.to_parameters(*stacked, xs, before, operand)
+        A_all, A_h_all = (nothing if nothing is not None else np.stack(each, axis=-3) for each in (A, A_h))
+        return self.to_inputs(A_all), first, self.to_parameters(A_all, A_h_all, xs, before, operand)
 
 
 def merged(array: Array) -> Array:
