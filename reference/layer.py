@@ -39,6 +39,7 @@ class Layer:
         self.inner: Array = Wh[..., outer:] if cell.inner else None
         self.operands: list[Array] = []  # of the inner products, a step each
         self.tape: Any = None
+        self.Wh_T = self.Wh.mT
         self.lent = {"product": self.inner_product} if cell.inner else {}
         self.lent_back = {"transposed": self.inner_transposed} if cell.inner else {}
 
@@ -76,7 +77,7 @@ class Layer:
 
     def to_state(self, A_h: Array) -> Array:
         """Return A_h @ Wh.T, what reaches the state before through the product; shape (..., N, H)."""
-        return self.product(A_h, self.Wh.mT)
+        return self.product(A_h, self.Wh_T)
 
     def to_inputs(self, A: Array) -> Array:
         """Return dx = A @ Wx.T; shape (..., T, N, D)."""
@@ -157,9 +158,10 @@ class Layer:
         Returns:
             A of each step, A_h of each step, and the gradients with respect to the states before the first.
         """
-        A, A_h = list[Array](), list[Array]()
+        A = list[Array]()
         carry, backward, lent = carrying(upstream), self.cell.backward, self.lent_back
-        recurrent, upstreams = self.cell.recurrent, steps(upstream)
+        A_h = A if type(self.cell).recurrent is Cell.recurrent else list[Array]()
+        upstreams = steps(upstream)
         through: Array | None = None  # the gradient that reaches the output of the step before
         others = tuple(d_last)
         for t in reversed(range(len(upstreams))):
@@ -168,14 +170,18 @@ class Layer:
                 lent = {"transposed": partial(at, operand, t)}
             A_t, direct = backward((dh, *others), saved[t], **lent)
             A.append(A_t)
-            A_h.append(recurrent(A_t, saved[t]))
+            if A_h is not A:
+                A_h.append(self.cell.recurrent(A_t, saved[t]))
             if carry is not None:
                 direct = carry(direct)
             through = self.to_state(A_h[-1]) if later is None else later[..., t, :, :]
             through, others = through if direct[0] is None else through + direct[0], direct[1:]
         # Of no steps there is no gradient but zero.
         first = upstream.sum(axis=-3) if through is None else through
-        return A[::-1], A_h[::-1], (first, *others)
+        A.reverse()
+        if A_h is not A:
+            A_h.reverse()
+        return A, A_h, (first, *others)
 
     # The whole layer.
 
@@ -189,6 +195,7 @@ class Layer:
         Returns:
             The outputs, (..., T, N, H), and the states after the last step.
         """
+        self.operands = []
         after, saved = self.unroll(self.input_term(xs), states)
         outputs = np.stack([states[0], *(now[0] for now in after)], axis=-3)
         self.tape = xs, outputs[..., :-1, :, :], saved
@@ -207,8 +214,8 @@ class Layer:
         xs, before, saved = self.tape
         A, A_h, first = self.adjoints(upstream, d_last, saved)
         operand = np.stack(self.operands, axis=-3) if self.operands else None
-        nothing = None if A else self.input_term(xs)
-        A_all, A_h_all = (nothing if nothing is not None else np.stack(each, axis=-3) for each in (A, A_h))
+        A_all = np.stack(A, axis=-3) if A else self.input_term(xs)
+        A_h_all = A_all[..., : self.Wh.shape[-1]] if A_h is A or not A else np.stack(A_h, axis=-3)
         return self.to_inputs(A_all), first, self.to_parameters(A_all, A_h_all, xs, before, operand)
 
 
