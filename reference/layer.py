@@ -43,22 +43,21 @@ class Layer:
         self.lent = {"product": self.inner_product} if cell.inner else {}
         self.lent_back = {"transposed": self.inner_transposed} if cell.inner else {}
 
-    # The products. A fault may stand in ``product``.
+    # The products. Every one of them is a call of this, of matrices with rows (..., R, F).
+    product: Callable[[Array, Array], Array] = staticmethod(np.matmul)
 
-    def product(self, p: Array, q: Array) -> Array:
-        """Return p @ q; p has rows (..., R, F), or time and rows (..., T, N, F)."""
-        if p.ndim > q.ndim:
-            return split(merged(p) @ q, *p.shape[-3:-1])
-        return p @ q
+    def over_time(self, p: Array, q: Array) -> Array:
+        """Return p @ q, where p has time and rows: (..., T, N, F)."""
+        return split(self.product(merged(p), q), *p.shape[-3:-1])
 
     def input_term(self, xs: Array) -> Array:
         """Return u = x @ Wx + b; shape (..., T, N, G H)."""
-        u, b = self.product(xs, self.parameters["Wx"]), self.parameters["b"]
+        u, b = self.over_time(xs, self.parameters["Wx"]), self.parameters["b"]
         return u if b is None else u + spread(b, u.ndim)
 
     def recurrent_term(self, h: Array) -> Array:
         """Return v = h @ Wh, and the second bias of a cell that has one; shape (..., N, G H) or (..., T, N, G H)."""
-        v = self.product(h, self.Wh)
+        v = self.product(h, self.Wh) if h.ndim == self.Wh.ndim else self.over_time(h, self.Wh)
         if self.cell.biased is None:
             return v
         b, place = self.parameters[f"b{self.cell.biased}"], self.cell.gates.index(self.cell.biased)
@@ -69,19 +68,20 @@ class Layer:
     def inner_product(self, operand: Array) -> Array:
         """Return operand @ Wh[:, inner], of an operand that the cell computes inside of the step."""
         self.operands.append(operand)
-        return self.product(operand, self.inner)
+        return (self.product if operand.ndim == self.Wh.ndim else self.over_time)(operand, self.inner)
 
     def inner_transposed(self, A: Array) -> Array:
         """Return the gradient at the operand of ``inner_product``, given A of all gates."""
-        return self.product(A[..., self.Wh.shape[-1] :], self.inner.mT)
+        A_inner = A[..., self.Wh.shape[-1] :]
+        return (self.product if A.ndim == self.Wh.ndim else self.over_time)(A_inner, self.inner.mT)
 
     def to_state(self, A_h: Array) -> Array:
         """Return A_h @ Wh.T, what reaches the state before through the product; shape (..., N, H)."""
-        return self.product(A_h, self.Wh_T)
+        return self.product(A_h, self.Wh_T) if A_h.ndim == self.Wh.ndim else self.over_time(A_h, self.Wh_T)
 
     def to_inputs(self, A: Array) -> Array:
         """Return dx = A @ Wx.T; shape (..., T, N, D)."""
-        return self.product(A, self.parameters["Wx"].mT)
+        return self.over_time(A, self.parameters["Wx"].mT)
 
     def to_parameters(
         self, A: Array, A_h: Array, xs: Array, h_prev: Array, operand: Array | None = None
@@ -245,7 +245,7 @@ def at(array: Array, t: int, _: Array) -> Array:
 def steps(array: Array) -> list[Array]:
     """Return the steps of an array (..., T, N, F) one by one."""
     if isinstance(array, np.ndarray):
-        return list(np.moveaxis(array, -3, 0))
+        return list(array if array.ndim == 3 else array.swapaxes(0, 1))
     return [array[..., t, :, :] for t in range(array.shape[-3])]
 
 
