@@ -78,7 +78,7 @@ def met_by_infinity(case: Case) -> Flags:
         if "N" in axes[name]:
             met |= loose(array).any(axis=(-3, -1) if "T" in axes[name] else -1)
         else:
-            met |= loose(array).any(axis=tuple(range(-len(axes[name]), 0)))[..., None]
+            met |= np.asarray(loose(array).any(axis=tuple(range(-len(axes[name]), 0))))[..., None]
     return met
 
 
