@@ -6,7 +6,7 @@
     tape(layer, hs, xs, before, saved)    -> xs, before, saved: the numbers that backward works from
 
 Every other hook is the name of a method of the cell or of the layer (``forward``, ``f``, ``to_state``, ``product``).
-Its function (layer, right, *arguments) stands in the place of the method ``right``.
+Its function (layer, right, *arguments) stands in the place of the method ``right``. ``product`` has plain arrays.
 """
 
 from __future__ import annotations
