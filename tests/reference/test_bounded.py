@@ -261,12 +261,12 @@ def test_parts_keep_their_errors() -> None:
     assert (zeros.error >= 2 * p.error).all()
 
 
-def test_maximum_of_anything_but_zero_is_refused() -> None:
+def test_maximum_of_anything_but_zero_raises() -> None:
     with pytest.raises(ValueError, match=re.escape("Bounded: expected np.maximum(a, 0), got a second operand of 1.0")):
         np.maximum(Bounded(np.ones(2), PRECISIONS["float64"]), 1)
 
 
 @pytest.mark.parametrize("operation", [np.exp, np.sqrt, np.flip, np.divide.reduce])
-def test_an_operation_without_a_rule_is_refused(operation: Any) -> None:
+def test_an_operation_without_a_rule_raises(operation: Any) -> None:
     with pytest.raises(TypeError):
         operation(Bounded(np.ones(2), PRECISIONS["float64"]))

@@ -168,7 +168,7 @@ Z = np.zeros
         ),
     ],
 )
-def test_parameters_that_do_not_fit_are_refused(arguments: Any, error: type[Exception], message: str) -> None:
+def test_parameters_that_do_not_fit_raise(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         RNN(*arguments)
 
@@ -184,7 +184,7 @@ def test_parameters_that_do_not_fit_are_refused(arguments: Any, error: type[Exce
         (Z((4, 3)), None, TypeError, "RNN.forward: expected h_prev to be an array, got NoneType"),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused(x: Any, h_prev: Any, error: type[Exception], message: str) -> None:
+def test_inputs_that_do_not_fit_raise(x: Any, h_prev: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         textbook(D=3)[0].forward(x, h_prev)
 
@@ -196,13 +196,13 @@ def test_inputs_that_do_not_fit_are_refused(x: Any, h_prev: Any, error: type[Exc
         (Z((4, 5), int), TypeError, "RNN.backward: expected floating dh_next, got int64 (shape (4, 5))"),
     ],
 )
-def test_gradients_that_do_not_fit_are_refused(dh_next: Any, error: type[Exception], message: str) -> None:
+def test_gradients_that_do_not_fit_raise(dh_next: Any, error: type[Exception], message: str) -> None:
     cell, x, h_prev = textbook(D=3)
     cell.forward(x, h_prev)
     with pytest.raises(error, match=re.escape(message)):
         cell.backward(dh_next)
 
 
-def test_backward_before_forward_is_refused() -> None:
+def test_backward_before_forward_raises() -> None:
     with pytest.raises(RuntimeError, match=re.escape("RNN.backward: expected a call of forward before, got none")):
         textbook()[0].backward(Z((4, 5)))

@@ -86,7 +86,9 @@ def test_one_element_twice_its_bound_away_is_named(field: str, share: float, sig
     right = plain_rnn()(case)
     quantity = {field: name for name, field in QUANTITIES.items()}[field]
     judged = judge(case, right).compared[quantity]
-    shape = (*judged.expected.shape[:-1], 3) if field == "dxs" else judged.expected.shape  # the probe's columns: see below
+    shape = (
+        (*judged.expected.shape[:-1], 3) if field == "dxs" else judged.expected.shape
+    )  # the probe's columns: see below
     shape = (3, 5) if field == "dWx" else shape
     index = tuple(int(i) for i in np.unravel_index(int(share * np.prod(shape)), shape))
     wrong = changed(right, field, index, judged.expected[index] + sign * 2 * judged.bound[index])
@@ -237,7 +239,7 @@ def test_beyond_an_overflow_nothing_is_certified() -> None:
     assert "inconclusive" in verdict.statuses
 
 
-def test_an_empty_stack_is_refused() -> None:
+def test_an_empty_stack_raises() -> None:
     case = Case.random(stack=0, dtype="float32")
     with pytest.raises(ValueError, match=r"^certify: expected at least one case, got a stack of 0 \(T=5, N=4"):
         judge(case, evaluate(case).astype("float32"))
@@ -362,13 +364,13 @@ FOUR, THREE = np.zeros((1, 4, 6)), np.zeros((1, 4, 3))
         ),
     ],
 )
-def test_an_evaluation_that_does_not_fit_is_refused(found: Any, error: type[Exception], message: str) -> None:
+def test_an_evaluation_that_does_not_fit_raises(found: Any, error: type[Exception], message: str) -> None:
     case = Case.random(T=1, bias=False)
     with pytest.raises(error, match=re.escape(message)):
         certify(case, replace(evaluate(case), **found), PRECISIONS["float64"])
 
 
-def test_a_precision_of_another_dtype_is_refused() -> None:
+def test_a_precision_of_another_dtype_raises() -> None:
     case = Case.random(T=1)
     message = "certify: expected a case of dtype float32, got float64 (T=1, N=4, D=3, H=6)"
     with pytest.raises(TypeError, match=re.escape(message)):

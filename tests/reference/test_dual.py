@@ -157,7 +157,7 @@ def test_relu_at_its_kink_does_not_move() -> None:
     assert not found.dxs_dot.any()
 
 
-def test_a_derivative_along_no_direction_is_refused() -> None:
+def test_a_derivative_along_no_direction_raises() -> None:
     case = Case.random(dtype="float32")
     right = evaluate(case).astype("float32")
     with pytest.raises(
@@ -166,7 +166,7 @@ def test_a_derivative_along_no_direction_is_refused() -> None:
         certify(case, dataclasses.replace(right, hs_dot=right.hs), PRECISIONS["float32"])
 
 
-def test_a_direction_of_another_shape_is_refused() -> None:
+def test_a_direction_of_another_shape_raises() -> None:
     case = Case.random(direction=True)
     assert case.direction is not None
     with pytest.raises(
@@ -176,6 +176,6 @@ def test_a_direction_of_another_shape_is_refused() -> None:
 
 
 @given(seed=st.integers(0, 99))
-def test_an_operation_without_a_rule_is_refused(seed: int) -> None:
+def test_an_operation_without_a_rule_raises(seed: int) -> None:
     with pytest.raises(TypeError):
         np.exp(Dual(np.ones(seed), np.ones(seed)))

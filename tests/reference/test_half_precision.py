@@ -166,7 +166,7 @@ def test_subnormals_of_float16_are_kept_and_those_of_bfloat16_may_be_flushed() -
     assert FORMATS["bfloat16"].underflow == 2.0**-126
 
 
-def test_an_accumulator_narrower_than_the_storage_is_refused() -> None:
+def test_an_accumulator_narrower_than_the_storage_raises() -> None:
     with pytest.raises(
         ValueError, match=r"^Precision: expected an accumulator no narrower than float32, got bfloat16$"
     ):

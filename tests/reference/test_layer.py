@@ -194,7 +194,7 @@ Z = np.zeros
         ),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused(xs: Any, error: type[Exception], message: str) -> None:
+def test_inputs_that_do_not_fit_raise(xs: Any, error: type[Exception], message: str) -> None:
     case = Case.random()
     layer = layer_of(case, stateful=True)
     layer.set_state(case.h0)
@@ -202,7 +202,7 @@ def test_inputs_that_do_not_fit_are_refused(xs: Any, error: type[Exception], mes
         layer.forward(xs)
 
 
-def test_a_state_of_another_batch_is_refused() -> None:
+def test_a_state_of_another_batch_raises() -> None:
     case = Case.random()
     layer = layer_of(case, stateful=True)
     layer.set_state(Z((1, 6)))
@@ -211,7 +211,7 @@ def test_a_state_of_another_batch_is_refused() -> None:
         layer.forward(case.xs)
 
 
-def test_a_state_of_integers_is_refused() -> None:
+def test_a_state_of_integers_raises() -> None:
     with pytest.raises(TypeError, match=re.escape("TimeRNN.set_state: expected floating h, got int64 (shape (4, 6))")):
         layer_of(Case.random()).set_state(Z((4, 6), int))
 
@@ -224,7 +224,7 @@ def test_a_state_of_integers_is_refused() -> None:
         (Z((5, 4, 6), int), TypeError, "TimeRNN.backward: expected floating dhs, got int64 (shape (5, 4, 6))"),
     ],
 )
-def test_gradients_that_do_not_fit_are_refused(dhs: Any, error: type[Exception], message: str) -> None:
+def test_gradients_that_do_not_fit_raise(dhs: Any, error: type[Exception], message: str) -> None:
     case = Case.random()
     layer = layer_of(case)
     layer.forward(case.xs)
@@ -232,11 +232,11 @@ def test_gradients_that_do_not_fit_are_refused(dhs: Any, error: type[Exception],
         layer.backward(dhs)
 
 
-def test_backward_before_forward_is_refused() -> None:
+def test_backward_before_forward_raises() -> None:
     with pytest.raises(RuntimeError, match=re.escape("TimeRNN.backward: expected a call of forward before, got none")):
         layer_of(Case.random()).backward(Z((5, 4, 6)))
 
 
-def test_a_parameter_that_does_not_fit_is_refused() -> None:
+def test_a_parameter_that_does_not_fit_raises() -> None:
     with pytest.raises(ValueError, match=re.escape("RNN: expected Wh of shape (5, 5), got (3, 5) (D=3, H=5)")):
         TimeRNN(Z((3, 5)), Z((3, 5)))
