@@ -183,10 +183,10 @@ def test_given_parameters_are_taken_in_every_case() -> None:
     ids=lambda arguments: next(iter(arguments)),
 )
 def test_arguments_out_of_range_raise(arguments: Any) -> None:
-    with pytest.raises(
-        ValueError,
-        match=r"^Case\.random: expected sizes and norm >= 0, params of one layer, upstream in .*, cell in \('rnn',\), got T=",
-    ):
+    message = (
+        r"^Case\.random: expected sizes and norm >= 0, params of one layer, upstream in .*, cell in \('rnn',\), got T="
+    )
+    with pytest.raises(ValueError, match=message):
         Case.random(**arguments)
 
 
