@@ -100,6 +100,8 @@ class Bounded(NDArrayOperatorsMixin):
         """Largest absolute value that the number, or the sum of its terms' absolute values, may have."""
         if self.abs_sum is not None:
             return self.abs_sum
+        if self.relative == 0:
+            return self.scale
         magnitude: Values = np.abs(self.value)
         magnitude += self.error
         return magnitude
@@ -218,7 +220,8 @@ class Bounded(NDArrayOperatorsMixin):
         names = ("value", "error", "scale")
         value, error, scale = (function([getattr(part, name) for part in parts], **kwargs) for name in names)
         joined = Bounded(value, self.precision, error, scale)
-        joined.relative = parts[0].relative if len({part.relative for part in parts}) == 1 else None
+        shares = [part.relative for part in parts]
+        joined.relative = None if None in shares else max(share for share in shares if share is not None)
         return joined
 
 

@@ -177,9 +177,9 @@ class Case(Archive):
         """
         cell, G = self.cell_type, "G" if len(self.cell_type.gates) > 1 else "H"
         found = {"xs": "TND", "upstream": "TNH", "Wx": f"D{G}", "Wh": f"H{G}", "b": G}
-        found |= {name: "H" for name in cell.parameters()[3:]} | {f"{state}0": "NH" for state in cell.states}
+        found |= dict.fromkeys(cell.parameters()[3:], "H") | {f"{state}0": "NH" for state in cell.states}
         found |= {f"upstream_{state}": "NH" for state in cell.states[1:]}
-        answer = {"hs": "TNH"} | {state: "NH" for state in cell.states[1:]} | {"dxs": "TND"}
+        answer = {"hs": "TNH"} | dict.fromkeys(cell.states[1:], "NH") | {"dxs": "TND"}
         answer |= {f"d{state}0": "NH" for state in cell.states}
         answer |= {f"d{name}": found[name] for name in cell.parameters()}
         if self.direction is not None:
@@ -283,7 +283,9 @@ class Case(Archive):
             params = Params(**{name: found.pop(name) for name in Params.__dataclass_fields__ if name in found})
             tangents = {name: found.pop(name) for name in Direction.__dataclass_fields__ if name in found}
             direction = Direction(**tangents) if tangents else None
-            plain = {name: found[name].item() for name in ("nonlinearity", "finite", "cell") if name in found}
+            plain: dict[str, Any] = {
+                name: found[name].item() for name in ("nonlinearity", "finite", "cell") if name in found
+            }
             plain |= {"probe": tuple(found["probe"].tolist())} if "probe" in found else {}
             return cls(**(found | plain), params=params, direction=direction)
         except (KeyError, TypeError, ValueError) as error:
@@ -333,10 +335,9 @@ class Case(Archive):
             ValueError: an argument out of its range.
         """
         kinds = (values,) if isinstance(values, str) else tuple(values)
-        sizes = {"T": T, "N": N, "D": D, "H": H, "stack": stack, "norm": norm}
-        options: dict[str, Any] = {"bias": bias, "upstream": upstream, "dtype": dtype, "values": kinds}
         given = None if params is None else params.fields()
-        arrays, tangents = draw_case(seed, CELLS.get(cell), given, direction, **sizes, **options)
+        sizes_and_kind = (T, N, D, H, stack, norm, bias, upstream, dtype, kinds)
+        arrays, tangents = draw_case(seed, CELLS.get(cell), given, direction, *sizes_and_kind)
         drawn = cls(
             params=Params(**{name: arrays.pop(name, None) for name in Params.__dataclass_fields__}),
             nonlinearity=nonlinearity,

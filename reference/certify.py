@@ -1,4 +1,4 @@
-"""The certificate: compare an implementation's numbers with the oracle's, step by step from its own neighbouring values."""
+"""The certificate: an implementation's numbers beside the oracle's, step by step from its own neighbouring values."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from reference.archive import spell
 from reference.bounded import Bounded
 from reference.case import Case
-from reference.cells import Array
 from reference.comparison import Comparison, Tally
 from reference.evaluation import Evaluation
 from reference.layer import Layer, evaluate_in
-from reference.masks import beside_nan, met_by_infinity, opened, shut, sure_of_zeros, undetermined
+from reference.masks import beside_nan, met_by_infinity, undetermined
 from reference.precision import Precision
+from reference.step_bounds import StepBounds, exact_layer
 from reference.verdict import QUANTITIES, Verdict
 
 # Elements of an array of a chunk: what is computed of a chunk one after the other stays in the cache of a core.
-CHUNK = 2**15
+CHUNK = 2**16
 # Steps over which tangents and second derivatives are enclosed; beyond that the bounds grow too wide.
 LONGEST_DIRECTION = 8
 
@@ -131,17 +131,23 @@ def _compare(
         return field, chunk, Comparison(actual, bounded, nan, loose, case.finite, stacked)
 
     sums: dict[str, Bounded] = {}
+    layer: Layer | None = None
     for chunk in chunks(case):
         part = {name: chunk.of(array, axes[name], stacked) for name, array in case.arrays().items()}
         seen = {name: chunk.of(array, axes[name], stacked) for name, array in given.items()}
         with np.errstate(all="ignore"):
-            bounded = bound_steps(case, part, seen, precision)
+            layer = layer or exact_layer(case, part, precision)
+            bounded = StepBounds(case, layer, part, seen, precision).fields()
             for name in [name for name in bounded if "N" not in axes[name]]:
                 total = bounded.pop(name)
                 sums[name] = sums[name] + total if name in sums else total
             if chunk.is_last:
                 bounded |= sums
-                sums = {}
+                if case.probe is not None and "dWx" in bounded:
+                    # The probe's columns of x are zero: one stands for all.
+                    rows = np.minimum(np.argsort([*case.inputs, *case.probe]), len(case.inputs))
+                    bounded["dWx"] = bounded["dWx"][..., rows, :]
+                sums, layer = {}, None
             bounded = {name: array.rounded() for name, array in bounded.items() if name in given}
         for field, array in bounded.items():
             yield compared(field, chunk, array)
@@ -149,130 +155,6 @@ def _compare(
         for field, array in enclose(case, precision).fields().items():
             if field.endswith("_dot") and field in given:
                 yield compared(field, whole, array.rounded())
-
-
-def bound_steps(
-    case: Case, part: dict[str, NDArray[Any]], seen: dict[str, NDArray[Any]], precision: Precision
-) -> dict[str, Bounded]:
-    """Bound every field of an evaluation, each step from its neighbours as they were returned.
-
-    Args:
-        case: whose cell, nonlinearity and probe it is.
-        part: the arrays of a case, or of some of its rows, by name.
-        seen: what an implementation returned for them, by field.
-        precision: the model of its arithmetic.
-
-    Returns:
-        Bounded arrays by field; sums over rows are pending.
-    """
-    cell, T = case.cell_type(case.nonlinearity), case.sizes["T"]
-    part = part | {"xs": part["xs"][..., case.inputs], "Wx": part["Wx"][..., case.inputs, :]}
-    exact = {name: Bounded.exact(array, precision) for name, array in part.items()}
-    layer = Layer(cell, {name: exact.get(name) for name in cell.parameters()})
-    states = [exact[f"{state}0"] for state in cell.states]
-    outputs = Bounded.observed(seen["hs"], precision)
-    before: Array = np.concatenate([states[0][..., None, :, :], outputs[..., :-1, :, :]], axis=-3) if T else outputs
-    last, saved, found = _forward(layer, layer.input_term(exact["xs"]), before, states)
-    if not any(name[0] == "d" for name in seen):
-        return found | last
-    A_seen = seen["dxs"][..., list(case.probe)] if case.probe is not None and "dxs" in seen else None
-    sums = lambda: layer.input_term(exact["xs"]) + layer.recurrent_term(before)  # noqa: E731
-    gates = opened(case, seen["hs"], A_seen, sums, precision)
-    h = Bounded.activated(gates, precision, case.nonlinearity)
-    if "states" in precision.recomputes:
-        h = Bounded(h.value, precision, h.error + found["hs"].error)
-    d_last = [exact[f"upstream_{state}"] for state in cell.states[1:]]
-    back = _Backward(layer, exact["upstream"], d_last, cell.observed(saved, h), case.finite)
-    A = None if A_seen is None or not T else Bounded.observed(A_seen, precision)
-    if precision.is_mixed and case.nonlinearity == "relu" and T:
-        # Each zero would count as a number that underflowed, and a huge factor makes much of it.
-        outputs = sure_of_zeros(outputs, (found["hs"].value == 0) & (found["hs"].error == 0))
-        before = np.concatenate([states[0][..., None, :, :], outputs[..., :-1, :, :]], axis=-3)
-        A = None if A is None else sure_of_zeros(A, shut(part["upstream"], gates))
-    A = back.computed() if A is None else back.observed(A)
-    # The probe's columns of x are zero: one stands for all.
-    xs, D = exact["xs"], len(case.inputs)
-    xs = np.concatenate([xs, np.zeros((*part["xs"].shape[:-1], 1))], axis=-1) if case.is_probed else xs
-    # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
-    over_steps = precision.storing(T)
-    arrays = [array.under(over_steps) for array in (A, back.A_h, xs, before)]
-    operand = layer.operands[0].under(over_steps) if layer.operands else None
-    gradients = layer.to_parameters(*arrays, operand)
-    dxs = layer.to_inputs(A)
-    if case.probe is not None:
-        columns = np.argsort([*case.inputs, *case.probe])
-        gradients["Wx"] = gradients["Wx"][..., np.minimum(columns, D), :]
-        dxs = np.concatenate([dxs, back.expected], axis=-1)[..., columns]
-    first = {f"d{state}0": array for state, array in zip(cell.states, back.first, strict=True)}
-    return found | last | {"dxs": dxs} | first | {f"d{name}": array for name, array in gradients.items()}
-
-
-def _forward(
-    layer: Layer, u: Array, before: Array, states: list[Bounded]
-) -> tuple[dict[str, Bounded], tuple[Array, ...], dict[str, Bounded]]:
-    """Return the last of the other states, what the cell saves of all steps, and the outputs."""
-    if len(states) == 1:
-        (h,), saved = layer.cell.forward(u, layer.recurrent_term(before), (before,), **layer.lent)
-        return {}, saved, {"hs": h}
-    after, each = layer.unroll(u, states, before)
-    if not after:
-        return dict(zip(layer.cell.states[1:], states[1:], strict=True)), (), {"hs": before}
-    saved = tuple(np.stack(parts, axis=-3) for parts in zip(*each, strict=True))
-    last = dict(zip(layer.cell.states[1:], after[-1][1:], strict=True))
-    return last, saved, {"hs": np.stack([now[0] for now in after], axis=-3)}
-
-
-class _Backward:
-    """The gradients at u and v of all steps: those that came, where they were seen, and those that are expected."""
-
-    def __init__(
-        self, layer: Layer, upstream: Bounded, d_last: list[Bounded], saved: tuple[Array, ...], finite: bool
-    ) -> None:
-        self.layer, self.upstream, self.d_last, self.saved, self.finite = layer, upstream, d_last, saved, finite
-        self.A_h: Bounded = upstream
-        self.expected: Bounded = upstream
-        self.first: tuple[Bounded, ...] = ()
-
-    def loop(self, *seen: Any) -> tuple[list[Array], list[Array], tuple[Array, ...]]:
-        """Step back through time."""
-        T = self.upstream.shape[-3]
-        saved = [tuple(part[..., t, :, :] for part in self.saved) for t in range(T)]
-        return self.layer.adjoints(self.upstream, self.d_last, saved, *seen)
-
-    def computed(self) -> Bounded:
-        """Return A from the bounded recursion over the steps."""
-        A, A_h, self.first = self.loop()
-        if A:
-            self.expected, self.A_h = np.stack(A, axis=-3), np.stack(A_h, axis=-3)  # type: ignore[assignment]
-        else:
-            nothing = self.upstream[..., :1].sum(axis=-1)[..., None]  # (..., 0, N, 1)
-            self.expected = self.A_h = np.concatenate([nothing] * self.layer.parameters["Wh"].shape[-1], axis=-1)  # type: ignore[assignment]
-        return self.expected
-
-    def observed(self, A: Bounded) -> Bounded:
-        """Return A as it came, each step of it expected from the step after it."""
-        layer, cell = self.layer, self.layer.cell
-        self.A_h = cell.recurrent(A, self.saved)
-        later = layer.to_state(self.A_h)
-        inner = layer.inner_transposed(A) if cell.inner else None
-        if cell.carries:
-            computed, _, self.first = self.loop(later, inner)
-            self.expected = np.stack(computed, axis=-3)  # type: ignore[assignment]
-        else:
-            dh = self.upstream[..., :-1, :, :] + later[..., 1:, :, :]
-            dh = np.concatenate([dh, self.upstream[..., -1:, :, :]], axis=-3)
-            self.expected, _ = cell.backward((dh,), self.saved)
-            self.first = (later[..., 0, :, :],)
-        self.expected = self.expected.rounded()
-        if not self.finite:
-            # The probe spreads NaN over a row, for 0 * NaN is NaN: what else is there is the expected number.
-            lost = np.isnan(A.value) & np.isfinite(self.expected.value)
-            value, error = (
-                np.where(lost, getattr(self.expected, name), getattr(A, name)) for name in ("value", "error")
-            )
-            A = Bounded(value, A.precision, error)
-            self.A_h = cell.recurrent(A, self.saved)
-        return A
 
 
 def _comparisons(case: Case, evaluation: Evaluation, precision: Precision) -> dict[str, Comparison]:
@@ -297,7 +179,8 @@ def _joined(case: Case, field: str, shape: tuple[int, ...], parts: list[tuple[Ch
         for name, array in (arrays | flags).items():
             chunk.of(array, case.axes()[field], case.K is not None)[...] = sources[name]
     bounded = Bounded(arrays["value"], first.bounded.precision, arrays["error"], arrays["scale"])
-    return Comparison(arrays["actual"], bounded, *flags.values(), first.finite, first.stacked)
+    loose = flags["may_be_nan"], flags["undetermined"]
+    return Comparison(arrays["actual"], bounded, *loose, first.finite, first.stacked)
 
 
 def _expect_fields(case: Case, evaluation: Evaluation) -> dict[str, NDArray[Any]]:

@@ -16,7 +16,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """One quantity of one case or of a stack: the actual numbers, the expected ones, and the bound on the difference."""
+    """One quantity of a case or a stack: the actual numbers, the expected ones, and the bound on the difference."""
 
     actual: NDArray[Any]
     bounded: Bounded

@@ -10,6 +10,7 @@ The products with all steps' inputs are taken before the loop, and each gradient
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class Layer:
         self.H = Wh.shape[-2]
         outer = (len(cell.gates) - len(cell.inner)) * self.H
         self.Wh = Wh[..., :outer] if cell.inner else Wh
-        self.inner = Wh[..., outer:] if cell.inner else None
+        self.inner: Array = Wh[..., outer:] if cell.inner else None
         self.operands: list[Array] = []  # of the inner products, a step each
         self.tape: Any = None
         self.lent = {"product": self.inner_product} if cell.inner else {}
@@ -87,7 +88,8 @@ class Layer:
         """Return the gradients of the parameters by name, sums over all steps and rows.
 
         Args:
-            A, A_h: gradients at u and v; shape (..., T, N, G H).
+            A: gradients at u; shape (..., T, N, G H).
+            A_h: gradients at v; likewise.
             xs: inputs; shape (..., T, N, D).
             h_prev: states before each step; shape (..., T, N, H).
             operand: of the inner product at every step; shape (..., T, N, H); None for a cell without one.
@@ -120,16 +122,17 @@ class Layer:
         Returns:
             The states after each step, and what the cell saved of each.
         """
-        v = None if before is None else self.recurrent_term(before)
         now, after, saved = tuple(states), list[tuple[Array, ...]](), list[tuple[Array, ...]]()
-        carry = carrying(u)
-        for t in range(u.shape[-3]):
-            if v is None:
+        carry, forward, lent = carrying(u), self.cell.forward, self.lent
+        given = None if before is None else (steps(before), steps(self.recurrent_term(before)))
+        for t, u_t in enumerate(steps(u)):
+            if given is None:
                 v_t = self.recurrent_term(now[0])
             else:
-                now, v_t = (before[..., t, :, :], *now[1:]), v[..., t, :, :]  # type: ignore[index]
-            now, kept = self.cell.forward(u[..., t, :, :], v_t, now, **self.lent)
-            now = carry(now)
+                now, v_t = (given[0][t], *now[1:]), given[1][t]
+            now, kept = forward(u_t, v_t, now, **lent)
+            if carry is not None:
+                now = carry(now)
             after.append(now)
             saved.append(kept)
         return after, saved
@@ -154,18 +157,20 @@ class Layer:
         Returns:
             A of each step, A_h of each step, and the gradients with respect to the states before the first.
         """
-        A: list[Array] = []
-        A_h: list[Array] = []
-        carry = carrying(upstream)
-        through: Array | None = None  # what reaches the output of the step before
+        A, A_h = list[Array](), list[Array]()
+        carry, backward, lent = carrying(upstream), self.cell.backward, self.lent_back
+        recurrent, upstreams = self.cell.recurrent, steps(upstream)
+        through: Array | None = None  # the gradient that reaches the output of the step before
         others = tuple(d_last)
-        for t in reversed(range(upstream.shape[-3])):
-            dh = upstream[..., t, :, :] if through is None else upstream[..., t, :, :] + through
-            lent = self.lent_back if operand is None else {"transposed": lambda A, t=t: operand[..., t, :, :]}
-            A_t, direct = self.cell.backward((dh, *others), saved[t], **(lent if self.cell.inner else {}))
+        for t in reversed(range(len(upstreams))):
+            dh = upstreams[t] if through is None else upstreams[t] + through
+            if operand is not None:
+                lent = {"transposed": partial(at, operand, t)}
+            A_t, direct = backward((dh, *others), saved[t], **lent)
             A.append(A_t)
-            A_h.append(self.cell.recurrent(A_t, saved[t]))
-            direct = carry(direct)
+            A_h.append(recurrent(A_t, saved[t]))
+            if carry is not None:
+                direct = carry(direct)
             through = self.to_state(A_h[-1]) if later is None else later[..., t, :, :]
             through, others = through if direct[0] is None else through + direct[0], direct[1:]
         # Of no steps there is no gradient but zero.
@@ -202,8 +207,9 @@ class Layer:
         xs, before, saved = self.tape
         A, A_h, first = self.adjoints(upstream, d_last, saved)
         operand = np.stack(self.operands, axis=-3) if self.operands else None
-        A, A_h = (np.stack(each, axis=-3) if each else self.input_term(xs) for each in (A, A_h))
-        return self.to_inputs(A), first, self.to_parameters(A, A_h, xs, before, operand)
+        nothing = None if A else self.input_term(xs)
+        A_all, A_h_all = (nothing if nothing is not None else np.stack(each, axis=-3) for each in (A, A_h))
+        return self.to_inputs(A_all), first, self.to_parameters(A_all, A_h_all, xs, before, operand)
 
 
 def merged(array: Array) -> Array:
@@ -224,10 +230,22 @@ def spread(b: Array, ndim: int) -> Array:
     return b[(slice(None),) * stack + (None,) * (ndim - 1 - stack)] if stack else b
 
 
-def carrying(like: Array) -> Callable[[tuple[Array, ...]], tuple[Array, ...]]:
-    """Return what passes states from one step to the next in the arithmetic of an array."""
+def at(array: Array, t: int, _: Array) -> Array:
+    """Return step t of an array (..., T, N, F), whatever is asked for it."""
+    return array[..., t, :, :]
+
+
+def steps(array: Array) -> list[Array]:
+    """Return the steps of an array (..., T, N, F) one by one."""
+    if isinstance(array, np.ndarray):
+        return list(np.moveaxis(array, -3, 0))
+    return [array[..., t, :, :] for t in range(array.shape[-3])]
+
+
+def carrying(like: Array) -> Callable[[tuple[Array, ...]], tuple[Array, ...]] | None:
+    """Return what passes states from one step to the next in the arithmetic of an array; None in floats."""
     if not hasattr(like, "carried"):
-        return lambda states: states
+        return None
     return lambda states: tuple(state.carried() if hasattr(state, "carried") else state for state in states)
 
 
@@ -287,4 +305,4 @@ def lift(case: Case, into: Callable[[Array], Array]) -> dict[str, Any]:
         for name, array in lifted.items():
             tangent = tangents.get(f"{name}_dot")
             lifted[name] = Dual(array, np.zeros_like(array) if tangent is None else into(tangent))
-    return {name: None for name in case.cell_type.parameters()} | lifted
+    return dict.fromkeys(case.cell_type.parameters()) | lifted

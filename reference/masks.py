@@ -57,7 +57,7 @@ def shut(upstream: NDArray[Any], hs: NDArray[Any]) -> Flags:
     found = np.zeros(hs.shape, np.bool_)
     reached: Any = False
     for t in reversed(range(hs.shape[-3])):
-        now = (upstream[..., t, :, :] != 0) | reached
+        now: Any = (upstream[..., t, :, :] != 0) | reached
         now &= hs[..., t, :, :] != 0
         found[..., t, :, :] = ~now
         reached = now.any(axis=-1, keepdims=True)
@@ -78,7 +78,7 @@ def met_by_infinity(case: Case) -> Flags:
         if "N" in axes[name]:
             met |= loose(array).any(axis=(-3, -1) if "T" in axes[name] else -1)
         else:
-            met |= loose(array).any(axis=tuple(range(-len(axes[name]), 0)))[..., None]
+            met |= np.asarray(loose(array).any(axis=tuple(range(-len(axes[name]), 0))))[..., None]
     return met
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
@@ -171,7 +171,7 @@ def sized(shape: Shape, dtype: str, direction: bool) -> Shape:
     T, half = shape.T, PRECISIONS[dtype].is_mixed
     few = T <= UNPROBED and not direction
     if half:
-        few = few and max(shape.D, shape.H) <= 8 and T < UNPROBED + (shape.nonlinearity == "tanh")
+        few = few and max(shape.D, shape.H) <= 8 and UNPROBED + (shape.nonlinearity == "tanh") > T
     probe = shape.probe or not few
     H, N = (max(shape.H, 2) if T > 1 or half or direction else shape.H), shape.N
     return shape._replace(H=H, N=N if probe or not half else max(N, 2), probe=probe)

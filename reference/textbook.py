@@ -25,7 +25,7 @@ class Textbook:
             raise ValueError(f"{name}: {expected}, got {nonlinearity!r}") from None
         given = {key: array for key, array in parameters.items() if array is not None}
         expect_floating(name, **given)
-        Wx, gates = parameters["Wx"], len(cell.gates)
+        Wx, gates = given["Wx"], len(cell.gates)
         if Wx.ndim < 2 or Wx.shape[-1] % gates:
             raise ValueError(f"{name}: expected Wx of shape (D, {gates if gates > 1 else ''}H), got {Wx.shape}")
         *self.stack, self.D, columns = Wx.shape
@@ -121,7 +121,7 @@ class RNN(Textbook):
         self.expect_input("x", x, "ND")
         expect_floating("RNN.forward", h_prev=h_prev)
         expect_shape("RNN.forward", "h_prev", h_prev, (*x.shape[:-1], self.H), f"N={x.shape[-2]}, {self.sizes}")
-        hs, (h_next,) = self.layer.forward(x[..., None, :, :], (h_prev,))
+        _, (h_next,) = self.layer.forward(x[..., None, :, :], (h_prev,))
         self.done = True
         return h_next
 

@@ -38,7 +38,6 @@ def draw_case(
     cell: type[Cell] | None,
     params: Arrays | None,
     direction: bool,
-    *,
     T: int,
     N: int,
     D: int,

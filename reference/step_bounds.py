@@ -1,0 +1,145 @@
+"""The bounds of every step from its neighbours, as an implementation returned them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.bounded import Bounded
+from reference.case import Case
+from reference.cells import Array
+from reference.layer import Layer, steps
+from reference.masks import opened, shut, sure_of_zeros
+from reference.precision import Precision
+
+
+def exact_layer(case: Case, part: dict[str, NDArray[Any]], precision: Precision) -> Layer:
+    """Return the layer of a case with exact parameters, without the probe's rows of Wx."""
+    cell, part = case.cell_type(case.nonlinearity), part | {"Wx": part["Wx"][..., case.inputs, :]}
+    names = cell.parameters()
+    return Layer(cell, {name: Bounded.exact(part[name], precision) if name in part else None for name in names})
+
+
+class StepBounds:
+    """Bounds on every field of an evaluation, of some cases and rows.
+
+    Args:
+        case: whose cell, nonlinearity and probe it is.
+        layer: its layer, as of ``exact_layer``.
+        part: the arrays of the cases and rows, by name.
+        seen: what an implementation returned for them, by field.
+        precision: the model of its arithmetic.
+    """
+
+    def __init__(
+        self, case: Case, layer: Layer, part: dict[str, Any], seen: dict[str, Any], precision: Precision
+    ) -> None:
+        self.case, self.layer, self.seen, self.precision = case, layer, seen, precision
+        self.cell, self.T = layer.cell, case.sizes["T"]
+        exact = {name: Bounded.exact(part[name], precision) for name in part if name not in self.cell.parameters()}
+        self.given = exact | {"xs": exact["xs"][..., case.inputs]}
+        layer.operands = []
+
+    def fields(self) -> dict[str, Bounded]:
+        """Return bounded arrays by field of an ``Evaluation``; sums over rows are pending, dWx without the probe."""
+        outputs = Bounded.observed(self.seen["hs"], self.precision)
+        found, saved = self._forward(self._before(outputs))
+        if any(name[0] == "d" for name in self.seen):
+            found |= self._backward(outputs, found["hs"], saved)
+        return found
+
+    def _before(self, outputs: Bounded) -> Array:
+        """Return the output before each step: the initial state, and all outputs but the last."""
+        first = self.given[f"{self.cell.states[0]}0"]
+        return np.concatenate([first[..., None, :, :], outputs[..., :-1, :, :]], axis=-3) if self.T else outputs
+
+    def _sums(self, before: Array) -> Bounded:
+        """Return u + v."""
+        sums: Bounded = self.layer.input_term(self.given["xs"]) + self.layer.recurrent_term(before)
+        return sums
+
+    def _forward(self, before: Array) -> tuple[dict[str, Bounded], tuple[Array, ...]]:
+        """Return the outputs, each from the one before it, the other states after the last step, and what is saved."""
+        cell, layer, u = self.cell, self.layer, self.layer.input_term(self.given["xs"])
+        if len(cell.states) == 1:
+            (h,), saved = cell.forward(u, layer.recurrent_term(before), (before,), **layer.lent)
+            return {"hs": h}, saved
+        states = [self.given[f"{state}0"] for state in cell.states]
+        after, each = layer.unroll(u, states, before)
+        last = dict(zip(cell.states[1:], (after[-1] if after else states)[1:], strict=True))
+        if not after:
+            return {"hs": before} | last, ()
+        saved = tuple(np.stack(parts, axis=-3) for parts in zip(*each, strict=True))
+        return {"hs": np.stack([now[0] for now in after], axis=-3)} | last, saved
+
+    def _backward(self, outputs: Bounded, hs: Bounded, saved: tuple[Array, ...]) -> dict[str, Bounded]:
+        """Return the gradients: those of the inputs from A of each step, those of the parameters from all of them."""
+        case, model, layer = self.case, self.precision, self.layer
+        probe = None if case.probe is None or "dxs" not in self.seen or not self.T else list(case.probe)
+        A = None if probe is None else self.seen["dxs"][..., probe]
+        before = self._before(outputs)
+        gates = opened(case, self.seen["hs"], A, lambda: self._sums(before), model)
+        h = Bounded.activated(gates, model, case.nonlinearity)
+        if "states" in model.recomputes:
+            h = Bounded(h.value, model, h.error + hs.error)
+        A = None if A is None else Bounded.observed(A, model)
+        if model.is_mixed and case.nonlinearity == "relu" and self.T:
+            # Each zero would count as a number that underflowed, and a huge factor makes much of it.
+            before = self._before(sure_of_zeros(outputs, (hs.value == 0) & (hs.error == 0)))
+            A = None if A is None else sure_of_zeros(A, shut(self.given["upstream"].value, gates))
+        saved = self.cell.observed(saved, h)
+        A, A_h, expected, first = self._recursion(saved) if A is None else self._one_step_back(A, saved)
+        xs: Array = self.given["xs"]
+        if case.is_probed:
+            # The probe's columns of x are zero: one stands for all.
+            xs = np.concatenate([xs, np.zeros((*xs.shape[:-1], 1))], axis=-1)
+        # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
+        over_steps = model.storing(self.T)
+        A_over, A_h, xs, before = (array.under(over_steps) for array in (A, A_h, xs, before))
+        operand = layer.operands[0].under(over_steps) if layer.operands else None
+        dxs = layer.to_inputs(A)
+        if case.probe is not None:
+            dxs = np.concatenate([dxs, expected], axis=-1)[..., np.argsort([*case.inputs, *case.probe])]
+        gradients = layer.to_parameters(A_over, A_h, xs, before, operand)
+        found = {"dxs": dxs} | {f"d{state}0": array for state, array in zip(self.cell.states, first, strict=True)}
+        return found | {f"d{name}": array for name, array in gradients.items()}
+
+    def _loop(self, saved: tuple[Array, ...], *observed: Any) -> tuple[list[Array], list[Array], tuple[Array, ...]]:
+        """Step back through time."""
+        each = list(zip(*(steps(part) for part in saved), strict=True))
+        d_last = [self.given[f"upstream_{state}"] for state in self.cell.states[1:]]
+        return self.layer.adjoints(self.given["upstream"], d_last, each, *observed)
+
+    def _recursion(self, saved: tuple[Array, ...]) -> tuple[Array, Array, Array, tuple[Array, ...]]:
+        """Return A, A_h, A once more, and the gradients of the initial states: A from the recursion over all steps."""
+        A, A_h, first = self._loop(saved)
+        if not A:
+            nothing = self.layer.input_term(self.given["xs"])
+            return nothing, nothing[..., : self.layer.Wh.shape[-1]], nothing, first
+        stacked = np.stack(A, axis=-3)
+        return stacked, np.stack(A_h, axis=-3), stacked, first
+
+    def _one_step_back(self, A: Array, saved: tuple[Array, ...]) -> tuple[Array, Array, Array, tuple[Array, ...]]:
+        """Return A, A_h, the expected A, and the gradients of the initial states: each step from the A after it."""
+        cell, layer, upstream = self.cell, self.layer, self.given["upstream"]
+        A_h = cell.recurrent(A, saved)
+        later = layer.to_state(A_h)
+        if cell.carries:
+            computed, _, first = self._loop(saved, later, layer.inner_transposed(A) if cell.inner else None)
+            expected: Array = np.stack(computed, axis=-3)
+        else:
+            dh: Array = upstream[..., :-1, :, :] + later[..., 1:, :, :]
+            dh = np.concatenate([dh, upstream[..., -1:, :, :]], axis=-3)
+            expected, _ = cell.backward((dh,), saved)
+            first = (later[..., 0, :, :],)
+        expected = expected.rounded()
+        if not self.case.finite:
+            # The probe spreads NaN over a row, for 0 * NaN is NaN: beside it, the expected number stands for A.
+            lost = np.isnan(A.value) & np.isfinite(expected.value)
+            parts = (np.where(lost, getattr(expected, name), getattr(A, name)) for name in ("value", "error"))
+            value, error = parts
+            A = Bounded(value, A.precision, error)
+            A_h = cell.recurrent(A, saved)
+        return A, A_h, expected, first
