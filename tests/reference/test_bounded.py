@@ -222,14 +222,15 @@ def test_errors_that_are_one_share_of_a_factor_cost_what_they_would_one_by_one(f
     assert shared.error.any() == ("observed" in (first, second))
 
 
-def test_a_share_of_the_errors_holds_no_longer_once_they_differ() -> None:
+def test_the_largest_share_of_the_errors_holds_for_joined_arrays() -> None:
     model = PRECISIONS["float32"]
     exact, seen = (getattr(Bounded, kind)(np.ones((2, 2)), model) for kind in ("exact", "observed"))
     tiny = Bounded.observed(np.full((2, 2), 1e-45), model)
     states = Bounded.activated(np.full((2, 2), 0.5), model, "tanh")
     both: tuple[Any, ...] = np.stack([seen, seen]), np.concatenate([exact, seen])
-    assert [one.relative for one in (exact, seen.mT, both[0])] == [0.0, model.u, model.u]
-    assert {one.relative for one in (both[1], tiny, states, exact + exact)} == {None}
+    assert [one.relative for one in (exact, seen.mT, *both)] == [0.0, model.u, model.u, model.u]
+    joined = np.concatenate([exact, tiny])
+    assert {one.relative for one in (tiny, states, joined, exact + exact)} == {None}
 
 
 def test_accuracy_of_tanh_is_part_of_the_model() -> None:
