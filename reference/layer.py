@@ -39,25 +39,25 @@ class Layer:
         self.inner: Array = Wh[..., outer:] if cell.inner else None
         self.operands: list[Array] = []  # of the inner products, a step each
         self.tape: Any = None
+        self.Wh_T = self.Wh.mT
         self.lent = {"product": self.inner_product} if cell.inner else {}
         self.lent_back = {"transposed": self.inner_transposed} if cell.inner else {}
 
-    # The products. A fault may stand in ``product``.
+    # The products. Every one of them is a call of this, of matrices with rows (..., R, F).
+    product: Callable[[Array, Array], Array] = staticmethod(np.matmul)
 
-    def product(self, p: Array, q: Array) -> Array:
-        """Return p @ q; p has rows (..., R, F), or time and rows (..., T, N, F)."""
-        if p.ndim > q.ndim:
-            return split(merged(p) @ q, *p.shape[-3:-1])
-        return p @ q
+    def over_time(self, p: Array, q: Array) -> Array:
+        """Return p @ q, where p has time and rows: (..., T, N, F)."""
+        return split(self.product(merged(p), q), *p.shape[-3:-1])
 
     def input_term(self, xs: Array) -> Array:
         """Return u = x @ Wx + b; shape (..., T, N, G H)."""
-        u, b = self.product(xs, self.parameters["Wx"]), self.parameters["b"]
+        u, b = self.over_time(xs, self.parameters["Wx"]), self.parameters["b"]
         return u if b is None else u + spread(b, u.ndim)
 
     def recurrent_term(self, h: Array) -> Array:
         """Return v = h @ Wh, and the second bias of a cell that has one; shape (..., N, G H) or (..., T, N, G H)."""
-        v = self.product(h, self.Wh)
+        v = self.product(h, self.Wh) if h.ndim == self.Wh.ndim else self.over_time(h, self.Wh)
         if self.cell.biased is None:
             return v
         b, place = self.parameters[f"b{self.cell.biased}"], self.cell.gates.index(self.cell.biased)
@@ -68,19 +68,20 @@ class Layer:
     def inner_product(self, operand: Array) -> Array:
         """Return operand @ Wh[:, inner], of an operand that the cell computes inside of the step."""
         self.operands.append(operand)
-        return self.product(operand, self.inner)
+        return (self.product if operand.ndim == self.Wh.ndim else self.over_time)(operand, self.inner)
 
     def inner_transposed(self, A: Array) -> Array:
         """Return the gradient at the operand of ``inner_product``, given A of all gates."""
-        return self.product(A[..., self.Wh.shape[-1] :], self.inner.mT)
+        A_inner = A[..., self.Wh.shape[-1] :]
+        return (self.product if A.ndim == self.Wh.ndim else self.over_time)(A_inner, self.inner.mT)
 
     def to_state(self, A_h: Array) -> Array:
         """Return A_h @ Wh.T, what reaches the state before through the product; shape (..., N, H)."""
-        return self.product(A_h, self.Wh.mT)
+        return self.product(A_h, self.Wh_T) if A_h.ndim == self.Wh.ndim else self.over_time(A_h, self.Wh_T)
 
     def to_inputs(self, A: Array) -> Array:
         """Return dx = A @ Wx.T; shape (..., T, N, D)."""
-        return self.product(A, self.parameters["Wx"].mT)
+        return self.over_time(A, self.parameters["Wx"].mT)
 
     def to_parameters(
         self, A: Array, A_h: Array, xs: Array, h_prev: Array, operand: Array | None = None
@@ -157,9 +158,10 @@ class Layer:
         Returns:
             A of each step, A_h of each step, and the gradients with respect to the states before the first.
         """
-        A, A_h = list[Array](), list[Array]()
+        A = list[Array]()
         carry, backward, lent = carrying(upstream), self.cell.backward, self.lent_back
-        recurrent, upstreams = self.cell.recurrent, steps(upstream)
+        A_h = A if type(self.cell).recurrent is Cell.recurrent else list[Array]()
+        upstreams = steps(upstream)
         through: Array | None = None  # the gradient that reaches the output of the step before
         others = tuple(d_last)
         for t in reversed(range(len(upstreams))):
@@ -168,14 +170,18 @@ class Layer:
                 lent = {"transposed": partial(at, operand, t)}
             A_t, direct = backward((dh, *others), saved[t], **lent)
             A.append(A_t)
-            A_h.append(recurrent(A_t, saved[t]))
+            if A_h is not A:
+                A_h.append(self.cell.recurrent(A_t, saved[t]))
             if carry is not None:
                 direct = carry(direct)
             through = self.to_state(A_h[-1]) if later is None else later[..., t, :, :]
             through, others = through if direct[0] is None else through + direct[0], direct[1:]
         # Of no steps there is no gradient but zero.
         first = upstream.sum(axis=-3) if through is None else through
-        return A[::-1], A_h[::-1], (first, *others)
+        A.reverse()
+        if A_h is not A:
+            A_h.reverse()
+        return A, A_h, (first, *others)
 
     # The whole layer.
 
@@ -189,6 +195,7 @@ class Layer:
         Returns:
             The outputs, (..., T, N, H), and the states after the last step.
         """
+        self.operands = []
         after, saved = self.unroll(self.input_term(xs), states)
         outputs = np.stack([states[0], *(now[0] for now in after)], axis=-3)
         self.tape = xs, outputs[..., :-1, :, :], saved
@@ -207,8 +214,8 @@ class Layer:
         xs, before, saved = self.tape
         A, A_h, first = self.adjoints(upstream, d_last, saved)
         operand = np.stack(self.operands, axis=-3) if self.operands else None
-        nothing = None if A else self.input_term(xs)
-        A_all, A_h_all = (nothing if nothing is not None else np.stack(each, axis=-3) for each in (A, A_h))
+        A_all = np.stack(A, axis=-3) if A else self.input_term(xs)
+        A_h_all = A_all[..., : self.Wh.shape[-1]] if A_h is A or not A else np.stack(A_h, axis=-3)
         return self.to_inputs(A_all), first, self.to_parameters(A_all, A_h_all, xs, before, operand)
 
 
@@ -238,7 +245,7 @@ def at(array: Array, t: int, _: Array) -> Array:
 def steps(array: Array) -> list[Array]:
     """Return the steps of an array (..., T, N, F) one by one."""
     if isinstance(array, np.ndarray):
-        return list(np.moveaxis(array, -3, 0))
+        return list(array if array.ndim == 3 else array.swapaxes(0, 1))
     return [array[..., t, :, :] for t in range(array.shape[-3])]
 
 

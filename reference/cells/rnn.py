@@ -21,8 +21,8 @@ class RNNCell(Cell):
 
     def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
         """Return h, which is all that ``backward`` needs."""
-        h = self.f(u + v)
-        return (h,), (h,)
+        after = (self.f(u + v),)
+        return after, after
 
     def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
         """Return A; all of the gradient goes through the product with Wh."""
