@@ -1,4 +1,4 @@
-"""The oracle against automatic differentiation in float64: an implementation and formulas that share nothing with it."""
+"""The oracle against automatic differentiation in float64: formulas that share nothing with it."""
 
 from collections.abc import Callable
 from dataclasses import replace
