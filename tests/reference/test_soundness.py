@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference import PRECISIONS, Case, Evaluation, Verdict, certify, evaluate
 from reference.cells import RNNCell
 from reference.layer import Layer, evaluate_in
-from reference.strategies import EDGES, cases, shapes
+from reference.strategies import EDGES, FINITE, cases, shapes
 
 WAYS = st.fixed_dictionaries(
     {
@@ -125,15 +125,19 @@ def test_integers_are_exact_to_the_bit(stack: Case, way: Any, plain_rnn: Any) ->
     assert_no_failure(certify(stack, found, PRECISIONS["float32"]))
 
 
-@given(stack=cases(dtype="float32", shape=SMALL, stack=16, norms=(1.0, 0.5)), way=WAYS)
-def test_recursion_without_a_probe_is_sound(stack: Case, way: Any, plain_rnn: Any) -> None:
-    bare = stack.unprobed()
-    assert_no_failure(certify(bare, plain_rnn(**way)(bare), PRECISIONS["float32"]))
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@given(data=st.data(), way=WAYS)
+def test_recursion_without_a_probe_is_sound(dtype: str, data: st.DataObject, way: Any, plain_rnn: Any) -> None:
+    bare = data.draw(cases(dtype=dtype, shape=SMALL, stack=16, norms=(1.0, 0.5), values=(*FINITE, *EDGES))).unprobed()
+    assert_no_failure(certify(bare, plain_rnn(**way)(bare), PRECISIONS[dtype]))
 
 
-@given(stack=cases(dtype="float32", shape=SMALL, stack=4, norms=(1.0, 0.5)), way=WAYS)
-def test_bounds_through_all_steps_are_sound(stack: Case, way: Any, plain_rnn: Any, bounds_of: Any, within: Any) -> None:
-    bare = stack.unprobed()
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@given(data=st.data(), way=WAYS)
+def test_bounds_through_all_steps_are_sound(
+    dtype: str, data: st.DataObject, way: Any, plain_rnn: Any, bounds_of: Any, within: Any
+) -> None:
+    bare = data.draw(cases(dtype=dtype, shape=SMALL, stack=4, norms=(1.0, 0.5))).unprobed()
     within(plain_rnn(**way)(bare), bounds_of(bare))
 
 
