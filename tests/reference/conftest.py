@@ -1,7 +1,7 @@
 """What several tests of the oracle share: a second implementation, and a comparison that takes its bounds along.
 
 The implementation is written without the oracle's formulas: every inner product is a list of products, shuffled
-and added up one by one as asked, in the dtype of the case.
+and added up one by one in the order of its options, in the dtype of the case.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIELDS = {"xs": "dxs", "h0": "dh0", "Wx": "dWx", "Wh": "dWh", "b": "db"}
 
 @dataclass
 class PlainRNN:
-    """An RNN in plain NumPy that adds up, differentiates and flushes to zero as it is told; call it with a case."""
+    """An RNN in plain NumPy that adds up, differentiates and flushes to zero as its options state; call it with a case."""
 
     summation: str = "left"  # or "right", "tree", "blas"
     fused: bool = True  # one product for [h, x], or two that are added

@@ -97,14 +97,14 @@ def test_rule_charges_no_more_than_it_must(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_what_does_not_round_costs_nothing(name: str) -> None:
+def test_exact_operations_have_no_error(name: str) -> None:
     p, q = np.array([-1.5, 0.0, 2.5]), np.array([-1.5, 1.0, 2.0])
     bounded = EXACT[name](Bounded(p, PRECISIONS["float32"]), Bounded(q, PRECISIONS["float32"])).rounded()
     assert bounded.value.tolist() == [float(x) for x in EXACT[name](p, q)]
     assert not bounded.error.any()
 
 
-def test_zero_times_anything_costs_nothing() -> None:
+def test_zero_times_anything_has_no_error() -> None:
     p = Bounded([0.0, 0.0, 1.0], PRECISIONS["float16"]) * Bounded([3.0, 3.0, 0.0], PRECISIONS["float16"], [0, 1, 0.5])
     assert p.error.tolist()[:2] == [0, 0]
     assert p.error[2] > 0
@@ -126,7 +126,7 @@ def test_a_product_of_products_holds_in_every_order_even_where_some_underflow(
         assert excess(bounded, found) <= 0
 
 
-def test_what_underflows_is_multiplied_by_the_factor_that_is_left() -> None:
+def test_an_underflow_is_multiplied_by_the_remaining_factor() -> None:
     g, h, k = (np.array([factor], np.float16) for factor in (-5.4e-7, 0.02, -22.5))
     model = PRECISIONS["float16"]
     product_ = Bounded(h, model) * Bounded(k, model)
@@ -211,7 +211,7 @@ def test_storage_is_charged_where_the_accumulator_is_wider() -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [*product(("exact", "observed"), repeat=2)])
-def test_errors_that_are_one_share_of_a_factor_cost_what_they_would_one_by_one(first: str, second: str) -> None:
+def test_a_relative_error_gives_the_bound_of_its_elements(first: str, second: str) -> None:
     model, rng = PRECISIONS["float32"], np.random.default_rng(0)
     factors = [stored(rng.standard_normal((5, 5))) for _ in range(2)]
     of_share = [getattr(Bounded, kind)(array, model) for kind, array in zip((first, second), factors, strict=True)]

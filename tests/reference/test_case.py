@@ -99,7 +99,7 @@ def test_a_case_that_does_not_fit_raises(changes: Any, error: type[Exception], m
         replace(case, **changes)
 
 
-def test_what_is_not_finite_is_admitted_by_name() -> None:
+def test_finite_false_admits_nan() -> None:
     case = replace(Case.random(), h0=np.full((4, 6), np.nan), finite=False)
     assert np.isnan(case.h0).all()
 
@@ -151,7 +151,7 @@ def test_norm_is_the_largest_singular_value(norm: float, H: int, stack: int | No
     ("upstream", "where"), [("every", (slice(None),)), ("last", (-1,)), ("one", (0, slice(None), 0))]
 )
 @pytest.mark.parametrize("T", [0, 1, 5])
-def test_upstream_is_where_it_was_asked_for(upstream: str, where: Any, T: int) -> None:
+def test_upstream_is_zero_but_at_the_steps_of_its_kind(upstream: str, where: Any, T: int) -> None:
     found = np.array(Case.random(T=T, upstream=upstream).upstream)
     if T:
         where = (-1, 0, 0) if upstream == "one" else where
@@ -245,7 +245,9 @@ def test_evaluations_that_differ_do_not_stack(evaluations: list[Evaluation]) -> 
 
 
 @given(stack=cases(stack=2).filter(lambda case: case.finite))
-def test_the_probe_shows_what_it_is_for_and_changes_nothing_else(stack: Case, bounds_of: Any, within: Any) -> None:
+def test_the_probe_returns_the_gradients_at_the_sums_and_changes_nothing_else(
+    stack: Case, bounds_of: Any, within: Any
+) -> None:
     bare = stack.unprobed()
     case = bare.probed()
     probed = evaluate(case)
@@ -338,7 +340,7 @@ def test_shapes_are_those_of_the_arrays(stack: int | None, probed: bool, directi
     assert case.shapes() == found
 
 
-def test_a_case_is_spelled_with_what_is_out_of_the_ordinary() -> None:
+def test_spelled_adds_relu_and_no_bias_to_the_sizes() -> None:
     like: dict[str, Any] = {"T": 5, "N": 4, "D": 3, "H": 6, "seed": 0}
     assert Case.random(**like).spelled == "T=5, N=4, D=3, H=6"
     assert Case.random(**like, nonlinearity="relu", bias=False).spelled == "T=5, N=4, D=3, H=6, relu, no bias"
@@ -395,7 +397,7 @@ def test_a_case_is_read_back_bit_for_bit(case: Case, tmp_path_factory: pytest.Te
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @pytest.mark.parametrize("probe", ["none", "last", "drawn"])
 @pytest.mark.parametrize("finite", [False, True])
-def test_what_is_not_an_array_is_read_back(tmp_path: Path, nonlinearity: str, probe: str, finite: bool) -> None:
+def test_plain_values_are_read_back(tmp_path: Path, nonlinearity: str, probe: str, finite: bool) -> None:
     case = replace(Case.random(nonlinearity=nonlinearity), finite=finite)
     case = {"none": case, "last": case.probed(), "drawn": case.probed(1)}[probe]
     case.save(tmp_path / "case.npz")

@@ -59,10 +59,10 @@ def test_bounds_of_weight_gradients_are_those_of_one_sum(
     A = np.abs(thousand_steps.evaluation.dxs[..., 3:].astype(float)).reshape(4000, 5)
     before = np.concatenate([case.h0[None], hs[:-1]])
     left = {"dWx": case.xs.reshape(4000, 3), "dWh": before.reshape(4000, 5), "db": np.ones((4000, 1))}[quantity]
-    mass = np.squeeze(np.abs(left.astype(float)).T @ A)
+    abs_sum = np.squeeze(np.abs(left.astype(float)).T @ A)
     bound = thousand_steps.compared[quantity].bound
-    assert (bound[: len(mass)] <= (4000 + 8) * (FLOAT32.u + U64) * mass).all()
-    assert (bound[: len(mass)] >= 3999 * FLOAT32.u * mass).all()
+    assert (bound[: len(abs_sum)] <= (4000 + 8) * (FLOAT32.u + U64) * abs_sum).all()
+    assert (bound[: len(abs_sum)] >= 3999 * FLOAT32.u * abs_sum).all()
 
 
 def test_probed_rows_of_the_weight_gradient_are_zero_exactly(thousand_steps: Verdict) -> None:
@@ -117,7 +117,7 @@ def test_one_gradient_of_a_pre_activation_twice_its_bound_away_fails(
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("quantity", "field"), QUANTITIES.items())
-def test_what_is_not_finite_fails_and_is_named(quantity: str, field: str, value: float, plain_rnn: Any) -> None:
+def test_nan_and_infinity_fail_and_are_named(quantity: str, field: str, value: float, plain_rnn: Any) -> None:
     case = Case.random(dtype="float32")
     right = plain_rnn()(case)
     index = (0,) * (right.fields()[field].ndim - 1) + (2,)

@@ -69,7 +69,7 @@ def test_rows_one_by_one_have_the_verdict_of_all_at_once(
 
 @pytest.mark.parametrize("values", ["nan", "poisoned"])
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
-def test_what_is_not_finite_has_the_same_verdict_in_chunks(
+def test_nan_and_infinity_have_the_same_verdict_in_chunks(
     values: str, nonlinearity: str, plain_rnn: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = Case.random(3, 5, dtype="float32", stack=20, values=values, nonlinearity=nonlinearity).probed(1)

@@ -64,7 +64,7 @@ def test_an_adapter_imports_its_own_framework_and_no_other_adapter(path: Path) -
 
 
 @pytest.mark.parametrize("path", [path for path in ADAPTERS if path.stem in SHARED], ids=by_path)
-def test_what_adapters_share_imports_numpy_alone(path: Path) -> None:
+def test_files_that_adapters_share_import_numpy_alone(path: Path) -> None:
     assert foreign(path, "numpy", "reference", *(f"adapters.{stem}" for stem in SHARED)) == set()
 
 
@@ -123,7 +123,7 @@ def test_importing_the_adapters_loads_no_framework() -> None:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["chek"]], ids=" ".join)
-def test_the_command_line_shows_its_help_without_what_its_commands_need(words: list[str]) -> None:
+def test_the_command_line_shows_its_help_without_its_dependencies(words: list[str]) -> None:
     run = f"import contextlib, adapters.conformance.cli as cli\nwith contextlib.suppress(SystemExit): cli.main({words})"
     found = loaded_by(run)
     assert "adapters" in found

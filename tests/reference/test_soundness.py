@@ -195,7 +195,7 @@ def test_states_that_backward_recomputes_are_within_the_bounds_if_declared() -> 
 
 
 @pytest.mark.parametrize("what", ["rows", "steps", "gradients"])
-def test_a_precision_of_what_cannot_be_recomputed_raises(what: str) -> None:
+def test_recomputing_anything_but_states_raises(what: str) -> None:
     expected = rf"^Precision: expected what is recomputed to be of \['states'\], got '{what}'$"
     with pytest.raises(ValueError, match=expected):
         PRECISIONS["float32"].recomputing("states", what)

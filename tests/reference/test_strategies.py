@@ -63,12 +63,12 @@ def test_no_kind_of_shape_is_left_out(rare: Callable[[Shape], bool]) -> None:
 
 
 @given(shape=shapes(lengths=(7,), batches=(9,), nonlinearities=("relu",), biases=(False,)))
-def test_a_shape_is_drawn_from_what_is_given(shape: Shape) -> None:
+def test_a_shape_is_drawn_from_the_given_sizes(shape: Shape) -> None:
     assert (shape.T, shape.N, shape.nonlinearity, shape.bias) == (7, 9, "relu", False)
 
 
 @given(data=st.data(), K=st.integers(1, 5), dtype=st.sampled_from(["float64", "float32"]))
-def test_a_stack_is_of_the_shape_and_the_size_asked_for(data: st.DataObject, K: int, dtype: str) -> None:
+def test_a_stack_has_the_given_shape_and_size(data: st.DataObject, K: int, dtype: str) -> None:
     shape = data.draw(shapes())
     case = data.draw(cases(shape=st.just(shape), stack=K, dtype=dtype))
     assert (case.K, case.dtype, case.nonlinearity) == (K, dtype, shape.nonlinearity)
@@ -78,7 +78,7 @@ def test_a_stack_is_of_the_shape_and_the_size_asked_for(data: st.DataObject, K: 
 
 
 @given(data=st.data(), shape=shapes(), K=st.integers(1, 9), numbers=st.sampled_from([1, 500, 5000]))
-def test_of_a_large_shape_there_are_fewer_cases(data: st.DataObject, shape: Shape, K: int, numbers: int) -> None:
+def test_a_large_shape_has_fewer_cases(data: st.DataObject, shape: Shape, K: int, numbers: int) -> None:
     case = data.draw(cases(shape=st.just(shape), stack=K, numbers=numbers)).unprobed()
     assert case.K is not None
     # Inputs, states and upstream, and the weights.
@@ -311,6 +311,6 @@ def test_an_exploding_gradient_is_scaled_into_the_format() -> None:
     assert np.abs(evaluate(scaled).dWh).max() < largest
 
 
-def test_a_case_within_the_format_is_left_alone() -> None:
+def test_a_case_within_the_format_is_returned_unchanged() -> None:
     case = Case.random(T=200).probed()
     assert within_range(case) is case

@@ -1,4 +1,4 @@
-"""The kinds of values: each is what its name says, in every dtype, and finite unless it is about what is not."""
+"""The kinds of values: each has the property of its name, in every dtype, and finite numbers unless it is about others."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_zeros_of_both_signs_put_relu_at_its_kink(dtype: str) -> None:
     assert (a != 0).any()
 
 
-def test_given_parameters_are_left_alone() -> None:
+def test_given_parameters_are_unchanged() -> None:
     params = Case.random(D=4, H=5).params
     for values in KINDS:
         case = drawn(values, "float64", params=params)
