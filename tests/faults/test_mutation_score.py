@@ -7,9 +7,10 @@ from statistics import median
 
 import pytest
 
-from reference import Case, Evaluation
-from reference.faults import COMPUTED, FAULTS, Fault, compute
-from reference.teeth import LIMIT, catch, false_alarms, score, try_once
+from reference import Case
+from reference.faults import COMPUTED, FAULTS, Fault
+from reference.faults.fault import fault
+from reference.mutation_score import LIMIT, catch, false_alarms, score, try_once
 from tests.named import is_seen_by_a_trial_alone
 
 SEEDS = range(5)
@@ -20,16 +21,16 @@ IN_EACH = pytest.mark.parametrize(
 )
 IN_ALL = pytest.mark.parametrize("dtype", COMPUTED)
 
-CORRECT = Fault("nothing", "none", "Does nothing wrong.", lambda: compute)
+CORRECT = fault("none", "nothing", "Does nothing wrong.")
 
 
 # Fault, precision, seed: how it is caught, of which several tests ask.
 caught_by = cache(catch)
 
 
-def status(fault: Fault, case: Case) -> str:
+def status(mistake: Fault, case: Case) -> str:
     """Return the status of a fault's verdict on one case, or the account of a broken contract."""
-    found = try_once(fault.subject(), case)
+    found = try_once(mistake.subject(), case)
     return found if isinstance(found, str) else found.status
 
 
@@ -128,8 +129,9 @@ def test_score_is_the_same_each_time() -> None:
 
 
 def test_a_crash_catches_nothing() -> None:
-    def crash(case: Case) -> Evaluation:
+    def crash(case: Case) -> Case:
         raise ValueError("no such cell")
 
-    with pytest.raises(RuntimeError, match=r"^teeth: expected an evaluation, got ValueError: no such cell$"):
-        catch(Fault("crash", "none", "Raises.", lambda: crash), "float64", 0)
+    message = r"^mutation_score: expected an evaluation, got ValueError: no such cell \(T=\d+, N=\d+, D=\d+, H=\d+"
+    with pytest.raises(RuntimeError, match=message):
+        catch(fault("none", "crash", "Raises.", case=crash), "float64", 0)
