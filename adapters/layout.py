@@ -1,0 +1,292 @@
+"""Where a framework keeps Wx, Wh and b: one table, read both ways, for weights, for gradients and to move models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters._source import frameworks, literals, source
+from reference import Params
+from reference.archive import DTYPES
+from reference.cells import NONLINEARITIES
+
+# Place of a parameter: what stands there. A place with [None] at its end has a leading axis of length 1.
+PLACES = {
+    "Wx": "Wx",
+    "Wx.T": "Wx",
+    "Wh": "Wh",
+    "Wh.T": "Wh",
+    "b": "b",
+    "b or 0": "b",  # of a cell that always has a bias
+    "0": "0",  # a second bias, which the cell adds to the first
+    "0?": "0",  # a second bias of a cell that may be made without it
+    "[b, 0]": "b",  # both biases, one after the other
+}
+
+
+def to_framework(places: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters under a framework's names, and as views of the same memory where that is possible.
+
+    Args:
+        places: name of a parameter: its place, a key of ``PLACES``.
+        params: Wx (D, H), Wh (H, H) and b (H,) or None, by name. A stack has one more leading axis.
+    """
+    Wx, Wh, b = params["Wx"], params["Wh"], params["b"]
+    zeros = np.zeros((*Wh.shape[:-2], Wh.shape[-1]), Wh.dtype)
+    ways = {"Wx": Wx, "Wx.T": Wx.mT, "Wh": Wh, "Wh.T": Wh.mT, "b or 0": zeros if b is None else b, "0?": zeros}
+    if b is not None:
+        ways |= {"b": b, "0": zeros, "[b, 0]": np.concatenate([b, zeros], axis=-1)}
+    found = {name: (place, place.removesuffix("[None]")) for name, place in places.items()}
+    return {
+        name: ways[what] if what == place else ways[what][None] for name, (place, what) in found.items() if what in ways
+    }
+
+
+def in_reference(places: Mapping[str, str], arrays: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Give what stands at each place, "Wx", "Wh", "b" or "0", with its array shaped as the reference has it."""
+    for name, place in places.items():
+        if name in arrays:
+            array = arrays[name][0] if place.endswith("[None]") else arrays[name]
+            if place.startswith("[b, 0]"):
+                yield from zip(("b", "0"), np.split(array, 2, axis=-1), strict=True)
+            else:
+                yield PLACES[place.removesuffix("[None]")], array.mT if ".T" in place else array
+
+
+def to_reference(places: Mapping[str, str], arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arrays under a framework's names, such as gradients, as those of Wx, Wh and b; a second bias is dropped.
+
+    Both biases of a pair have the same gradient, since the cell adds them.
+    """
+    return {what: array for what, array in in_reference(places, arrays) if what != "0"}
+
+
+# For the registry alone.
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one cell or layer of a framework keeps its parameters.
+
+    ``Wx.T[None]`` is (1, H, D) and ``[b, 0]`` is (2H,), of Wx (D, H) and b (H,) as ``reference.Params`` has them.
+
+    Raises:
+        ValueError: a place that is no key of ``PLACES``, or not one place for each of Wx, Wh and b.
+    """
+
+    name: str  # of the adapter that judges it: "torch.RNN"
+    places: Mapping[str, str]  # name of a parameter: its place; in the order in which the module lists them
+    nonlinearities: tuple[str, ...] = ("tanh", "relu")
+
+    def __post_init__(self) -> None:
+        whats = [place.removesuffix("[None]") for place in self.places.values()]
+        if sorted(kind for what in whats if (kind := PLACES.get(what, what)) != "0") != ["Wh", "Wx", "b"]:
+            raise ValueError(f"Layout {self.name}: expected Wx, Wh and b once among {list(PLACES)}, got {whats}")
+
+    @property
+    def always_biased(self) -> bool:
+        """Whether the cell has a bias, always."""
+        return any(place.startswith("b or 0") for place in self.places.values())
+
+    @property
+    def weights(self) -> list[str]:
+        """Names of the parameters that hold Wx and Wh."""
+        return [name for name, place in self.places.items() if place[0] == "W"]
+
+    def to_framework(self, params: Params) -> dict[str, NDArray[Any]]:
+        """Return copies of the parameters of one cell under the framework's names, in its order.
+
+        Two biases that are added become b and zero; b is zero if the cell always has a bias and there is none.
+
+        Raises:
+            ValueError: the parameters are those of a stack.
+        """
+        if params.Wx.ndim != 2:
+            raise ValueError(f"port: expected the parameters of one cell, got a stack of {len(params.Wx)}")
+        held = to_framework(self.places, params.fields())
+        return {name: np.array(array, order="C") for name, array in held.items()}
+
+    def to_reference(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arrays under the framework's names as those of Wx, Wh and b, without a second bias."""
+        return to_reference(self.places, arrays)
+
+    def params(self, arrays: Mapping[str, Any]) -> Params:
+        """Return the parameters of the only cell or layer of this kind among named arrays.
+
+        Names may have a prefix ("rnn.weight_ih_l0", "params/cell/i/kernel"), and ``/`` and ``.`` are the same in them.
+        Two biases are added in their dtype; where one is zero the other keeps every bit.
+
+        Args:
+            arrays: of one dtype, which NumPy can take; arrays of other layers may be among them.
+
+        Raises:
+            ValueError: a parameter is missing or of a wrong shape, there is more than one such layer, or the layer has
+                one more parameter.
+            TypeError: a dtype that is none of ``archive.DTYPES``, or another than that of Wx.
+        """
+        found = self.only_layer(arrays)
+        self._expect_shapes(found)
+        biases, held = self._biases(found), self.to_reference(found)
+        return Params(held["Wx"], held["Wh"], added(biases) if biases else None)
+
+    def rounded(self, arrays: Mapping[str, Any]) -> int:
+        """Return in how many elements the sum of two biases is not exact; arrays as of ``params``."""
+        match self._biases(self.only_layer(arrays)):
+            case [one, other]:
+                total = added([one, other])
+                # The subtraction of the larger one is exact, and leaves the smaller one if the sum is exact.
+                return int(np.sum((total - one != other) | (total - other != one)))
+            case _:
+                return 0
+
+    def _biases(self, found: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        return [array for what, array in in_reference(self.places, found) if what in ("b", "0")]
+
+    def only_layer(self, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the only such layer, without their prefix; the rest as of ``params``."""
+        flat = {name.replace("/", "."): np.asarray(array) for name, array in flattened(arrays)}
+        ours = {name.replace("/", "."): name for name in self.places}
+        first, *_ = weights = [name.replace("/", ".") for name in self.weights]
+        prefixes = [name.removesuffix(first) for name in flat if f".{name}".endswith(f".{first}")]
+        whole = [prefix for prefix in prefixes if all(prefix + name in flat for name in weights)]
+        if len(prefixes := whole or prefixes) != 1:
+            got = f"several, after {prefixes}" if prefixes else f"arrays called {shortened(list(flat))}"
+            raise ValueError(f"port: expected one {self.name}, {' and '.join(self.weights)}, got {got}")
+        (prefix,) = prefixes
+        found = {name: flat[prefix + key] for key, name in ours.items() if prefix + key in flat}
+        self._expect_all(found, prefix)
+        # An array beside a parameter of a module belongs to the module: it is that of a second layer, or of a gate.
+        # Plain Wx, Wh and b belong to no module, and an author may put anything beside them.
+        beside = {parent(prefix + key) for key in ours if any(name != place for name, place in self.places.items())}
+        more = [name for name in flat if parent(name) in beside and name.removeprefix(prefix) not in ours]
+        if more:
+            raise ValueError(f"port: expected no more than {list(self.places)} of a {self.name}, got {shortened(more)}")
+        return found
+
+    def _expect_all(self, found: Mapping[str, Any], prefix: str) -> None:
+        """Raise ValueError unless all parameters are there, or all without those of the bias, if it can do without."""
+        absent = [name for name, place in self.places.items() if not place.startswith("0?") and name not in found]
+        has_bias = any(name in found for name in self.places if name not in self.weights)
+        if absent and (self.always_biased or has_bias or any(name in self.weights for name in absent)):
+            where = f" after {prefix!r}" * bool(prefix)
+            raise ValueError(f"port: expected {absent[0]} of {self.name}, got {list(found)}{where} without it")
+
+    def _expect_shapes(self, found: Mapping[str, NDArray[Any]]) -> None:
+        """Raise ValueError or TypeError unless shapes fit together, and dtypes are one."""
+        name, place = next((name, place) for name, place in self.places.items() if place.startswith("Wx"))
+        Wx, leading = found[name], place.endswith("[None]")
+        if Wx.ndim != 2 + leading:
+            axes = ("1, " * leading) + ("H, D" if ".T" in place else "D, H")
+            raise ValueError(f"port: expected {name} of shape ({axes}), got {Wx.shape}")
+        D, H = self.to_reference({name: Wx})["Wx"].shape
+        like = to_framework(self.places, {"Wx": np.zeros((D, H)), "Wh": np.zeros((H, H)), "b": np.zeros(H)})
+        for other, array in found.items():
+            if array.shape != (expected := like[other].shape):
+                raise ValueError(f"port: expected {other} of shape {expected}, got {array.shape} (D={D}, H={H})")
+            if str(array.dtype) not in DTYPES or array.dtype != Wx.dtype:
+                dtypes = f"{Wx.dtype}, as {name} is" if str(Wx.dtype) in DTYPES else list(DTYPES)
+                raise TypeError(f"port: expected {other} of dtype {dtypes}, got {array.dtype} {array.shape}")
+
+
+def port(
+    params: Mapping[str, Any] | Params, from_: str, to: str, *, nonlinearity: str | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return parameters of one recurrent layer as another framework names and shapes them; neither is imported.
+
+    Every value is copied bit for bit, but for the sum of two biases of the source, which is rounded to their dtype.
+
+    Args:
+        params: named arrays of the source, which may be nested, have a prefix, and have those of other layers among
+            them; or ``Params``. Of one dtype: "float64", "float32", "bfloat16" or "float16".
+        from_: the source: an adapter with a layout ("torch.RNN"), or a framework for the first of its layouts.
+        to: the target, likewise.
+        nonlinearity: of the model, "tanh" or "relu"; by default the first of the source. Arrays do not tell.
+
+    Returns:
+        Arrays by name, in the order of the target's parameters, of the dtype that came. Two biases come as b and zero.
+        A cell that always has a bias gets zeros for a model without one.
+
+    Raises:
+        ValueError: an unknown name, an array that is missing, of a wrong shape, or too many for one layer; or a
+            nonlinearity that the target does not have.
+        TypeError: arrays of several dtypes, or of one that is not floating.
+
+    Source: each file of a framework names the documentation of its parameters.
+    """
+    origin, target = layout(from_), layout(to)
+    expect_nonlinearity(origin, target, nonlinearity)
+    return target.to_framework(params if isinstance(params, Params) else origin.params(params))
+
+
+def expect_nonlinearity(origin: Layout, target: Layout, nonlinearity: str | None = None) -> str:
+    """Return the nonlinearity of a model, that of the source if None is given.
+
+    Raises:
+        ValueError: the source or the target does not have it.
+    """
+    f, known = nonlinearity or origin.nonlinearities[0], list(NONLINEARITIES)
+    if f not in known:
+        raise ValueError(f"port: expected a nonlinearity among {known}, got {f!r}")
+    for what, held in (("source", origin), ("target", target)):
+        if f not in held.nonlinearities:
+            only = held.nonlinearities[0]
+            raise ValueError(f"port: expected a {what} with {f}, got {held.name}, which has {only} alone")
+    return f
+
+
+def layout(name: str) -> Layout:
+    """Return the layout of an adapter, or the first layout of a framework.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    framework, _, variant = name.replace("-", "_").partition(".")
+    if framework not in frameworks():
+        raise ValueError(f"port: expected a framework among {frameworks()}, got {name!r}")
+    offered = layouts(framework)
+    if not offered:
+        raise ValueError(f"port: expected a framework with a layout of its parameters, got {name!r}")
+    if variant and f"{framework}.{variant}" not in offered:
+        raise ValueError(f"port: expected one of {list(offered)}, got {name!r}")
+    return offered[f"{framework}.{variant}"] if variant else next(iter(offered.values()))
+
+
+def layouts(framework: str) -> dict[str, Layout]:
+    """Return the layouts of a framework by name of adapter, in the order of its file, which is not imported."""
+    file = source(framework)
+    constants = literals(file) if file else {}
+    nonlinearities = constants.get("NONLINEARITIES", Layout.nonlinearities)
+    names = {f"{framework}.{variant}": places for variant, places in constants.get("LAYOUTS", {}).items()}
+    return {name: Layout(name, places, nonlinearities) for name, places in names.items()}
+
+
+def added(biases: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return the sum of biases in their dtype; a bias beside zero keeps every bit, the sign of a zero included."""
+    total = biases[0]
+    with np.errstate(all="ignore"):
+        for bias in biases[1:]:
+            total = np.where(bias == 0, total, np.where(total == 0, bias, total + bias))
+    return total
+
+
+def parent(name: str) -> str:
+    """Return the path of a name without its last part."""
+    return name.rpartition(".")[0]
+
+
+def shortened(names: list[str], most: int = 8) -> str:
+    """Return the first names of a list as Python spells them."""
+    return str(names) if len(names) <= most else f"{str(names[:most])[:-1]}, and {len(names) - most} more]"
+
+
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the arrays of a mapping that may hold mappings, each with its path, parted by ``/``."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value
