@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from adapters._way import unroll
+
 # https://keras.io/api/layers/recurrent_layers/simple_rnn/; a cell and a layer name their variables alike.
 LAYOUTS = {
     "SimpleRNN": {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
@@ -20,16 +22,13 @@ LAYOUTS = {
 
 def called(module: Any, weights: Any, *inputs: Any) -> Any:
     """Call a cell or layer as a function of its weights."""
-    others = [variable.value for variable in module.non_trainable_variables]
-    return module.stateless_call(list(weights.values()), others, *inputs)[0]
+    own, others = module.trainable_variables, [variable.value for variable in module.non_trainable_variables]
+    return module.stateless_call([weights[variable.name] for variable in own], others, *inputs)[0]
 
 
 def stepped(cell: Any, weights: Any, xs: Any, states: Any) -> Any:
     """Step a ``SimpleRNNCell``."""
-    outputs = [*states]
-    for x in xs:
-        outputs.append(called(cell, weights, x, outputs[-1:])[0])
-    return keras.ops.stack(outputs)[1:]
+    return keras.ops.stack(unroll(lambda x, h: called(cell, weights, x, [h])[0], xs, states))[1:]
 
 
 def layer(module: Any, weights: Any, xs: Any, states: Any) -> Any:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import importlib.util
 import pkgutil
+import re
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 # A script leaves out this line of a file and all after it, which serves the registry and needs this project.
-REGISTRY = "# For the registry alone."
+REGISTRY = "\n# For the registry alone.\n"
+OWN = re.compile(r"^from (?:__future__|reference|adapters)\b(?:\.(\w+))? import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 
 
 def frameworks() -> list[str]:
@@ -26,64 +28,45 @@ def source(framework: str) -> Path | None:
     return Path(found.origin) if found and found.origin else None
 
 
+def with_shared(file: Path) -> list[str]:
+    """Return the texts of the files of other frameworks, too, from which a file here imports, and its own text last."""
+    text = file.read_text("utf-8")
+    shared = re.findall(rf"^from {__package__}\.(_\w+) import", text, re.MULTILINE)
+    return [*(one for name in shared for one in with_shared(file.with_name(f"{name}.py"))), text]
+
+
 @cache
 def packages(file: Path) -> frozenset[str]:
     """Return the names of the packages that a file here imports, without Python's own and this project's."""
-    found: set[str] = set()
-    for statement in ast.parse(file.read_bytes()).body:
-        modules = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
-        modules += [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else []
-        found |= {module.partition(".")[0] for module in modules}
-        found |= packages(shared) if (shared := shared_by(file, statement)) else set()
-    return frozenset(found - sys.stdlib_module_names - {"adapters", "reference"})
-
-
-def shared_by(file: Path, statement: ast.stmt) -> Path | None:
-    """Return the path of the file here from which a statement imports names, or None for any other statement."""
-    if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(f"{__package__}."):
-        return file.with_name(f"{(statement.module or '').rpartition('.')[2]}.py")
-    return None
+    found = re.findall(r"^(?:import|from) (\w+)", "\n".join(with_shared(file)), re.MULTILINE)
+    return frozenset(found) - sys.stdlib_module_names - {"adapters", "reference"}
 
 
 @cache
 def literals(file: Path) -> dict[str, Any]:
     """Return LAYOUTS and NONLINEARITIES as a file here, or one that it imports from, has them."""
-    found: dict[str, Any] = {}
-    for statement in ast.parse(file.read_bytes()).body:
-        if shared := shared_by(file, statement):
-            found |= literals(shared)
-        match statement:
-            case ast.Assign(targets=[ast.Name(id="LAYOUTS" | "NONLINEARITIES" as name)]):
-                found[name] = ast.literal_eval(statement.value)
-    return found
+    statements = (node for text in with_shared(file) for node in ast.parse(text).body if isinstance(node, ast.Assign))
+    named = {getattr(node.targets[0], "id", ""): node.value for node in statements}
+    return {name: ast.literal_eval(named[name]) for name in ("LAYOUTS", "NONLINEARITIES") if name in named}
 
 
 def plain(file: Path, seen: set[Path]) -> str:
     """Return the text of a file here that needs NumPy and the framework alone.
 
-    The text of another file here stands in the place of the first import from it.
+    The text of another file here stands in the place of the first import from it. A file without ``REGISTRY`` serves
+    the registry as a whole, and gives nothing.
 
     Args:
         file: the file.
         seen: files whose text stands in front already; the file and those it imports from are added.
     """
+
+    def in_place(match: re.Match[str]) -> str:
+        shared = file.with_name(f"{match[1]}.py")
+        is_new = match[0].startswith(f"from {__package__}.") and shared not in seen
+        return plain(shared, seen) if is_new else ""
+
     seen.add(file)
-    text, start, parts = file.read_text("utf-8").partition(f"\n{REGISTRY}\n")[0], 0, list[str]()
-    for statement in ast.parse(text).body:
-        end, shared = statement.end_lineno or 0, shared_by(file, statement)
-        if shared:
-            parts += [plain(shared, seen)] * (shared not in seen)
-        elif not is_left_out(statement):
-            parts.append("\n".join(text.splitlines()[start:end]))
-        start = end
-    return "\n".join(parts)
-
-
-def is_left_out(statement: ast.stmt) -> bool:
-    """Return whether a script can do without a statement: a docstring, an import of this project or of the future."""
-    match statement:
-        case ast.Expr(value=ast.Constant()):
-            return True
-        case ast.ImportFrom(module=str(module)):
-            return module.partition(".")[0] in ("__future__", "adapters", "reference")
-    return False
+    text = re.sub(r'\A""".*?"""\n', "", file.read_text("utf-8"), flags=re.DOTALL)
+    head, mark, _ = text.partition(REGISTRY)
+    return OWN.sub(in_place, head + "\n") if mark else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -34,6 +35,14 @@ def unflattened(weights: Any, arrays: Any) -> tuple[Any, Any, Any]:
     """Return arrays in the order of ``flat`` as weights by name, xs and states."""
     count = len(weights)
     return dict(zip(weights, arrays, strict=False)), arrays[count], tuple(arrays[count + 1 :])
+
+
+def unroll(step: Any, xs: Any, states: Any) -> list[Any]:
+    """Return the initial state and the state after each step; without an initial state, the first step makes one."""
+    outputs = [*states]
+    for x in xs:
+        outputs.append(step(x, *outputs[-1:]))
+    return outputs
 
 
 def forward_only(forward: Any, nonlinearity: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
@@ -84,15 +93,11 @@ COMPUTE = '''
 
 def compute(xs, h0, Wx, Wh, b, upstream, nonlinearity):
     """Return what the framework computes, by quantity."""
-    arrays = ({{"Wx": Wx, "Wh": Wh, "b": b}}, xs, (h0,), upstream){stacked}
-    found = compute_by(partial({parts}), LAYOUTS["{kind}"], nonlinearity, *arrays)
-    return {result}
+    arrays = mapped({before}, ({{"Wx": Wx, "Wh": Wh, "b": b}}, xs, (h0,), upstream))
+    return mapped({after}, compute_by(partial({parts}), LAYOUTS["{kind}"], nonlinearity, *arrays))
 '''
-SINGLE = {"stacked": "", "result": "found"}
-STACKED = {
-    "stacked": "\n    arrays = mapped(lambda array: array[None], arrays)",
-    "result": "mapped(lambda array: array[0], found)",
-}
+SINGLE = {"before": "np.asarray", "after": "np.asarray"}
+STACKED = {"before": "lambda array: array[None]", "after": "lambda array: array[0]"}
 
 
 @dataclass(frozen=True)
@@ -124,4 +129,4 @@ class Way:
         parts = ", ".join(part.__name__ for part in (self.run, *self.parts))
         shared = plain(file.with_name("_way.py"), seen)
         ending = COMPUTE.format(parts=parts, kind=self.kind, **(STACKED if takes_stacks else SINGLE))
-        return f"{shared}\n{plain(file, seen)}\n{ending}"
+        return re.sub(r"\n{4,}", "\n\n\n", f"{shared}{plain(file, seen)}{ending}").strip() + "\n"

@@ -11,6 +11,7 @@ import numpy as np
 from autograd import make_jvp, make_vjp
 
 from adapters import JVP, Adapter, Way
+from adapters._way import unroll
 
 # A composed cell has its parameters as they are.
 LAYOUTS = {"vjp": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
@@ -22,15 +23,17 @@ def run(forward: Any, differentiate: Any, nonlinearity: str, *arrays: Any) -> An
         return differentiate(lambda arguments: forward(nonlinearity, *arguments), *arrays)
 
 
+def cell(nonlinearity: str, weights: Any, x: Any, h: Any) -> Any:
+    """Return the next state of the composed cell; x (N, D), h (N, H)."""
+    a = anp.dot(x, weights["Wx"]) + anp.dot(h, weights["Wh"])
+    a = a + weights["b"] if "b" in weights else a
+    # The derivative of anp.maximum(a, 0) at a tie is 1/2.
+    return anp.tanh(a) if nonlinearity == "tanh" else anp.where(a <= 0, 0, a)
+
+
 def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step the composed cell."""
-    outputs = [*states]
-    for x in xs:
-        a = anp.dot(x, weights["Wx"]) + anp.dot(outputs[-1], weights["Wh"])
-        a = a + weights["b"] if "b" in weights else a
-        # The derivative of anp.maximum(a, 0) at a tie is 1/2.
-        outputs.append(anp.tanh(a) if nonlinearity == "tanh" else anp.where(a <= 0, 0, a))
-    return anp.stack(outputs[1:])
+    return anp.stack(unroll(partial(cell, nonlinearity, weights), xs, states)[1:])
 
 
 def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:

@@ -11,6 +11,7 @@ from flax import linen, nnx
 
 from adapters import Adapter, Way, _jax
 from adapters._jax import ULPS, by_vjp, run, tanh
+from adapters._way import unroll
 
 # https://flax.readthedocs.io/en/stable/api_reference/flax.linen/layers.html, "Recurrent"; likewise flax.nnx/nn.
 LAYOUTS = {
@@ -24,10 +25,8 @@ LAYOUTS = {
 def linen_cell(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step ``linen.SimpleCell``."""
     cell = linen.SimpleCell(states[0].shape[-1], activation_fn=getattr(linen, nonlinearity))
-    outputs, params = [*states], flax.traverse_util.unflatten_dict(weights, sep="/")
-    for x in xs:
-        outputs.append(cell.apply({"params": params}, outputs[-1], x)[0])
-    return jnp.stack(outputs[1:])
+    params = {"params": flax.traverse_util.unflatten_dict(weights, sep="/")}
+    return jnp.stack(unroll(lambda x, h: cell.apply(params, h, x)[0], xs, states)[1:])
 
 
 def linen_rnn(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
@@ -48,10 +47,8 @@ def nnx_module(kind: Any, nonlinearity: str, weights: Any, xs: Any, states: Any)
 
 def nnx_cell(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step ``nnx.SimpleCell``."""
-    cell, outputs = nnx_module(lambda cell: cell, nonlinearity, weights, xs, states), [*states]
-    for x in xs:
-        outputs.append(cell(outputs[-1], x)[0])
-    return jnp.stack(outputs[1:])
+    cell = nnx_module(lambda cell: cell, nonlinearity, weights, xs, states)
+    return jnp.stack(unroll(lambda x, h: cell(h, x)[0], xs, states)[1:])
 
 
 def nnx_rnn(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from adapters import Adapter, Way, _jax
 from adapters._jax import ULPS, by_vjp, run, tanh
+from adapters._way import unroll
 
 # https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN" and "Linear". Haiku ignores parameters without a use.
 LAYOUTS = {
@@ -33,17 +34,14 @@ def apply(function: Any, weights: Any, *inputs: Any) -> Any:
 
 def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step ``VanillaRNN`` with one bias."""
-    outputs = [*states]
-    for x in xs:
-        step = lambda x, h: hk.VanillaRNN(h.shape[-1], double_bias=False)(x, h)[1]  # noqa: E731
-        outputs.append(apply(step, weights, x, outputs[-1]))
-    return jnp.stack(outputs[1:])
+    step = partial(apply, lambda x, h: hk.VanillaRNN(h.shape[-1], double_bias=False)(x, h)[1], weights)
+    return jnp.stack(unroll(step, xs, states)[1:])
 
 
 def unrolled(nonlinearity: str, weights: Any, xs: Any, states: Any, double_bias: bool = False) -> Any:
     """Run ``VanillaRNN`` under ``hk.dynamic_unroll``, time first."""
-    unroll = lambda xs, h0: hk.dynamic_unroll(hk.VanillaRNN(h0.shape[-1], double_bias=double_bias), xs, h0)  # noqa: E731
-    return apply(unroll, weights, xs, *states)[0]
+    core = partial(hk.VanillaRNN, states[0].shape[-1], double_bias=double_bias)
+    return apply(lambda xs, h0: hk.dynamic_unroll(core(), xs, h0)[0], weights, xs, *states)
 
 
 def with_two_biases(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:

@@ -15,13 +15,14 @@ import jaxlib.version
 
 from adapters import JVP, TWICE, Adapter, Way, _jax
 from adapters._jax import ULPS, by_vjp, run, tanh
+from adapters._way import unroll
 
 # A composed cell has its parameters as they are.
 LAYOUTS = {"scan": {"Wx": "Wx", "Wh": "Wh", "b": "b"}, "cell": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
 
 
-def cell(nonlinearity: str, weights: Any, h: Any, x: Any) -> Any:
-    """Return the next state of the composed cell; h (N, H), x (N, D)."""
+def cell(nonlinearity: str, weights: Any, x: Any, h: Any) -> Any:
+    """Return the next state of the composed cell; x (N, D), h (N, H)."""
     a = x @ weights["Wx"] + h @ weights["Wh"]
     f = jnp.tanh if nonlinearity == "tanh" else jax.nn.relu
     return f(a + weights["b"] if "b" in weights else a)
@@ -29,17 +30,14 @@ def cell(nonlinearity: str, weights: Any, h: Any, x: Any) -> Any:
 
 def unrolled(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step the cell in a Python loop, which tracing unrolls."""
-    outputs = [*states]
-    for x in xs:
-        outputs.append(cell(nonlinearity, weights, outputs[-1], x))
-    return jnp.stack(outputs[1:])
+    return jnp.stack(unroll(partial(cell, nonlinearity, weights), xs, states)[1:])
 
 
 def scanned(nonlinearity: str, weights: Any, xs: Any, states: Any, wrapper: Any = lambda step: step) -> Any:
     """Run the cell under ``lax.scan``."""
 
     def step(h: Any, x: Any) -> Any:
-        h = cell(nonlinearity, weights, h, x)
+        h = cell(nonlinearity, weights, x, h)
         return h, h
 
     return jax.lax.scan(wrapper(step), *states, xs)[1]
@@ -82,44 +80,22 @@ def environment() -> dict[str, str]:
     return _jax.environment() | {"jaxlib": jaxlib.version.__version__}
 
 
-of, loop, scan = (
-    partial(Adapter, tanh=tanh, tanh_ulps=ULPS),
-    partial(Way, LAYOUTS, run, "cell"),
-    partial(Way, LAYOUTS, run, "scan"),
-)
-LOOP: dict[str, Any] = {"recomputes": (), "unsupported": ("T=0",)}
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
+# Nothing can be stacked of no steps.
+loop = partial(Way, LAYOUTS, run, "cell")
+scan = partial(Way, LAYOUTS, run, "scan")
+EAGER: dict[str, Any] = {"max_T": 8, "slow": True, "unsupported": ("T=0",)}
+TWO = "composed cell, unrolled, jvp of vjp: second derivatives, jit"
+SCAN_TWO = "lax.scan, jvp of vjp: second derivatives, jit"
+STATES = "lax.scan of a step under jax.checkpoint, jit"
 ADAPTERS = (
-    of(
-        "jax.eager",
-        loop((unrolled, eagerly)),
-        "composed cell, operation by operation",
-        max_T=8,
-        slow=True,
-        unsupported=("T=0",),
-    ),
+    of("jax.eager", loop((unrolled, eagerly)), "composed cell, operation by operation", **EAGER),
     of("jax.cell", loop((unrolled, by_vjp)), "composed cell, unrolled, jit", max_T=32, unsupported=("T=0",)),
     of("jax.scan", scan((scanned, by_vjp)), "composed cell under lax.scan, jit"),
-    of(
-        "jax.checkpoint",
-        scan((checkpointed, by_vjp)),
-        "lax.scan of a step under jax.checkpoint, jit",
-        recomputes=("states",),
-    ),
+    of("jax.checkpoint", scan((checkpointed, by_vjp)), STATES, recomputes=("states",)),
     of("jax.vmap", scan((scanned, by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True),
     of("jax.jvp", scan((scanned, by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **JVP),
-    of(
-        "jax.twice",
-        loop((unrolled, twice)),
-        "composed cell, unrolled, jvp of vjp: second derivatives, jit",
-        unsupported=("T=0",),
-        **TWICE,
-    ),
+    of("jax.twice", loop((unrolled, twice)), TWO, unsupported=("T=0",), **TWICE),
     # Under lax.scan, the second derivative of relu at 0 is wrong: tests/findings has it.
-    of(
-        "jax.scan_twice",
-        scan((scanned, twice)),
-        "lax.scan, jvp of vjp: second derivatives, jit",
-        nonlinearities=("tanh",),
-        **TWICE,
-    ),
+    of("jax.scan_twice", scan((scanned, twice)), SCAN_TWO, nonlinearities=("tanh",), **TWICE),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,11 @@ from reference import Params
 from reference.archive import DTYPES
 from reference.cells import NONLINEARITIES
 
-# Place of a parameter: what stands there. A place with [None] at its end has a leading axis of length 1.
-PLACES = {
-    "Wx": "Wx",
-    "Wx.T": "Wx",
-    "Wh": "Wh",
-    "Wh.T": "Wh",
-    "b": "b",
-    "b or 0": "b",  # of a cell that always has a bias
-    "0": "0",  # a second bias, which the cell adds to the first
-    "0?": "0",  # a second bias of a cell that may be made without it
-    "[b, 0]": "b",  # both biases, one after the other
-}
+# Place of a parameter: what stands there. "b or 0" is the bias of a cell that always has one, "0" a second bias, which
+# the cell adds to the first, "0?" one that a cell may be made without, and "[b, 0]" has both, one after the other.
+# A place with [None] at its end has a leading axis of length 1.
+PLACES = {"Wx": "Wx", "Wx.T": "Wx", "Wh": "Wh", "Wh.T": "Wh"}
+PLACES |= {"b": "b", "b or 0": "b", "[b, 0]": "b", "0": "0", "0?": "0"}
 
 
 def to_framework(places: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,10 +34,8 @@ def to_framework(places: Mapping[str, str], params: Mapping[str, Any]) -> dict[s
     ways = {"Wx": Wx, "Wx.T": Wx.mT, "Wh": Wh, "Wh.T": Wh.mT, "b or 0": zeros if b is None else b, "0?": zeros}
     if b is not None:
         ways |= {"b": b, "0": zeros, "[b, 0]": np.concatenate([b, zeros], axis=-1)}
-    found = {name: (place, place.removesuffix("[None]")) for name, place in places.items()}
-    return {
-        name: ways[what] if what == place else ways[what][None] for name, (place, what) in found.items() if what in ways
-    }
+    found = {name: ways.get(place.removesuffix("[None]")) for name, place in places.items()}
+    return {name: a[None] if "[None]" in places[name] else a for name, a in found.items() if a is not None}
 
 
 def in_reference(places: Mapping[str, str], arrays: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -135,13 +127,13 @@ class Layout:
 
     def rounded(self, arrays: Mapping[str, Any]) -> int:
         """Return in how many elements the sum of two biases is not exact; arrays as of ``params``."""
-        match self._biases(self.only_layer(arrays)):
-            case [one, other]:
-                total = added([one, other])
-                # The subtraction of the larger one is exact, and leaves the smaller one if the sum is exact.
-                return int(np.sum((total - one != other) | (total - other != one)))
-            case _:
-                return 0
+        biases = self._biases(self.only_layer(arrays))
+        if len(biases) == 1 or not biases:
+            return 0
+        one, other = biases
+        total = added(biases)
+        # The subtraction of the larger one is exact, and leaves the smaller one if the sum is exact.
+        return int(np.sum((total - one != other) | (total - other != one)))
 
     def _biases(self, found: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         return [array for what, array in in_reference(self.places, found) if what in ("b", "0")]
@@ -161,8 +153,12 @@ class Layout:
         self._expect_all(found, prefix)
         # An array beside a parameter of a module belongs to the module: it is that of a second layer, or of a gate.
         # Plain Wx, Wh and b belong to no module, and an author may put anything beside them.
-        beside = {parent(prefix + key) for key in ours if any(name != place for name, place in self.places.items())}
-        more = [name for name in flat if parent(name) in beside and name.removeprefix(prefix) not in ours]
+        beside = {
+            (prefix + key).rpartition(".")[0]
+            for key in ours
+            if any(name != place for name, place in self.places.items())
+        }
+        more = [name for name in flat if name.rpartition(".")[0] in beside and name.removeprefix(prefix) not in ours]
         if more:
             raise ValueError(f"port: expected no more than {list(self.places)} of a {self.name}, got {shortened(more)}")
         return found
@@ -266,16 +262,8 @@ def layouts(framework: str) -> dict[str, Layout]:
 
 def added(biases: list[NDArray[Any]]) -> NDArray[Any]:
     """Return the sum of biases in their dtype; a bias beside zero keeps every bit, the sign of a zero included."""
-    total = biases[0]
     with np.errstate(all="ignore"):
-        for bias in biases[1:]:
-            total = np.where(bias == 0, total, np.where(total == 0, bias, total + bias))
-    return total
-
-
-def parent(name: str) -> str:
-    """Return the path of a name without its last part."""
-    return name.rpartition(".")[0]
+        return reduce(lambda one, other: np.where(other == 0, one, np.where(one == 0, other, one + other)), biases)
 
 
 def shortened(names: list[str], most: int = 8) -> str:

@@ -10,7 +10,7 @@ import openvino
 from openvino import opset13 as ops
 
 from adapters import Adapter, Way
-from adapters._way import forward_only
+from adapters._way import forward_only, unroll
 
 # https://docs.openvino.ai, operation specifications "RNNCell-3" and "RNNSequence-5", inputs
 LAYOUTS = {
@@ -61,10 +61,7 @@ def sequence(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
 
 def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step an ``RNNCell``."""
-    outputs = [*states]
-    for x in xs:
-        outputs.append(run_model(nonlinearity, x, outputs[-1], *weights.values()))
-    return np.stack(outputs)[1:]
+    return np.stack(unroll(lambda x, h: run_model(nonlinearity, x, h, *weights.values()), xs, states))[1:]
 
 
 # For the registry alone.

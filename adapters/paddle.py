@@ -15,7 +15,7 @@ import paddle
 from paddle import nn
 
 from adapters import Adapter, ExpectedFailure, Way
-from adapters._way import flat, mapped, unflattened
+from adapters._way import flat, mapped, unflattened, unroll
 
 # https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/SimpleRNN_en.html, "Variables"; likewise its cell.
 LAYOUTS = {
@@ -50,10 +50,7 @@ def by_grad(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> 
 
 def stepped(cell: Any, xs: Any, states: Any) -> Any:
     """Step a cell."""
-    outputs = [*states]
-    for t in range(len(xs)):
-        outputs.append(cell(xs[t], outputs[-1])[0])
-    return paddle.stack(outputs[1:])
+    return paddle.stack(unroll(lambda x, h: cell(x, h)[0], xs, states)[1:])
 
 
 def layer(module: Any, xs: Any, states: Any) -> Any:

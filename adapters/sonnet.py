@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from adapters import Adapter, Way
 from adapters._tensorflow import LONGEST, ULPS, by_tape
-from adapters._way import mapped
+from adapters._way import mapped, unroll
 
 # https://sonnet.readthedocs.io/en/latest/api.html, "VanillaRNN"
 LAYOUTS = {"VanillaRNN": {"input_to_hidden/w": "Wx", "hidden_to_hidden/w": "Wh", "b": "b or 0"}}
@@ -31,10 +31,7 @@ def run(forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
 
 def stepped(core: Any, weights: Any, xs: Any, states: Any) -> Any:
     """Step a core."""
-    outputs = [*states]
-    for x in tf.unstack(xs):
-        outputs.append(core(x, outputs[-1])[0])
-    return tf.stack(outputs)[1:]
+    return tf.stack(unroll(lambda x, h: core(x, h)[0], tf.unstack(xs), states))[1:]
 
 
 def unrolled(core: Any, weights: Any, xs: Any, states: Any) -> Any:

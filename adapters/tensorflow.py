@@ -9,28 +9,26 @@ import tensorflow as tf
 
 from adapters import JVP, Adapter, Way
 from adapters._tensorflow import ULPS, by_tape, run
+from adapters._way import unroll
 
 # A composed cell has its parameters as they are.
 LAYOUTS = {"function": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
 
 
-def cell(nonlinearity: str, weights: Any, h: Any, x: Any) -> Any:
-    """Return the next state of the composed cell; h (N, H), x (N, D)."""
+def cell(nonlinearity: str, weights: Any, x: Any, h: Any) -> Any:
+    """Return the next state of the composed cell; x (N, D), h (N, H)."""
     a = x @ weights["Wx"] + h @ weights["Wh"]
     return getattr(tf.nn, nonlinearity)(a + weights["b"] if "b" in weights else a)
 
 
 def scanned(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run the cell in ``tf.scan``, with one operation a step of a loop."""
-    return tf.scan(partial(cell, nonlinearity, weights), xs, *states)
+    return tf.scan(lambda h, x: cell(nonlinearity, weights, x, h), xs, *states)
 
 
 def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step the cell."""
-    outputs = [*states]
-    for x in tf.unstack(xs):
-        outputs.append(cell(nonlinearity, weights, outputs[-1], x))
-    return tf.stack(outputs)[1:]
+    return tf.stack(unroll(partial(cell, nonlinearity, weights), tf.unstack(xs), states))[1:]
 
 
 @lru_cache(maxsize=256)

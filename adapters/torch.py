@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way
 from adapters._torch import as_array, as_tensor, by_autograd, by_jvp, by_vjp, by_vmap, run, tanh, twice
 from adapters._torch import environment as environment
 from adapters._torch import read_state_dict as read_state_dict
+from adapters._way import unroll
 
 # https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html, "Variables"; likewise RNNCell.
 LAYOUTS = {
@@ -36,9 +38,7 @@ def module_for(kind: Any, nonlinearity: str, weights: Any, **options: Any) -> An
 
 def steps(cell: Any, weights: Any, xs: Any, states: Any) -> Any:
     """Step a cell through the sequence; without a state, the first step makes its own."""
-    outputs = [*states]
-    for x in xs.unbind():
-        outputs.append(functional_call(cell, weights, (x, *outputs[-1:])))
+    outputs = unroll(lambda *inputs: functional_call(cell, weights, inputs), xs.unbind(), states)
     return torch.stack(outputs[len(states) :])
 
 
@@ -94,48 +94,29 @@ def tanh_compiled(array: Any) -> Any:
 
 
 ULPS = {"float64": 1.0, "float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
-COMPILED_ULPS = {"float64": 1.5, "float32": 1.5, "bfloat16": 1.0, "float16": 1.0}
+COMPILED = {"float64": 1.5, "float32": 1.5, "bfloat16": 1.0, "float16": 1.0}
 # torch.stack takes no empty list, nn.RNN no empty inputs, and torch.from_numpy no negative strides.
 OF_CELL, OF_LAYER = ("T=0", "reversed"), ("T=0", "D=0", "reversed")
+OF_JVP = (*OF_LAYER, "repeated")
 # In bfloat16, products of oneDNN let one number that is not finite into another row, or make NaN of infinity.
 CELL: dict[str, Any] = {"unsupported": OF_CELL, "finite": ("bfloat16",)}
 LAYER: dict[str, Any] = {"unsupported": OF_LAYER, "finite": ("bfloat16",)}
 OVERWRITTEN = ExpectedFailure("backward writes over the states of a single step, in half precisions", "FINDINGS.md")
 FAILURES = {f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for dtype in ("bfloat16", "float16")}
-SLOW: dict[str, Any] = {"max_T": 8, "slow": True, "expected_failures": FAILURES}
+SLOW: dict[str, Any] = CELL | {"max_T": 8, "slow": True, "expected_failures": FAILURES}
 
 cell, rnn = partial(Way, LAYOUTS, run, "RNNCell"), partial(Way, LAYOUTS, run, "RNN")
-CELL_OPTIONS = {
-    "unbatched": cell((stepped_unbatched, by_autograd)),
-    "h0 omitted": cell((stepped, by_autograd), has_state=False),
-}
-LAYER_OPTIONS = {
-    "batch first": rnn((batch_first, by_autograd)),
-    "unbatched": rnn((unbatched, by_autograd)),
-    "h0 omitted": rnn((layer, by_autograd), has_state=False),
-}
-of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
 STEPS, LOOP, TWO = cell((stepped, by_autograd)), rnn((layer, by_autograd)), rnn((layer, twice))
+OF_STEPS = {"unbatched": cell((stepped_unbatched, by_autograd)), "h0 omitted": replace(STEPS, has_state=False)}
+OF_LOOP = {"batch first": rnn((batch_first, by_autograd)), "unbatched": rnn((unbatched, by_autograd))}
+OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False)}
+of, of_compiled = partial(Adapter, tanh=tanh, tanh_ulps=ULPS), partial(Adapter, tanh=tanh_compiled, tanh_ulps=COMPILED)
 ADAPTERS = (
-    of("torch.RNNCell", STEPS, "nn.RNNCell stepped through time, autograd", options=CELL_OPTIONS, **CELL),
-    of("torch.RNN", LOOP, "nn.RNN, autograd", options=LAYER_OPTIONS, **LAYER),
+    of("torch.RNNCell", STEPS, "nn.RNNCell stepped through time, autograd", options=OF_STEPS, **CELL),
+    of("torch.RNN", LOOP, "nn.RNN, autograd", options=OF_LOOP, **LAYER),
     of("torch.func", rnn((layer, by_vjp)), "nn.RNN under functional_call, torch.func.vjp", **LAYER),
     of("torch.vmap", cell((stepped, by_vmap)), "nn.RNNCell, vmap over stacked parameters", takes_stacks=True, **CELL),
-    of(
-        "torch.jvp",
-        rnn((layer, by_jvp)),
-        "nn.RNN, torch.func.jvp: forward mode",
-        unsupported=(*OF_LAYER, "repeated"),
-        **JVP,
-    ),
+    of("torch.jvp", rnn((layer, by_jvp)), "nn.RNN, torch.func.jvp: forward mode", unsupported=OF_JVP, **JVP),
     of("torch.twice", TWO, "nn.RNN, autograd of autograd: second derivatives", unsupported=OF_LAYER, **TWICE),
-    Adapter(
-        "torch.compile",
-        cell((compiled, by_autograd)),
-        "nn.RNNCell stepped, torch.compile, autograd",
-        tanh_compiled,
-        COMPILED_ULPS,
-        **CELL,
-        **SLOW,
-    ),
+    of_compiled("torch.compile", cell((compiled, by_autograd)), "nn.RNNCell stepped, torch.compile, autograd", **SLOW),
 )
