@@ -14,7 +14,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any, NoReturn
 
 from adapters._source import frameworks as frameworks
@@ -28,8 +28,8 @@ from reference.verdict import GRADIENTS, QUANTITIES
 
 # Fields of an adapter that differentiates along a direction. The certificate encloses these derivatives from the inputs
 # alone: beyond eight steps, and in half precisions beyond one, its bound is too wide to decide.
-JVP = MappingProxyType({"offers": ("h", "jvp h"), "max_T": 8})
-TWICE = MappingProxyType({"offers": tuple(QUANTITIES.values()), "max_T": 8})
+JVP: dict[str, Any] = {"offers": ("h", "jvp h"), "max_T": 8}
+TWICE: dict[str, Any] = {"offers": tuple(QUANTITIES.values()), "max_T": 8}
 ENCLOSED = ("float64", "float32")
 
 

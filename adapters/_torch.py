@@ -53,7 +53,8 @@ def by_vmap(forward: Any, *arguments: Any) -> Any:
     """Do the same for a stack at once, ``vmap`` over stacked parameters; every array has one more leading axis."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-        return vmap(partial(by_vjp, forward))(*arguments)
+        # A module that is made inside draws its own parameters, which nothing uses.
+        return vmap(partial(by_vjp, forward), randomness="same")(*arguments)
 
 
 def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:

@@ -37,10 +37,10 @@ def traced(forward: Any, jit: bool, *signature: Any) -> Any:
     return tf.function(partial(by_tape, forward), jit_compile=jit, autograph=False)
 
 
-def by_function(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, jit: bool = False) -> Any:
+def by_function(forward: Any, *arguments: Any, jit: bool = False) -> Any:
     """Differentiate with ``tf.GradientTape`` in a ``tf.function``."""
-    signature = xs.dtype, *xs.shape, *states[0].shape, len(weights)
-    return traced(forward, jit, *signature)(weights, xs, states, upstream)
+    weights, xs, states, _ = arguments
+    return traced(forward, jit, xs.dtype, *xs.shape, *states[0].shape, len(weights))(*arguments)
 
 
 def by_xla(forward: Any, *arguments: Any) -> Any:

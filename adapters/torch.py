@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way
-from adapters._torch import as_array, as_tensor, by_autograd, by_jvp, by_vjp, by_vmap, run, tanh, twice
-from adapters._torch import environment as environment
-from adapters._torch import read_state_dict as read_state_dict
+from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way, _torch
+from adapters._torch import as_array, as_tensor, by_autograd, environment, read_state_dict, run, tanh
 from adapters._way import unroll
+
+__all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "read_state_dict"]
 
 # https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html, "Variables"; likewise RNNCell.
 LAYOUTS = {
@@ -87,12 +87,6 @@ def unbatched(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
 
 # For the registry alone.
 
-
-def tanh_compiled(array: Any) -> Any:
-    """Return the compiled torch.tanh of a NumPy array."""
-    return as_array(compiler(torch.tanh)(as_tensor(array)))
-
-
 ULPS = {"float64": 1.0, "float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
 COMPILED = {"float64": 1.5, "float32": 1.5, "bfloat16": 1.0, "float16": 1.0}
 # torch.stack takes no empty list, nn.RNN no empty inputs, and torch.from_numpy no negative strides.
@@ -103,20 +97,21 @@ CELL: dict[str, Any] = {"unsupported": OF_CELL, "finite": ("bfloat16",)}
 LAYER: dict[str, Any] = {"unsupported": OF_LAYER, "finite": ("bfloat16",)}
 OVERWRITTEN = ExpectedFailure("backward writes over the states of a single step, in half precisions", "FINDINGS.md")
 FAILURES = {f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for dtype in ("bfloat16", "float16")}
-SLOW: dict[str, Any] = CELL | {"max_T": 8, "slow": True, "expected_failures": FAILURES}
+STACKS, SLOW = CELL | {"takes_stacks": True}, CELL | {"max_T": 8, "slow": True, "expected_failures": FAILURES}
 
 cell, rnn = partial(Way, LAYOUTS, run, "RNNCell"), partial(Way, LAYOUTS, run, "RNN")
-STEPS, LOOP, TWO = cell((stepped, by_autograd)), rnn((layer, by_autograd)), rnn((layer, twice))
+STEPS, LOOP, TWO = cell((stepped, by_autograd)), rnn((layer, by_autograd)), rnn((layer, _torch.twice))
 OF_STEPS = {"unbatched": cell((stepped_unbatched, by_autograd)), "h0 omitted": replace(STEPS, has_state=False)}
 OF_LOOP = {"batch first": rnn((batch_first, by_autograd)), "unbatched": rnn((unbatched, by_autograd))}
 OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False)}
-of, of_compiled = partial(Adapter, tanh=tanh, tanh_ulps=ULPS), partial(Adapter, tanh=tanh_compiled, tanh_ulps=COMPILED)
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
+of_compiled = partial(Adapter, tanh=lambda x: as_array(compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
 ADAPTERS = (
     of("torch.RNNCell", STEPS, "nn.RNNCell stepped through time, autograd", options=OF_STEPS, **CELL),
     of("torch.RNN", LOOP, "nn.RNN, autograd", options=OF_LOOP, **LAYER),
-    of("torch.func", rnn((layer, by_vjp)), "nn.RNN under functional_call, torch.func.vjp", **LAYER),
-    of("torch.vmap", cell((stepped, by_vmap)), "nn.RNNCell, vmap over stacked parameters", takes_stacks=True, **CELL),
-    of("torch.jvp", rnn((layer, by_jvp)), "nn.RNN, torch.func.jvp: forward mode", unsupported=OF_JVP, **JVP),
+    of("torch.func", rnn((layer, _torch.by_vjp)), "nn.RNN under functional_call, torch.func.vjp", **LAYER),
+    of("torch.vmap", cell((stepped, _torch.by_vmap)), "nn.RNNCell, vmap over stacked parameters", **STACKS),
+    of("torch.jvp", rnn((layer, _torch.by_jvp)), "nn.RNN, torch.func.jvp: forward mode", unsupported=OF_JVP, **JVP),
     of("torch.twice", TWO, "nn.RNN, autograd of autograd: second derivatives", unsupported=OF_LAYER, **TWICE),
     of_compiled("torch.compile", cell((compiled, by_autograd)), "nn.RNNCell stepped, torch.compile, autograd", **SLOW),
 )
