@@ -53,8 +53,7 @@ def literals(file: Path) -> dict[str, Any]:
 def plain(file: Path, seen: set[Path]) -> str:
     """Return the text of a file here that needs NumPy and the framework alone.
 
-    The text of another file here stands in the place of the first import from it. A file without ``REGISTRY`` serves
-    the registry as a whole, and gives nothing.
+    The text of another file here stands in the place of the first import from it, but for this file's own.
 
     Args:
         file: the file.
@@ -63,10 +62,9 @@ def plain(file: Path, seen: set[Path]) -> str:
 
     def in_place(match: re.Match[str]) -> str:
         shared = file.with_name(f"{match[1]}.py")
-        is_new = match[0].startswith(f"from {__package__}.") and shared not in seen
-        return plain(shared, seen) if is_new else ""
+        is_text = match[0].startswith(f"from {__package__}._") and shared.name != Path(__file__).name
+        return plain(shared, seen) if is_text and shared not in seen else ""
 
     seen.add(file)
     text = re.sub(r'\A""".*?"""\n', "", file.read_text("utf-8"), flags=re.DOTALL)
-    head, mark, _ = text.partition(REGISTRY)
-    return OWN.sub(in_place, head + "\n") if mark else ""
+    return OWN.sub(in_place, text.partition(REGISTRY)[0] + "\n")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from adapters._places import to_framework, to_reference
 from adapters._source import plain, source
-from adapters.layout import to_framework, to_reference
 from reference import Case, Evaluation
 from reference.verdict import QUANTITIES
 

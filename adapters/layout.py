@@ -1,63 +1,21 @@
-"""Where a framework keeps Wx, Wh and b: one table, read both ways, for weights, for gradients and to move models."""
+"""Layouts: the parameters of one layer found among named arrays, and moved from one framework to another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters._places import PLACES, in_reference, to_framework, to_reference
 from adapters._source import frameworks, literals, source
 from reference import Params
 from reference.archive import DTYPES
 from reference.cells import NONLINEARITIES
-
-# Place of a parameter: what stands there. "b or 0" is the bias of a cell that always has one, "0" a second bias, which
-# the cell adds to the first, "0?" one that a cell may be made without, and "[b, 0]" has both, one after the other.
-# A place with [None] at its end has a leading axis of length 1.
-PLACES = {"Wx": "Wx", "Wx.T": "Wx", "Wh": "Wh", "Wh.T": "Wh"}
-PLACES |= {"b": "b", "b or 0": "b", "[b, 0]": "b", "0": "0", "0?": "0"}
-
-
-def to_framework(places: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters under a framework's names, and as views of the same memory where that is possible.
-
-    Args:
-        places: name of a parameter: its place, a key of ``PLACES``.
-        params: Wx (D, H), Wh (H, H) and b (H,) or None, by name. A stack has one more leading axis.
-    """
-    Wx, Wh, b = params["Wx"], params["Wh"], params["b"]
-    zeros = np.zeros((*Wh.shape[:-2], Wh.shape[-1]), Wh.dtype)
-    ways = {"Wx": Wx, "Wx.T": Wx.mT, "Wh": Wh, "Wh.T": Wh.mT, "b or 0": zeros if b is None else b, "0?": zeros}
-    if b is not None:
-        ways |= {"b": b, "0": zeros, "[b, 0]": np.concatenate([b, zeros], axis=-1)}
-    found = {name: ways.get(place.removesuffix("[None]")) for name, place in places.items()}
-    return {name: a[None] if "[None]" in places[name] else a for name, a in found.items() if a is not None}
-
-
-def in_reference(places: Mapping[str, str], arrays: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give what stands at each place, "Wx", "Wh", "b" or "0", with its array shaped as the reference has it."""
-    for name, place in places.items():
-        if name in arrays:
-            array = arrays[name][0] if place.endswith("[None]") else arrays[name]
-            if place.startswith("[b, 0]"):
-                yield from zip(("b", "0"), np.split(array, 2, axis=-1), strict=True)
-            else:
-                yield PLACES[place.removesuffix("[None]")], array.mT if ".T" in place else array
-
-
-def to_reference(places: Mapping[str, str], arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arrays under a framework's names, such as gradients, as those of Wx, Wh and b; a second bias is dropped.
-
-    Both biases of a pair have the same gradient, since the cell adds them.
-    """
-    return {what: array for what, array in in_reference(places, arrays) if what != "0"}
-
-
-# For the registry alone.
 
 
 @dataclass(frozen=True)
@@ -92,7 +50,7 @@ class Layout:
     def to_framework(self, params: Params) -> dict[str, NDArray[Any]]:
         """Return copies of the parameters of one cell under the framework's names, in its order.
 
-        Two biases that are added become b and zero; b is zero if the cell always has a bias and there is none.
+        Two biases that are added become b and zero; b is zero if the cell always has a bias and the model has none.
 
         Raises:
             ValueError: the parameters are those of a stack.
@@ -128,12 +86,9 @@ class Layout:
     def rounded(self, arrays: Mapping[str, Any]) -> int:
         """Return in how many elements the sum of two biases is not exact; arrays as of ``params``."""
         biases = self._biases(self.only_layer(arrays))
-        if len(biases) == 1 or not biases:
-            return 0
-        one, other = biases
-        total = added(biases)
-        # The subtraction of the larger one is exact, and leaves the smaller one if the sum is exact.
-        return int(np.sum((total - one != other) | (total - other != one)))
+        # Without one bias, which a subtraction takes away exactly, an exact sum leaves the other.
+        inexact = [added(biases) - one != other for one, other in permutations(biases, 2)]
+        return int(np.any(inexact, axis=0).sum())
 
     def _biases(self, found: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         return [array for what, array in in_reference(self.places, found) if what in ("b", "0")]
@@ -196,20 +151,17 @@ def port(
     Every value is copied bit for bit, but for the sum of two biases of the source, which is rounded to their dtype.
 
     Args:
-        params: named arrays of the source, which may be nested, have a prefix, and have those of other layers among
-            them; or ``Params``. Of one dtype: "float64", "float32", "bfloat16" or "float16".
+        params: ``Params``, or named arrays of the source as of ``Layout.params``.
         from_: the source: an adapter with a layout ("torch.RNN"), or a framework for the first of its layouts.
         to: the target, likewise.
-        nonlinearity: of the model, "tanh" or "relu"; by default the first of the source. Arrays do not tell.
+        nonlinearity: of the model, "tanh" or "relu"; by default the first of the source.
 
     Returns:
-        Arrays by name, in the order of the target's parameters, of the dtype that came. Two biases come as b and zero.
-        A cell that always has a bias gets zeros for a model without one.
+        Arrays by name, in the order of the target's parameters, of the dtype that came, as of ``Layout.to_framework``.
 
     Raises:
-        ValueError: an unknown name, an array that is missing, of a wrong shape, or too many for one layer; or a
-            nonlinearity that the target does not have.
-        TypeError: arrays of several dtypes, or of one that is not floating.
+        ValueError: an unknown name, a nonlinearity that the target does not have, or as of ``Layout.params``.
+        TypeError: as of ``Layout.params``.
 
     Source: each file of a framework names the documentation of its parameters.
     """
@@ -219,11 +171,7 @@ def port(
 
 
 def expect_nonlinearity(origin: Layout, target: Layout, nonlinearity: str | None = None) -> str:
-    """Return the nonlinearity of a model, that of the source if None is given.
-
-    Raises:
-        ValueError: the source or the target does not have it.
-    """
+    """Return the nonlinearity of a model, or raise ValueError if the source or the target does not have it."""
     f, known = nonlinearity or origin.nonlinearities[0], list(NONLINEARITIES)
     if f not in known:
         raise ValueError(f"port: expected a nonlinearity among {known}, got {f!r}")
@@ -235,11 +183,7 @@ def expect_nonlinearity(origin: Layout, target: Layout, nonlinearity: str | None
 
 
 def layout(name: str) -> Layout:
-    """Return the layout of an adapter, or the first layout of a framework.
-
-    Raises:
-        ValueError: there is none of this name.
-    """
+    """Return the layout of an adapter, or the first layout of a framework; raise ValueError if there is none."""
     framework, _, variant = name.replace("-", "_").partition(".")
     if framework not in frameworks():
         raise ValueError(f"port: expected a framework among {frameworks()}, got {name!r}")

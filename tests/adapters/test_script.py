@@ -66,15 +66,13 @@ def test_a_file_stands_in_the_place_of_the_first_import_from_it(tmp_path: Path) 
     files = {
         "toy": '"""A toy."""\n\nimport os\nfrom adapters import (\n    A,\n)\nfrom adapters._toys import a\n\nb = a\n',
         "_toys": "from reference.case import Case\nfrom adapters._more import c\n\na = c\n",
-        "_more": "c = 1\n",
-        "_none": "d = 2\n",
+        "_more": "from adapters._source import plain\n\nc = 1\n",
     }
     for name, text in files.items():
-        (tmp_path / f"{name}.py").write_text(text + (REGISTRY + "rest = 0\n") * (name != "_none"))
+        (tmp_path / f"{name}.py").write_text(f"{text}{REGISTRY}rest = 0\n")
     names: dict[str, object] = {}
     exec(plain(tmp_path / "toy.py", set()), names)
     assert (names["a"], names["b"], names["c"], "rest" in names) == (1, 1, 1, False)
-    assert plain(tmp_path / "_none.py", set()) == ""
     assert plain(tmp_path / "toy.py", {tmp_path / "_toys.py"}).split() == ["import", "os", "b", "=", "a"]
 
 

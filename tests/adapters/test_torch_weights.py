@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
+from adapters._places import to_framework  # noqa: E402
 from adapters.conformance.weights import read_params  # noqa: E402
-from adapters.layout import to_framework  # noqa: E402
 from adapters.torch import LAYOUTS, as_tensor  # noqa: E402
 from reference import Case, TimeRNN  # noqa: E402
 

@@ -12,7 +12,7 @@ import torch
 
 import adapters.jax
 from adapters._jax import by_vjp
-from adapters.layout import to_framework
+from adapters._places import to_framework
 from adapters.torch import LAYOUTS, as_tensor
 from reference import Case, evaluate
 from tests.benchmarks.timing import Table, times

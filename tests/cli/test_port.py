@@ -23,7 +23,7 @@ Run = Callable[..., tuple[int, str, str]]
 FRAMEWORK = """
 import numpy as np
 from adapters import Adapter
-from adapters.layout import to_framework
+from adapters._places import to_framework
 from reference.sequence import evaluate_arrays
 
 LAYOUTS = {

@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import adapters
+from adapters._places import PLACES, to_framework
 from adapters.layout import Layout, layout, layouts
 from reference import Params
 from reference.archive import DTYPES, dtype_of
@@ -74,6 +75,46 @@ def test_what_a_layout_holds_it_gives_back(held: Layout, params: Params) -> None
     want = with_bias(params) if held.always_biased else params
     got = held.params(held.to_framework(params))
     assert_same_bits({k: v for k, v in got.fields().items() if v is not None}, dict(present(want)))
+
+
+@pytest.mark.parametrize("held", LAYOUTS, ids=lambda held: held.name)
+@given(params=arbitrary_params())
+def test_gradients_are_read_by_the_same_table_and_a_second_bias_is_dropped(held: Layout, params: Params) -> None:
+    named = held.to_framework(params)
+    second = {name: array + 1 for name, array in named.items() if held.places[name] in ("0", "0?")}
+    expected = with_bias(params) if held.always_biased else params
+    actual = {name: np.array(array, order="C") for name, array in held.to_reference(named | second).items()}
+    assert_same_bits(dict(sorted(actual.items())), dict(sorted(present(expected))))
+
+
+@pytest.mark.parametrize("held", LAYOUTS, ids=lambda held: held.name)
+def test_gradients_read_by_a_layout_with_a_transposed_Wh_are_others(held: Layout) -> None:
+    params = Params(np.ones((2, 3)), np.arange(9.0).reshape(3, 3), np.ones(3))
+    wrong = transposed(held).to_reference(held.to_framework(params))
+    assert wrong["Wh"].tolist() == params.Wh.T.tolist() != params.Wh.tolist()
+
+
+def test_a_stack_is_read_and_written_like_its_cells() -> None:
+    stack = Params(np.arange(12.0).reshape(2, 3, 2), np.arange(8.0).reshape(2, 2, 2), np.arange(4.0).reshape(2, 2))
+    for held in (one for one in LAYOUTS if not any("[None]" in place for place in one.places.values())):
+        named = to_framework(held.places, stack.fields())
+        for k in range(2):
+            cell = held.to_framework(Params(stack.Wx[k], stack.Wh[k], None if stack.b is None else stack.b[k]))
+            assert {name: array[k].tolist() for name, array in named.items()} == {
+                n: a.tolist() for n, a in cell.items()
+            }
+        assert {name: array.tolist() for name, array in held.to_reference(named).items()} == {
+            name: array.tolist() for name, array in stack.fields().items()
+        }
+
+
+def test_the_arrays_of_a_case_are_not_copied() -> None:
+    params = Params(np.ones((3, 2)), np.ones((2, 2)), np.ones(2))
+    for held in LAYOUTS:
+        named = to_framework(held.places, params.fields())
+        for name, place in held.places.items():
+            if PLACES.get(place.removesuffix("[None]")) in ("Wx", "Wh"):
+                assert np.may_share_memory(named[name], params.fields()[place[:2]]), (held.name, name)
 
 
 def present(params: Params) -> list[tuple[str, Any]]:
