@@ -133,7 +133,7 @@ class Drawn(Check):
         """Return the strategy for this check's stacks of cases of a shape; ``turn`` tells with which it begins."""
         params = Params.load(self.params) if self.params else asked.params
         # A longer run has cases enough.
-        mass = MASS * EXAMPLES // max(asked.examples, EXAMPLES) if asked.adapter.vectorized else 1
+        mass = MASS * EXAMPLES // max(asked.examples, EXAMPLES) if asked.adapter.takes_stacks else 1
         mass = max(mass, together(asked.examples))
         return cases(
             dtype=asked.dtype,

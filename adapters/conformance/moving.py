@@ -14,12 +14,11 @@ import numpy as np
 from rich.console import Console
 
 import adapters
-from adapters._layout import Layout
-from adapters._port import expect_nonlinearity, layout
 from adapters.conformance.guard import guarded
 from adapters.conformance.judges import offering
 from adapters.conformance.processes import SPAWN
 from adapters.conformance.weights import read_tensors, write_tensors
+from adapters.layout import Layout, expect_nonlinearity, layout
 from reference import Case, Params
 from reference.archive import expect_finite
 from reference.strategies import fitting
@@ -71,7 +70,7 @@ def move(options: argparse.Namespace, console: Console) -> int:
     with np.errstate(over="ignore"):
         params = held.astype(dtype)
     expect_finite(f"port --dtype {dtype}", params.fields())
-    write_tensors("port", options.output, target.named(params))
+    write_tensors("port", options.output, target.to_framework(params))
     for line in (*remarks(tensors, source, target, held, params), f"written: {options.output}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not options.proof:

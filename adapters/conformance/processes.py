@@ -61,7 +61,7 @@ class Job:
 
     def takes(self, adapter: Adapter, check: Check) -> bool:
         """Tell whether an adapter is judged on a check in this job."""
-        return self.mass in (None, adapter.vectorized and check.name in MOST)
+        return self.mass in (None, adapter.takes_stacks and check.name in MOST)
 
 
 @dataclass
@@ -348,7 +348,7 @@ def received(connection: Connection) -> Iterator[Any]:
 def judge_all(send: Callable[[tuple[Any, ...]], Any], options: argparse.Namespace, job: Job, skip: int) -> None:
     """Judge every row from one on, say what its first failure looks like, and write down what is asked for."""
     chosen = choose(job.names)
-    taken = [adapter for adapter in chosen if adapter.vectorized or not job.mass]
+    taken = [adapter for adapter in chosen if adapter.takes_stacks or not job.mass]
     plan = plan_for(argparse.Namespace(**vars(options) | {"dtype": job.dtypes}), taken, job.takes)
     silent, report = Console(file=sys.stdout), Report({"oracle": machine()})
     send(("plan", plan.total, [adapter.name for adapter in chosen]))

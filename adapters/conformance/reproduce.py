@@ -28,8 +28,6 @@ import sys
 from typing import Any
 
 import numpy as np
-$imports
-
 
 $source
 
@@ -57,7 +55,7 @@ def numbers(shape, text):
 
 $arrays
 case = [None if array is None else array.astype("$dtype") for array in (xs, h0, Wx, Wh, b, upstream)]
-got = dict(zip(("h", "dx", "dh0", "dWx", "dWh", "db"), $call))
+got = compute(*case, "$nonlinearity")
 want = dict(zip(("h", "dx", "dh0", "dWx", "dWh", "db"), textbook(xs, h0, Wx, Wh, b, upstream)))
 
 # The most that rounding in $dtype can explain, in any order of summation, for each number.
@@ -142,7 +140,7 @@ def reproduce(
         smallest(adapter, case, precision, progress=progress, tries=TRIES - len(spent)).save(path)
         return [path]
     small.save(path)
-    if adapter.idiom is None or case.direction is not None:
+    if adapter.script() is None or case.direction is not None:
         return [path]
     script = write_script(adapter, small.unprobed(), environment)
     report = write_report(adapter, small.unprobed(), environment, script)
@@ -170,8 +168,9 @@ def _leaves(got: Any, wanted: Bounded) -> bool:
 
 def write_script(adapter: Adapter, case: Case, environment: dict[str, str]) -> str:
     """Return the script that reproduces a failure on a single case without a probe."""
-    if adapter.idiom is None:
-        raise ValueError(f"reproduce: expected an adapter with an idiom, got {adapter.name}")
+    source = adapter.script()
+    if source is None:
+        raise ValueError(f"reproduce: expected an adapter with a script, got {adapter.name}")
     wanted = enclose(case, adapter.precision(case.dtype)).fields()
     arrays = {name: case.fields()[name] for name in ("xs", "h0", "Wx", "Wh", "upstream")} | {"b": case.params.b}
     bounds = [
@@ -181,12 +180,10 @@ def write_script(adapter: Adapter, case: Case, environment: dict[str, str]) -> s
     ]
     return SCRIPT.substitute(
         _words(adapter, case, environment),
-        imports=adapter.idiom.imports,
-        source=adapter.idiom.source,
+        source=source,
         forward=FORWARDS[case.nonlinearity],
         derivative=DERIVATIVES[case.nonlinearity],
         arrays="\n".join(f"{name} = {literal(array)}" for name, array in arrays.items()),
-        call=_call(adapter, case.nonlinearity),
         bounds="\n".join(bounds),
     )
 
@@ -221,11 +218,3 @@ def _words(adapter: Adapter, case: Case, environment: dict[str, str]) -> dict[st
         "nonlinearity": case.nonlinearity,
         "describe": adapter.describe,
     }
-
-
-def _call(adapter: Adapter, nonlinearity: str) -> str:
-    function = adapter.idiom.compute.__name__ if adapter.idiom else ""
-    if not adapter.takes_stacks:
-        return f"{function}(*case, {nonlinearity!r})"
-    stacked = "[None if array is None else array[None] for array in case]"
-    return f"[array[0] for array in {function}(*{stacked}, {nonlinearity!r})]"

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import adapters
-from adapters._layout import Layout
-from adapters._port import layouts
 from adapters.conformance.moving import prove, prove_apart
+from adapters.layout import Layout, layouts
 from reference import Case, Params
 
 D, H = 3, 4
@@ -121,7 +120,7 @@ def test_names_order_and_shapes_are_those_of_the_module(held: Layout, bias: bool
     if framework in OPERATORS:
         pytest.skip(f"{framework} has no module")
     params = Params(np.ones((D, H)), np.ones((H, H)), np.ones(H) if bias else None)
-    got = {name: array.shape for name, array in held.named(params).items()}
+    got = {name: array.shape for name, array in held.to_framework(params).items()}
     if framework in COMPOSED:
         assert all(name == place for name, place in held.places.items())
         return

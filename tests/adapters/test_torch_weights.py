@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from pathlib import Path
 
@@ -13,9 +12,9 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
-from adapters._layout import laid_out  # noqa: E402
+from adapters._places import to_framework  # noqa: E402
 from adapters.conformance.weights import read_params  # noqa: E402
-from adapters.torch import LAYOUTS, load_module  # noqa: E402
+from adapters.torch import LAYOUTS, as_tensor  # noqa: E402
 from reference import Case, TimeRNN  # noqa: E402
 
 
@@ -98,10 +97,12 @@ def test_a_nan_in_the_weights_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bias", [True, False])
 def test_parameters_of_a_stack_are_what_stack_module_state_makes_of_its_modules(bias: bool) -> None:
     case = Case.random(D=3, H=4, bias=bias, stack=5, dtype="float32")
-    Wx, Wh, b = case.params.fields().values()
-    loaded = (load_module(torch.nn.RNNCell, Wx[k], Wh[k], None if b is None else b[k], "tanh") for k in range(5))
-    wanted, _ = torch.func.stack_module_state([copy.deepcopy(cell) for cell in loaded])
-    got = laid_out(LAYOUTS["RNNCell"], Wx, Wh, b)
-    assert got.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        np.testing.assert_array_equal(got[name], tensor.detach().numpy())
+    cells = [torch.nn.RNNCell(3, 4, bias=bias) for _ in range(5)]
+    for k, cell in enumerate(cells):
+        held = to_framework(LAYOUTS["RNNCell"], case[k].params.fields())
+        cell.load_state_dict({name: as_tensor(array) for name, array in held.items()})
+    expected, _ = torch.func.stack_module_state(cells)
+    actual = to_framework(LAYOUTS["RNNCell"], case.params.fields())
+    assert actual.keys() == expected.keys()
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(actual[name], tensor.detach().numpy())

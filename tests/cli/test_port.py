@@ -22,7 +22,8 @@ Run = Callable[..., tuple[int, str, str]]
 # A framework whose cell computes h @ wh + x @ wx + b of what is laid out for it.
 FRAMEWORK = """
 import numpy as np
-from adapters import Adapter, laid_out
+from adapters import Adapter
+from adapters._places import to_framework
 from reference.sequence import evaluate_arrays
 
 LAYOUTS = {
@@ -35,7 +36,7 @@ LAYOUTS = {
 
 def named(name, ulps):
     def run(case):
-        wx, wh, b = (laid_out(LAYOUTS[name], *case.params.fields().values()) | {"b": case.params.b}).values()
+        wx, wh, b = (to_framework(LAYOUTS[name], case.params.fields()) | {"b": case.params.b}).values()
         return evaluate_arrays(case.xs, case.h0, wx, wh, b, upstream=case.upstream, f=case.nonlinearity)
 
     def biased(case):

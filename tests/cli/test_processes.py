@@ -49,7 +49,7 @@ def named(name, run, **more):
     return Adapter(f"NAME.{name}", run, name, np.tanh, ULPS, takes_stacks=True, **more)
 
 good = named("good", right)
-both = [good, named("vectorized", right, vectorized=True)]
+both = [good, named("vectorized", right)]
 bad = named("bad", wrong)
 crashing = [named("crashing", only_in("float64", segfault)), good]
 leaving = named("leaving", only_in("float64", lambda: os._exit(3)))
