@@ -11,7 +11,7 @@ from reference.archive import DTYPES
 
 ABOUT = "Judge implementations of the textbook RNN: outputs and all gradients, each held to a bound that is derived."
 OWN = "one of your own: a module of the path or of this folder, and an adapter or a function in it; may be repeated"
-JOBS = "processes at once; default: as many as cores for several frameworks, and this very process for one"
+JOBS = "processes at once; default: as many as cores for several frameworks, and one for one"
 STACKS = f"stacks of cases a check; default: {EXAMPLES}; of {2 * ENOUGH} and more, up to {LARGER} are drawn as one"
 PATIENCE = f"that one check may take in one precision, inf for any; default: {LIMIT:g}, and more for more examples"
 

@@ -16,7 +16,7 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import mutation, subjects
 from adapters.conformance.bar import bar
-from adapters.conformance.course import choose, grouped, judge_here, named
+from adapters.conformance.course import grouped, named
 from adapters.conformance.junit import write_junit
 from adapters.conformance.markdown import summary, write_markdown
 from adapters.conformance.merge import merged
@@ -80,7 +80,7 @@ def listed(adapter: Adapter, version: str) -> tuple[str, ...]:
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
-    """Judge the adapters asked for, each framework in a process of its own if there are several; print the table."""
+    """Judge the adapters asked for, each framework in a process of its own; print the table."""
     for name in ("json", "markdown", "html"):
         expect_folder(f"--{name}", getattr(options, name))
     names = named([*options.names, *options.adapter])
@@ -90,10 +90,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     os.environ.update(KEEP_COMPILED | os.environ)
     try:
         options.jobs = options.jobs or (cores() if len(groups) > 1 else 1)
-        if len(groups) > 1 or options.jobs > 1:
-            judge_apart(options, groups, report, console)
-        else:
-            judge_here(options, choose(names), report, console)
+        judge_apart(options, groups, report, console)
         if not report.rows:
             asked = ", ".join(options.dtype or DTYPES)
             report.notes.append(f"unjudged  {', '.join(groups)}: expected a precision that it offers, got {asked}")

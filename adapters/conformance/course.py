@@ -16,7 +16,7 @@ from adapters.conformance.bar import bar
 from adapters.conformance.checks import CHECKS, Check
 from adapters.conformance.choices import EXAMPLES, LIMIT, NAMES
 from adapters.conformance.guard import TimedOut, guarded, time_limit
-from adapters.conformance.plan import Plan, diagnose, first_failure, judge
+from adapters.conformance.plan import Plan, diagnose, first_failure
 from adapters.conformance.report import Report, Row
 from adapters.conformance.reproduce import TRIES, reproduce
 from adapters.conformance.weights import read_params
@@ -92,26 +92,6 @@ def plan_for(
     if checks and options.shard[0] > most:
         raise ValueError(f"--shard: expected one of at most {most}, the examples of a check, got {options.shard[0]}")
     return plan
-
-
-def judge_here(options: argparse.Namespace, chosen: Sequence[Adapter], report: Report, console: Console) -> None:
-    """Judge adapters in this process, then say what each first failure looks like, and write down what is asked for.
-
-    Args:
-        options: of the command line.
-        chosen: the adapters, guarded.
-        report: where the findings go, as they come.
-        console: where bars are shown.
-    """
-    plan = plan_for(options, chosen)
-    by_name = {adapter.name: adapter for adapter in chosen}
-    with bar(console, plan.total) as update:
-        judge(report, plan, lambda what: update(description=what), partial(update, advance=1))
-    for row in report.rows:
-        explain_row(row, by_name[row.adapter], console, plan.limit)
-    if options.reproduce:
-        for row in report.rows:
-            write_down(report, row, by_name[row.adapter], Path(options.reproduce), console, plan.limit)
 
 
 def explain_row(row: Row, adapter: Adapter, console: Console, limit: float | None = None) -> None:

@@ -41,7 +41,7 @@ def environment():
 ULPS = {"float64": 2.5, "float32": 2.5}
 KNOWN = {"sequence": ExpectedFailure("dWh comes transposed", "an issue of NumPy's")}
 ADAPTERS = tuple(
-    Adapter(f"numpy.{f.__name__}", f, f"a subject that is {f.__name__}", np.tanh, ULPS, takes_stacks=True)
+    Adapter("numpy." + f.__name__, f, f"a subject that is {f.__name__}", np.tanh, ULPS, takes_stacks=True)
     for f in (right, wrong, crash, interrupted)
 ) + (
     Adapter("numpy.short", right, "no step at all", np.tanh, ULPS, max_T=0),
@@ -49,11 +49,18 @@ ADAPTERS = tuple(
     Adapter("numpy.mended", right, "no longer wrong", np.tanh, ULPS, takes_stacks=True, expected_failures=KNOWN),
 )
 """
+# The same adapters in a module, by MODULE:NAME: each is judged in a process of its own, which has this framework not.
+OWN_FILE = f"""{ADAPTER_FILE.replace('"numpy.', '"own.')}
+right, wrong, crash, interrupted, short, known, mended = ADAPTERS
+"""
 
 
 @pytest.fixture
 def framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Make ``numpy`` the only framework there is."""
+    (tmp_path / "own.py").write_text(OWN_FILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
     folder = tmp_path / "adapters"
     folder.mkdir()
     (folder / "numpy.py").write_text(ADAPTER_FILE)

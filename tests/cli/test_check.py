@@ -30,7 +30,7 @@ ANY = "float64, float32, bfloat16 or float16"
 
 def test_a_right_subject_passes_and_its_cases_are_counted(rnn_oracle: Run, tmp_path: Path) -> None:
     found = ("--json", str(tmp_path / "r.json"))
-    status, out, _ = rnn_oracle("check", "numpy.right", *QUICK, "--only", *OLD, *found)
+    status, out, _ = rnn_oracle("check", "own:right", *QUICK, "--only", *OLD, *found)
     assert status == 0
     assert "oracle  python" in out
     assert "numpy  numpy 2." in out
@@ -48,18 +48,18 @@ def test_a_right_subject_passes_and_its_cases_are_counted(rnn_oracle: Run, tmp_p
 
 
 def test_a_precision_that_nobody_offers_is_told(rnn_oracle: Run) -> None:
-    status, out, _ = rnn_oracle("check", "numpy.right", "--dtype", "bfloat16", "float16")
+    status, out, _ = rnn_oracle("check", "own:right", "--dtype", "bfloat16", "float16")
     assert status == 1
     assert "unjudged  numpy: expected a precision that it offers, got bfloat16, float16" in out
 
 
 def rows(out: str) -> list[list[str]]:
     """Return the rows of the table as words."""
-    return [line.split() for line in out.splitlines() if line.startswith(" numpy.")]
+    return [line.split() for line in out.splitlines() if line.startswith(" own.")]
 
 
 def test_every_check_has_its_cell(rnn_oracle: Run) -> None:
-    status, out, _ = rnn_oracle("check", "numpy.right", *QUICK)
+    status, out, _ = rnn_oracle("check", "own:right", *QUICK)
     assert status == 0
     (cells,) = rows(out)
     assert cells[3 : 3 + len(NAMES)] == ["refused" if name == "options" else "pass" for name in NAMES]
@@ -67,10 +67,10 @@ def test_every_check_has_its_cell(rnn_oracle: Run) -> None:
 
 
 def test_a_wrong_subject_fails_with_the_place_and_the_bound_and_what_it_looks_like(rnn_oracle: Run) -> None:
-    status, out, _ = rnn_oracle("check", "numpy.wrong", *QUICK, "--only", "sequence", "shapes")
+    status, out, _ = rnn_oracle("check", "own:wrong", *QUICK, "--only", "sequence", "shapes")
     assert status == 1
     account = out.split("FAIL in sequence\n")[1].splitlines()
-    assert account[0].startswith("numpy.wrong float32 dWh[")
+    assert account[0].startswith("own.wrong float32 dWh[")
     assert "x its bound" in account[1]
     assert "elements exceed theirs (T=" in account[1]
     assert account[2] == "dWh is wrong; h, dx, dh0, dWx, db are right (T=1, N=1, D=1, H=2, no bias)."
@@ -82,11 +82,11 @@ def test_a_wrong_subject_fails_with_the_place_and_the_bound_and_what_it_looks_li
 
 
 def test_a_failure_that_is_known_is_no_failure_until_it_is_mended(rnn_oracle: Run) -> None:
-    status, out, _ = rnn_oracle("check", "numpy.known", *QUICK, "--only", "sequence", "options")
+    status, out, _ = rnn_oracle("check", "own:known", *QUICK, "--only", "sequence", "options")
     assert status == 0
     assert rows(out)[0][3] == "known"
-    assert "known    sequence: numpy.known: dWh comes transposed (an issue of NumPy's) (float32)" in out
-    status, out, _ = rnn_oracle("check", "numpy.mended", *QUICK, "--only", "sequence", "options")
+    assert "known    sequence: own.known: dWh comes transposed (an issue of NumPy's) (float32)" in out
+    status, out, _ = rnn_oracle("check", "own:mended", *QUICK, "--only", "sequence", "options")
     assert status == 1
     assert rows(out)[0][3] == "stale"
     assert "STALE in sequence\nexpected a failure, got none: dWh comes transposed (an issue of NumPy's)" in out
@@ -94,7 +94,7 @@ def test_a_failure_that_is_known_is_no_failure_until_it_is_mended(rnn_oracle: Ru
 
 def test_the_largest_errors_are_shown_by_quantity(rnn_oracle: Run, tmp_path: Path) -> None:
     asked = ("--quantities", "--markdown", str(tmp_path / "t.md"))
-    _, out, _ = rnn_oracle("check", "numpy.right", *QUICK, "--only", "step", *asked)
+    _, out, _ = rnn_oracle("check", "own:right", *QUICK, "--only", "step", *asked)
     assert "adapter      precision     h    dx   dh0   dWx   dWh    db  jvp  hvp" in out
     assert rows(out)[1][-2:] == ["-", "-"]
     verdicts, ratios = (tmp_path / "t.md").read_text().split("\n\n")
@@ -105,11 +105,11 @@ def test_the_largest_errors_are_shown_by_quantity(rnn_oracle: Run, tmp_path: Pat
 def test_a_failure_is_written_down_as_the_smallest_case(rnn_oracle: Run, tmp_path: Path) -> None:
     found = tmp_path / "r.json"
     status, out, _ = rnn_oracle(
-        "check", "numpy.wrong", *QUICK, "--only", *OLD, "--reproduce", str(tmp_path / "new"), "--json", str(found)
+        "check", "own:wrong", *QUICK, "--only", *OLD, "--reproduce", str(tmp_path / "new"), "--json", str(found)
     )
     assert status == 1
     # Some checks of so few examples are of one unit alone, where a transposed matrix is itself.
-    path = tmp_path / "new" / "numpy.wrong-float32-sequence.npz"
+    path = tmp_path / "new" / "own.wrong-float32-sequence.npz"
     assert Case.load(path).sizes == {"T": 1, "N": 1, "D": 1, "H": 2}
     assert f"written: {path}" in out
     checks = json.loads(found.read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
@@ -120,9 +120,9 @@ def test_a_failure_is_written_down_as_the_smallest_case(rnn_oracle: Run, tmp_pat
 
 
 def test_a_crash_costs_its_own_row_and_no_other(rnn_oracle: Run) -> None:
-    status, out, _ = rnn_oracle("check", "numpy.crash", "numpy.right", *QUICK)
+    status, out, _ = rnn_oracle("check", "own:crash", "own:right", *QUICK)
     assert status == 1
-    assert "numpy.crash float32: raised RuntimeError: the kernel died" in out
+    assert "own.crash float32: raised RuntimeError: the kernel died" in out
     assert [row[-1] for row in rows(out)] == ["fail", "pass"]
 
 
@@ -143,7 +143,7 @@ def test_a_large_ratio_leaves_the_table_narrow(ratio: float, words: str) -> None
 
 
 def test_the_table_comes_in_markdown_too(rnn_oracle: Run, tmp_path: Path) -> None:
-    rnn_oracle("check", "numpy.right", *QUICK, "--only", *OLD, "--markdown", str(tmp_path / "table.md"))
+    rnn_oracle("check", "own:right", *QUICK, "--only", *OLD, "--markdown", str(tmp_path / "table.md"))
     header, rule, row = (tmp_path / "table.md").read_text().splitlines()
     columns = ("adapter", "precision", "cases", *OLD, "worst", "resolution", "verdict")
     assert header == f"| {' | '.join(columns)} |"
@@ -155,7 +155,7 @@ def test_the_table_comes_in_markdown_too(rnn_oracle: Run, tmp_path: Path) -> Non
 def test_the_page_is_the_one_that_is_made_of_the_json(rnn_oracle: Run, tmp_path: Path) -> None:
     page, found, later = (tmp_path / name for name in ("r.html", "r.json", "later.html"))
     asked = ("--only", "sequence", "--html", str(page), "--json", str(found), "--reproduce", str(tmp_path / "new"))
-    assert rnn_oracle("check", "numpy.wrong", "numpy.right", *QUICK, *asked)[0] == 1
+    assert rnn_oracle("check", "own:wrong", "own:right", *QUICK, *asked)[0] == 1
     status, out, _ = rnn_oracle("report", str(found), "-o", str(later))
     assert status == 0
     assert " numpy.wrong " in out
@@ -172,14 +172,14 @@ def test_the_page_is_the_one_that_is_made_of_the_json(rnn_oracle: Run, tmp_path:
 
 def test_what_is_skipped_is_not_judged(rnn_oracle: Run, tmp_path: Path) -> None:
     skipped = ("step", "edges", "long", "endless")
-    status, _, _ = rnn_oracle("check", "numpy.right", *QUICK, "--skip", *skipped, "--json", str(tmp_path / "r.json"))
+    status, _, _ = rnn_oracle("check", "own:right", *QUICK, "--skip", *skipped, "--json", str(tmp_path / "r.json"))
     assert status == 0
     checks = json.loads((tmp_path / "r.json").read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
     assert [check["name"] for check in checks] == [name for name in NAMES if name not in skipped]
 
 
 def test_where_all_is_skipped_nothing_is_passed(rnn_oracle: Run) -> None:
-    status, out, _ = rnn_oracle("check", "numpy.right", *QUICK, "--skip", *NAMES)
+    status, out, _ = rnn_oracle("check", "own:right", *QUICK, "--skip", *NAMES)
     assert (status, rows(out)[0][-1]) == (1, "empty")
 
 
@@ -193,14 +193,14 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_prints_what_was_judged_and_ends_with_130(rnn_oracle: Run) -> None:
-    status, out, _ = rnn_oracle("check", "numpy.right", "numpy.interrupted", *QUICK)
+    status, out, _ = rnn_oracle("check", "own:right", "own:interrupted", *QUICK)
     assert status == 130
     assert [row[-1] for row in rows(out)] == ["pass", "interrupted"]
     assert "interrupted: the table holds what was judged before" in out
 
 
 def test_what_is_refused_is_listed_and_is_no_pass(rnn_oracle: Run) -> None:
-    status, out, _ = rnn_oracle("check", "numpy.short", *QUICK, "--only", "step")
+    status, out, _ = rnn_oracle("check", "own:short", *QUICK, "--only", "step")
     assert status == 1
     assert "refused  step: numpy.short: expected T <= 0, got T=1 (float32)" in out
     assert [row[-1] for row in rows(out)] == ["refused"]
@@ -208,14 +208,14 @@ def test_what_is_refused_is_listed_and_is_no_pass(rnn_oracle: Run) -> None:
 
 def test_without_a_name_every_installed_framework_is_judged(rnn_oracle: Run) -> None:
     _, out, _ = rnn_oracle("check", "--examples", "1", "--dtype", "float64")
-    assert "numpy.right" in out
-    assert "numpy.wrong" in out
+    assert "own.right" in out
+    assert "own.wrong" in out
 
 
 def test_the_same_seed_asks_every_adapter_the_same(rnn_oracle: Run, tmp_path: Path) -> None:
     worst = []
     for seed in ("1", "1", "2"):
-        rnn_oracle("check", "numpy.right", *QUICK, "--only", *OLD, "--seed", seed, "--json", str(tmp_path / "r.json"))
+        rnn_oracle("check", "own:right", *QUICK, "--only", *OLD, "--seed", seed, "--json", str(tmp_path / "r.json"))
         checks = json.loads((tmp_path / "r.json").read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
         worst.append([check["worst"] for check in checks])
     assert worst[0] == worst[1] != worst[2]
@@ -279,7 +279,7 @@ def state_dict() -> dict[str, Any]:
 def test_the_users_own_weights_are_judged(rnn_oracle: Run, tmp_path: Path, ending: str) -> None:
     path, found = tmp_path / f"model{ending}", tmp_path / "r.json"
     np.savez(path, **trained()) if ending == ".npz" else save_file(state_dict(), path)
-    status, _, err = rnn_oracle("check", "numpy.right", *QUICK, "--params", str(path), "--json", str(found))
+    status, _, err = rnn_oracle("check", "own:right", *QUICK, "--params", str(path), "--json", str(found))
     assert (status, err) == (0, "")
     checks = json.loads(found.read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
     assert [check["name"] for check in checks] == ["step", "sequence", "edges", "nan", "long"]
@@ -290,7 +290,7 @@ def test_a_truncated_file_is_refused(rnn_oracle: Run, tmp_path: Path, ending: st
     path = tmp_path / f"model{ending}"
     np.savez(path, **trained()) if ending == ".npz" else save_file(state_dict(), path)
     path.write_bytes(path.read_bytes()[:-100])
-    status, _, err = rnn_oracle("check", "numpy.right", "--params", str(path))
+    status, _, err = rnn_oracle("check", "own:right", "--params", str(path))
     assert status == 2
     assert err.startswith("rnn-oracle: ")
     assert f"expected a whole {ending}" in err
@@ -314,7 +314,7 @@ def test_a_truncated_file_is_refused(rnn_oracle: Run, tmp_path: Path, ending: st
 def test_a_lying_file_is_refused(rnn_oracle: Run, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     arrays = {name: array for name, array in (trained() | change).items() if array is not None}
     np.savez(tmp_path / "model.npz", **arrays)
-    status, _, err = rnn_oracle("check", "numpy.right", "--params", str(tmp_path / "model.npz"))
+    status, _, err = rnn_oracle("check", "own:right", "--params", str(tmp_path / "model.npz"))
     assert status == 2
     assert message in err
     assert len(err.splitlines()) == 1
@@ -323,7 +323,7 @@ def test_a_lying_file_is_refused(rnn_oracle: Run, tmp_path: Path, change: dict[s
 def test_an_unknown_ending_is_refused(rnn_oracle: Run, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.touch()
-    status, _, err = rnn_oracle("check", "numpy.right", "--params", str(path))
+    status, _, err = rnn_oracle("check", "own:right", "--params", str(path))
     assert status == 2
     assert err == f"rnn-oracle: --params: expected a file ending in .npz, .safetensors or .pt, got {path}\n"
 
@@ -338,7 +338,7 @@ def test_without_any_framework_the_install_lines_are_told(rnn_oracle: Run, monke
 def test_list_shows_what_each_can_do(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("list")
     assert status == 0
-    assert "numpy.right" in out
+    assert "own.right" in out
     assert "up to 0" in out
     assert "float64, float32" in out
 

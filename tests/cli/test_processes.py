@@ -53,6 +53,7 @@ both = [good, named("vectorized", right, vectorized=True)]
 bad = named("bad", wrong)
 crashing = [named("crashing", only_in("float64", segfault)), good]
 leaving = named("leaving", only_in("float64", lambda: os._exit(3)))
+silent = named("silent", only_in("float64", lambda: os._exit(0)))
 hanging = named("hanging", only_in("float64", hang))
 interrupted = named("interrupted", only_in("float64", lambda: os.kill(os.getpid(), signal.SIGINT)))
 """
@@ -181,6 +182,17 @@ def test_a_process_that_leaves_is_told_by_its_exit_status(check: Run) -> None:
     _, rows, out = check("one:leaving", "two:good")
     assert statuses(rows["one.leaving"]["float32"]) == PASS
     assert "one.leaving float64: expected an answer, got the end of the process by exit status 3" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "how"), [("silent", "exit status 0"), ("leaving", "exit status 3"), ("crashing", "signal 11")]
+)
+def test_a_subject_that_is_alone_ends_no_process_but_its_own(check: Run, name: str, how: str) -> None:
+    status, rows, out = check(f"one:{name}")
+    assert status == 1
+    assert statuses(rows[f"one.{name}"]["float64"]) == {"step": "pass", "sequence": "fail"}
+    assert statuses(rows[f"one.{name}"]["float32"]) == PASS
+    assert f"one.{name} float64: expected an answer, got the end of the process by {how}" in out
 
 
 def test_a_module_that_ends_its_process_when_imported_has_a_row(check: Run) -> None:

@@ -59,7 +59,7 @@ def test_explain_counts_the_trials(rnn_oracle: Run, screen: io.StringIO, tmp_pat
 
 def test_check_counts_the_trials_of_each_reproduction(rnn_oracle: Run, screen: io.StringIO, tmp_path: Path) -> None:
     quick = ("--examples", "2", "--dtype", "float32", "--only", "sequence")
-    assert rnn_oracle("check", "numpy.wrong", *quick, "--reproduce", str(tmp_path))[0] == 1
+    assert rnn_oracle("check", "own:wrong", *quick, "--reproduce", str(tmp_path))[0] == 1
     assert 0 < max(counts(screen, TRIES)) <= TRIES
     assert "smallest case: numpy.wrong-float32-sequence" in screen.getvalue()
 
