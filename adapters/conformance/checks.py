@@ -21,9 +21,8 @@ from hypothesis import strategies as st
 from adapters import Adapter, Unsupported
 from adapters.conformance.choices import ENOUGH, EXAMPLES, LARGER
 from adapters.conformance.guard import TimedOut, Unusable, time_limit
-from adapters.conformance.heat import Heat
 from adapters.conformance.judges import Judge, in_memory, lawful, whole, with_options
-from adapters.conformance.result import Part, Result
+from adapters.conformance.report import ErrorMap, Result
 from reference import Case, Mismatch, Params
 from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, Shape, cases, shapes
 from reference.values import INFINITE
@@ -305,11 +304,10 @@ def run(
     adapter, dtype = asked.adapter, asked.dtype
     precision = adapter.precision(dtype)
     known = adapter.expected_failures.get(check.name) or adapter.expected_failures.get(f"{check.name} {dtype}")
-    result.known = f"{known.reason} ({known.reference})" if known else None
-    result.asked = [Part(asked.seed, *asked.shard, check.count(asked.examples))]
+    result.expected_failure = f"{known.reason} ({known.reference})" if known else None
     mine, index = check.indices(asked.examples, asked.shard), itertools.count()
     for refusal in check.refusals(adapter) if mine else ():
-        result.refuse(refusal)
+        result.note_unsupported(refusal)
 
     def judge(case: Case) -> None:
         # Once there is a failure, all that comes makes it smaller.
@@ -318,12 +316,12 @@ def run(
         try:
             check.judge(adapter, case, precision, result)
         except Unsupported as refusal:
-            result.refuse(str(refusal))
+            result.note_unsupported(str(refusal))
         except Exception as error:
             result.crashed = not isinstance(error, Mismatch) or isinstance(error, Unusable)
             verdict = error.verdict if isinstance(error, Mismatch) else None
             result.counterexample = verdict.case if verdict else case
-            result.heat = Heat.of(verdict) if verdict and verdict.case.K is None else None
+            result.error_map = ErrorMap.of(verdict) if verdict and verdict.case.K is None else None
             result.failure = f"{adapter.name} {_account(error, case)}"
             raise
         if result.failure is None:
