@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
 from adapters.conformance.heat import Heat
+
 from adapters.conformance.report import Report, Row
 from adapters.conformance.result import BINS, Result
 

@@ -21,7 +21,7 @@ from adapters.conformance.choices import LIMIT
 from adapters.conformance.frontend import Own, prepared, selected
 from adapters.conformance.guard import guarded
 from adapters.conformance.plan import diagnose
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from reference import Mismatch
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class Trial:
         examples = self.examples or hypothesis.settings().max_examples
         result = Result(self.check.name)
         run(self.check, Asked(self.adapter, self.dtype, examples, self.seed), result, limit=self.limit)
-        if result.status in ("pass", "stale"):
+        if result.status in ("pass", "xpass"):
             return  # a strict xfail turns what passes into a failure
-        if result.status == "refused":
-            pytest.skip("; ".join(result.refusals))
+        if result.status == "unsupported":
+            pytest.skip("; ".join(result.unsupported))
         if result.status == "fail":
             diagnose(self.adapter, result, self.dtype, limit=self.limit)
         raise Mismatch("\n".join(result.account))

@@ -66,7 +66,6 @@ def parser() -> argparse.ArgumentParser:
     publishing.add_argument("-o", "--output", metavar="FILE.html", help="the page")
     publishing.add_argument("--markdown", metavar="FILE", help="write the same in Markdown")
     publishing.add_argument("--summary", metavar="FILE", help="write one line for each adapter, in Markdown")
-    publishing.add_argument("--junit", metavar="FILE", help="write the same as JUnit XML")
     explain = commands.add_parser("explain", help="say what is wrong with an adapter on a saved case")
     explain.add_argument("case", metavar="CASE.npz", help="as --reproduce writes it")
     explain.add_argument("--adapter", required=True, metavar="NAME", help="one adapter, as torch.RNN or MODULE:NAME")

@@ -16,16 +16,16 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import mutation, subjects
 from adapters.conformance.bar import bar
-from adapters.conformance.course import grouped, named
-from adapters.conformance.junit import write_junit
+from adapters.conformance.course import choose, grouped, judge_here, named
 from adapters.conformance.markdown import summary, write_markdown
-from adapters.conformance.merge import merged
 from adapters.conformance.moving import move
 from adapters.conformance.page import write_page
 from adapters.conformance.processes import apart, cores, judge_apart
-from adapters.conformance.report import ENDLESS, Report, machine
+from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
+from adapters.conformance.results import read_merged
 from adapters.conformance.smoke import smoke
+from adapters.conformance.tables import ENDLESS
 from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
@@ -80,7 +80,7 @@ def listed(adapter: Adapter, version: str) -> tuple[str, ...]:
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
-    """Judge the adapters asked for, each framework in a process of its own; print the table."""
+    """Judge the adapters asked for, each framework in a process of its own if there are several; print the table."""
     for name in ("json", "markdown", "html"):
         expect_folder(f"--{name}", getattr(options, name))
     names = named([*options.names, *options.adapter])
@@ -90,7 +90,10 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     os.environ.update(KEEP_COMPILED | os.environ)
     try:
         options.jobs = options.jobs or (cores() if len(groups) > 1 else 1)
-        judge_apart(options, groups, report, console)
+        if len(groups) > 1 or options.jobs > 1:
+            judge_apart(options, groups, report, console)
+        else:
+            judge_here(options, choose(names), report, console)
         if not report.rows:
             asked = ", ".join(options.dtype or DTYPES)
             report.notes.append(f"unjudged  {', '.join(groups)}: expected a precision that it offers, got {asked}")
@@ -101,28 +104,26 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     if options.html:
         write_page([report], options.html)
     if options.markdown:
-        tables = [report.markdown(quantities=quantities) for quantities in (False, True)[: 1 + options.quantities]]
+        tables = [report.markdown(by_quantity=by_quantity) for by_quantity in (False, True)[: 1 + options.quantities]]
         Path(options.markdown).write_text("\n".join(tables), encoding="utf-8")
     # Last: whoever reads the table may close the pipe before its end.
-    report.show(console, quantities=options.quantities)
+    report.show(console, by_quantity=options.quantities)
     if status:
         console.print("interrupted: the table holds what was judged before", style="yellow")
     return status or report.exit_status
 
 
 def publish(options: argparse.Namespace, console: Console) -> int:
-    """Print what runs found, and write it as a page, in Markdown and in JUnit XML if asked for; 0 once that is done."""
-    for name in ("output", "markdown", "summary", "junit"):
+    """Print what runs found, and write it as a page and in Markdown if asked for; 0 once that is done."""
+    for name in ("output", "markdown", "summary"):
         expect_folder(f"--{name}", getattr(options, name))
-    runs = merged(options.results)
+    runs = read_merged(options.results)
     if options.output:
         write_page(runs, options.output)
     if options.markdown:
         write_markdown(runs, options.markdown)
     if options.summary:
         Path(options.summary).write_text(summary(runs), encoding="utf-8")
-    if options.junit:
-        write_junit(runs, options.junit)
     for run in runs:
         run.show(console)
     return 0

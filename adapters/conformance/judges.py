@@ -8,7 +8,7 @@ from collections.abc import Callable
 from adapters import Adapter
 from adapters.conformance import memory
 from adapters.conformance.laws import LAWS
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
 from reference.trial import trial
 from reference.verdict import QUANTITIES
@@ -21,7 +21,7 @@ def whole(adapter: Adapter, case: Case, precision: Precision, result: Result) ->
     subject = offering(adapter, precision)
     fields, why = untold(adapter, case, precision)
     if gone := [QUANTITIES[name] for name in fields if QUANTITIES[name] in adapter.offers]:
-        result.leave(f"{', '.join(gone)} {why}")
+        result.note_undetermined(f"{', '.join(gone)} {why}")
     verdict = trial(subject, case, precision, repeat=adapter.takes_stacks)
     if not adapter.takes_stacks and case.K:
         trial(subject, case[0], precision, repeat=True)
@@ -81,13 +81,13 @@ def in_memory(adapter: Adapter, case: Case, precision: Precision, result: Result
     for verdict in verdicts:
         accept(verdict, result)
     for refusal in refusals:
-        result.refuse(refusal)
+        result.note_unsupported(refusal)
 
 
 def with_options(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
     """Judge the options that a framework offers, on a single row that starts from zeros."""
     if not adapter.options:
-        result.refuse(f"{adapter.name}: no options")
+        result.note_unsupported(f"{adapter.name}: no options")
     for name, run in adapter.options.items():
         try:
             accept(certify(case, run(case), precision), result)

@@ -10,9 +10,8 @@ from typing import Any
 from adapters import Adapter
 from adapters.conformance.checks import Asked, Check, run
 from adapters.conformance.guard import TimedOut, time_limit
-from adapters.conformance.report import Report, Row, Run
+from adapters.conformance.report import Report, Result, Row, Run
 from adapters.conformance.reproduce import TRIES
-from adapters.conformance.result import Result
 from adapters.conformance.subjects import facts
 from reference import Params
 from reference.explain import explain_subject
@@ -53,7 +52,7 @@ def judge(report: Report, plan: Plan, begin: Callable[[str], Any], advance: Call
         for number in range(len(plan.rows)):
             judge_row(report, plan, number, begin, advance)
     finally:
-        report.runs.append(Run(plan.seed, plan.examples, plan.shard, round(time.monotonic() - begun, 1)))
+        report.runs.append(Run(plan.seed, plan.examples, round(time.monotonic() - begun, 1)))
 
 
 def judge_row(report: Report, plan: Plan, number: int, begin: Callable[[str], Any], advance: Callable[[], Any]) -> None:

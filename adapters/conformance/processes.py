@@ -31,10 +31,8 @@ from adapters.conformance.bar import bar
 from adapters.conformance.checks import Check
 from adapters.conformance.choices import MOST
 from adapters.conformance.course import choose, explain_row, plan_for, write_down
-from adapters.conformance.merge import add_row
 from adapters.conformance.plan import judge_row
-from adapters.conformance.report import Report, Row, Run, machine
-from adapters.conformance.result import Result
+from adapters.conformance.report import Report, Result, Row, Run, add_row, machine
 from reference.archive import DTYPES
 
 # Not a fork: frameworks have threads.
@@ -179,7 +177,7 @@ def judge_apart(
                 worker.process.kill()
             order = [name for names in chosen.values() for name in names]
             report.rows += in_order([row for rows in found.values() for row in rows.values()], order)
-            report.runs.append(Run(options.seed, options.examples, options.shard, round(time.monotonic() - begun, 1)))
+            report.runs.append(Run(options.seed, options.examples, round(time.monotonic() - begun, 1)))
 
 
 def apart(function: Callable[[str], Any], names: Sequence[str]) -> tuple[list[Any], list[str]]:

@@ -19,7 +19,7 @@ import adapters
 import adapters.jax
 from adapters.conformance.checks import CHECKS, Asked, quiet, run
 from adapters.conformance.choices import EXAMPLES
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from adapters.torch import load_module
 from reference import Case
 from reference.sequence import evaluate_arrays

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from adapters.conformance.merge import merged
 
 from adapters.conformance.cli import main
-from adapters.conformance.merge import merged
 
 # One of the six cases of the check "shapes" has 512 inputs: the fifth, which is in the first of two shards.
 MODULE = """

@@ -90,7 +90,7 @@ def test_it_is_judged_and_what_it_refuses_is_told(project: Path) -> None:
         project, "-c", MAIN, "check", "tinyrnn", "--examples", "1", "--only", "step", "sequence", "shapes", "memory"
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "refused  shapes: tinyrnn.Layer: T=0 is refused, ValueError: an empty sequence" in ran.stdout
+    assert "unsupported  shapes: tinyrnn.Layer: T=0 is refused, ValueError: an empty sequence" in ran.stdout
     assert len(re.findall(r"tinyrnn.Layer +float\d\d .* pass *$", ran.stdout, re.MULTILINE)) == 2
 
 

@@ -12,7 +12,7 @@ import pytest
 from adapters import Adapter
 from adapters.conformance import check
 from adapters.conformance.checks import CHECKS, Asked, Drawn, pool_of_shapes, run
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from adapters.conformance.subjects import as_adapter
 from reference import PRECISIONS, Case, Evaluation
 from reference.faults import compute

@@ -16,7 +16,7 @@ from adapters import Adapter, ExpectedFailure
 from adapters.conformance.checks import CHECKS, Asked, run
 from adapters.conformance.choices import NAMES
 from adapters.conformance.cli import main, shard
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from reference import Case, Evaluation
 from reference.faults import compute
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from adapters.conformance.merge import merge, merged
+from adapters.conformance.read import read
 
 from adapters.conformance import junit, markdown
-from adapters.conformance.merge import merge, merged
 from adapters.conformance.page import render
-from adapters.conformance.read import read
 from adapters.conformance.report import Report, Run
 from adapters.conformance.result import BINS, EDGES, Part, Result
 from tests.made import failing, passing, report_of

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-
 from adapters.conformance.drawing import heat_map, histogram, spell_ratio
 from adapters.conformance.heat import LARGEST, Heat
+
 from adapters.conformance.page import render, write_page
 from adapters.conformance.report import Report, Row
 from adapters.conformance.result import BINS, Result

@@ -1,0 +1,38 @@
+"""Tables for the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from adapters.conformance.result import STATUSES
+
+COLOURS = dict.fromkeys(STATUSES, "red") | {"pass": "green", "xfail": "cyan"}
+COLOURS |= dict.fromkeys(("unsupported", "interrupted", "inconclusive"), "yellow")
+# Columns of text; all others have numbers, but for verdicts.
+TEXT = ("adapter", "precision", "checks")
+# Columns that no table fills.
+ENDLESS = 1000
+
+
+def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -> Table:
+    """Return a table for the terminal, with its verdicts in colour."""
+    table = Table(title=title, title_style="dim", title_justify="center", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for i, name in enumerate(header):
+        verdicts = any(row[i].removesuffix("*") in COLOURS for row in rows)
+        table.add_column(name, justify="left" if verdicts or name in TEXT else "right", no_wrap=name != "checks")
+    for cells in rows:
+        table.add_row(*(_coloured(cell) for cell in cells))
+    return table
+
+
+def _coloured(cell: str) -> str:
+    colour = COLOURS.get(cell.removesuffix("*"))
+    return f"[{colour}]{cell}[/]" if colour else cell
+
+
+def markdown(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, tuple("---" for _ in header), *rows))
