@@ -102,7 +102,9 @@ class Drawn:
                 # Hypothesis begins with the simplest case, which would be the same one for every seed.
                 turn=Random(f"{self.name} {job.seed} {i}").getrandbits(32),
             )
-            run = quiet(len(range(i, count, len(pool))), Phase.generate, Phase.shrink)(hypothesis.given(strategy)(judge))
+            run = quiet(len(range(i, count, len(pool))), Phase.generate, Phase.shrink)(
+                hypothesis.given(strategy)(judge)
+            )
             hypothesis.seed(f"{job.seed} {i}")(run)()
 
 

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def guarded(adapter: Adapter, printed: list[str] | None = None) -> Adapter:
         printed: receives one entry a call that printed something; None leaves standard output alone.
     """
 
-    def guard(run: Callable[[Case], Evaluation]) -> Callable[[Case], Evaluation]:
+    def guard(run: Callable[[Case], Evaluation], offers: Sequence[str] | None) -> Callable[[Case], Evaluation]:
         @functools.wraps(run)
         def guarded_run(case: Case) -> Evaluation:
             out = io.StringIO()
@@ -46,24 +46,25 @@ def guarded(adapter: Adapter, printed: list[str] | None = None) -> Adapter:
                 finally:
                     if printed is not None and out.getvalue():
                         printed.append(out.getvalue())
-            expect_answer(adapter, case, answer)
+            expect_answer(case, answer, offers)
             return answer
 
         return guarded_run
 
-    options = {name: guard(run) for name, run in adapter.options.items()}
-    return dataclasses.replace(adapter, run=guard(adapter.run), options=options)
+    # An option may leave a quantity out: an initial state that is omitted has no gradient.
+    options = {name: guard(run, None) for name, run in adapter.options.items()}
+    return dataclasses.replace(adapter, run=guard(adapter.run, adapter.offers), options=options)
 
 
-def expect_answer(adapter: Adapter, case: Case, answer: object) -> None:
-    """Raise Unusable unless an answer has all that the adapter offers, in the shapes and the dtype of the case."""
+def expect_answer(case: Case, answer: object, offers: Sequence[str] | None) -> None:
+    """Raise Unusable unless an answer has all quantities on offer, in the shapes and the dtype of the case."""
     if not isinstance(answer, Evaluation):
         raise Unusable(f"contract: expected an Evaluation, got {kind_of(answer)} ({case.spelled})")
     for name, array in answer.fields().items():
-        offered = QUANTITIES[name] in adapter.offers and (case.params.b is not None or not name.startswith("db"))
-        if offered != (array is not None):
-            what = f"{'a' if offered else 'no'} {name}"
-            raise Unusable(f"contract: expected {what}, as {adapter.name} offers {list(adapter.offers)}")
+        has_bias = case.params.b is not None or not name.startswith("db")
+        if offers is not None and (offered := QUANTITIES[name] in offers and has_bias) != (array is not None):
+            what = f"{'a' if offered else 'no'} {name} of {list(offers)}"
+            raise Unusable(f"contract: expected {what}, got {kind_of(array)} ({case.spelled})")
         if array is None:
             continue
         if not isinstance(array, np.ndarray) or array.dtype != case.xs.dtype:

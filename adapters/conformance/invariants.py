@@ -43,11 +43,12 @@ def rows_are_independent(adapter: Adapter, case: Case, precision: Precision) -> 
 def rows_of(case: Case, order: Any) -> Case:
     """Return a case with some of its rows, in some order."""
 
-    def taken(record: Any, *names: str) -> Any:
-        return dataclasses.replace(record, **{name: np.take(getattr(record, name), order, axis=-2) for name in names})
+    def taken(record: Any, *names: str) -> dict[str, Any]:
+        return {name: np.take(getattr(record, name), order, axis=-2) for name in names}
 
-    along = case.direction if case.direction is None else taken(case.direction, "xs_dot", "h0_dot")
-    return dataclasses.replace(taken(case, "xs", "h0", "upstream"), direction=along)
+    along = case.direction
+    along = along if along is None else dataclasses.replace(along, **taken(along, "xs_dot", "h0_dot"))
+    return dataclasses.replace(case, **taken(case, "xs", "h0", "upstream"), direction=along)
 
 
 def a_sequence_may_be_cut(adapter: Adapter, case: Case, precision: Precision) -> None:

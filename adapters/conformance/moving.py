@@ -16,9 +16,8 @@ from rich.console import Console
 import adapters
 from adapters._layout import Layout
 from adapters._port import expect_nonlinearity, layout
-from adapters.conformance.guard import guarded
-from adapters.conformance.judges import offering
-from adapters.conformance.processes import SPAWN
+from adapters.conformance.contract import guarded
+from adapters.conformance.process import SPAWN
 from adapters.conformance.weights import read_tensors, write_tensors
 from reference import Case, Params
 from reference.archive import expect_finite
@@ -128,7 +127,7 @@ def prove(name: str, params: Params, nonlinearity: str) -> Half:
         for seed, T in enumerate(LENGTHS):
             like: dict[str, Any] = {"dtype": precision.name, "nonlinearity": nonlinearity, "params": params}
             case = Case.random(T, ROWS, seed=seed, stack=stack, **like).probed()
-            verdict = trial(offering(guarded(adapter), precision), case, precision)
+            verdict = trial(guarded(adapter), case, precision)
             if verdict.status != "pass":
                 single = verdict.of(verdict.statuses.index(verdict.status))
                 first = "; ".join(str(single).splitlines()[:2])

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from adapters.conformance.bar import bar
+from adapters.conformance.run import bar
 from reference.faults import COMPUTED, FAULTS
 from reference.sensitivity import CASES, SHARE, sensitivity
 from reference.teeth import LIMIT, Row, false_alarms, score

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jinja2
 
-from adapters.conformance.choices import CHECKED
+from adapters.conformance import CASES
 from adapters.conformance.report import GOOD, STATUSES, Report, Result, Row
 
 # Sign and meaning of every status. Colour is never the only sign.
@@ -71,8 +71,8 @@ def render(runs: Sequence[Report]) -> str:
     return found.get_template("report.html.jinja").render(
         runs=runs,
         lines=lines,
-        columns=sorted(made, key=[*CHECKED, *made].index),
-        describe=CHECKED,
+        columns=sorted(made, key=[*CASES, *made].index),
+        describe=CASES,
         counts=sorted(counts.items(), key=lambda item: STATUSES.index(item[0])),
         bad=[
             (line, check)
