@@ -69,7 +69,7 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
 def _subjects(name: str) -> list[Subject] | str:
     """Return the adapters of a framework or plug-in, imported in a process of its own; or why there are none."""
     with tempfile.TemporaryDirectory() as folder:
-        worker = Worker([name], Path(folder, "printed"))
+        worker = Worker([name], Path(folder, "printed"), find=discovery.everything)
         try:
             return worker.start()
         except (Ended, ValueError) as error:

@@ -68,6 +68,16 @@ def find(name: str) -> tuple[Adapter, ...]:
     raise ValueError(f"adapters: expected one of {[adapter.name for adapter in offered]}, got {name!r}")
 
 
+def everything(name: str) -> tuple[Adapter, ...]:
+    """Return all adapters of a framework or plug-in, those included that run only if they are named.
+
+    Raises:
+        ValueError, TypeError, ModuleNotFoundError: as ``find`` does.
+    """
+    framework = name in adapters.frameworks()
+    return adapters.load_framework(name).ADAPTERS if framework else from_plugin(plugins()[name])
+
+
 def home(name: str) -> str:
     """Return the module, framework or plug-in of a name, without importing it.
 
@@ -137,13 +147,14 @@ def _as_tuple(found: Any) -> tuple[Adapter, ...]:
 def facts(adapter: Adapter) -> dict[str, str]:
     """Return the versions and precision flags of an adapter's framework.
 
-    For an adapter from elsewhere it is the version of the package of its function, or a dash.
+    For an adapter from elsewhere it is the version of the package that ships its function, or a dash.
     """
     if adapter.framework in adapters.frameworks() and adapters.is_installed(adapter.framework):
         environment: dict[str, str] = adapters.load_framework(adapter.framework).environment()
         return environment
-    package = getattr(adapter.run, "__module__", None) or ""
+    package = (getattr(adapter.run, "__module__", None) or "").partition(".")[0]
+    shipped = {entry.module.partition(".")[0]: entry.dist.version for entry in plugins().values() if entry.dist}
     try:
-        return {adapter.framework: importlib.metadata.version(package.partition(".")[0])}
+        return {adapter.framework: shipped.get(package) or importlib.metadata.version(package)}
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return {adapter.framework: "-"}

@@ -63,12 +63,19 @@ class Worker:
         printed: a file for its standard output and error.
         timeout: seconds that a request may take. The imports may take TIMEOUT, too, if that is longer.
         stopped: set once the run is interrupted.
+        find: returns the adapters of a name.
     """
 
     def __init__(
-        self, names: Sequence[str], printed: Path, timeout: float = TIMEOUT, stopped: threading.Event | None = None
+        self,
+        names: Sequence[str],
+        printed: Path,
+        timeout: float = TIMEOUT,
+        stopped: threading.Event | None = None,
+        find: Callable[[str], Sequence[Adapter]] = discovery.find,
     ) -> None:
-        self.names, self.printed, self.timeout, self.stopped = names, printed, timeout, stopped or threading.Event()
+        self.names, self.printed, self.timeout, self.find = names, printed, timeout, find
+        self.stopped = stopped or threading.Event()
 
     def start(self) -> list[Subject]:
         """Start the process, and return the adapters that it has imported.
@@ -79,7 +86,8 @@ class Worker:
             ValueError: a name is unknown, or cannot be imported.
         """
         self.connection, theirs = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=serve, args=(theirs, self.names, str(self.printed)), daemon=True)
+        arguments = theirs, self.names, str(self.printed), self.find
+        self.process = SPAWN.Process(target=serve, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
         found = self._receive(max(self.timeout, TIMEOUT))
@@ -127,14 +135,14 @@ class Worker:
         self.process.join()
 
 
-def serve(connection: Connection, names: Sequence[str], printed: str) -> None:
+def serve(connection: Connection, names: Sequence[str], printed: str, find: Callable[..., Any]) -> None:
     """Import the adapters of the names, send their descriptions, and serve requests until the connection is closed."""
     with open(printed, "wb", buffering=0) as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
-        chosen = {adapter.name: guarded(adapter) for name in names for adapter in discovery.find(name)}
+        chosen = {adapter.name: guarded(adapter) for name in names for adapter in find(name)}
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         connection.send(str(error))
         return

@@ -146,7 +146,7 @@ def judge_group(group: Group, worker: Worker, plan: Plan, bars: Progress) -> Non
             if group.is_own and dtypes:
                 _advise(group, worker, subject, dtypes, bars)
             for dtype in dtypes:
-                _judge_row(group, worker, subject, dtype, plan, partial(bars.update, task))
+                _judge_row(group, worker, subject, dtype, plan, partial(bars.update, task, refresh=True))
     except Stopped:
         return
     except Ended as error:
