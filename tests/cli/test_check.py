@@ -166,7 +166,7 @@ def test_the_page_is_the_one_that_is_made_of_the_json(rnn_oracle: Run, tmp_path:
     row, column = failure["error_map"]["first"]
     assert failure["error_map"]["ratios"][row][column] > 1
     check = right["dtypes"]["float32"]["checks"][0]
-    assert sum(check["histogram"]["counts"]) == check["cases"] == 2 * 76
+    assert check["cases"] == 2 * 76
 
 
 def test_what_is_skipped_is_not_judged(rnn_oracle: Run, tmp_path: Path) -> None:
