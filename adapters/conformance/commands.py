@@ -18,8 +18,8 @@ from adapters.conformance import mutation, subjects
 from adapters.conformance.bar import bar
 from adapters.conformance.course import choose, grouped, judge_here, named
 from adapters.conformance.markdown import summary, write_markdown
-from adapters.conformance.moving import move
 from adapters.conformance.page import write_page
+from adapters.conformance.port import move
 from adapters.conformance.processes import apart, cores, judge_apart
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES

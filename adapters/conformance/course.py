@@ -17,9 +17,9 @@ from adapters.conformance.checks import CHECKS, Check
 from adapters.conformance.choices import EXAMPLES, LIMIT, NAMES
 from adapters.conformance.guard import TimedOut, guarded, time_limit
 from adapters.conformance.plan import Plan, diagnose, first_failure, judge
+from adapters.conformance.port import read_params
 from adapters.conformance.report import Report, Row
 from adapters.conformance.reproduce import TRIES, reproduce
-from adapters.conformance.weights import read_params
 from reference.archive import DTYPES
 
 
