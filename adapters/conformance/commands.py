@@ -23,7 +23,7 @@ from adapters.conformance.port import move
 from adapters.conformance.processes import apart, cores, judge_apart
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
-from adapters.conformance.results import read_merged
+from adapters.conformance.results import read_merged, write
 from adapters.conformance.smoke import smoke
 from adapters.conformance.tables import ENDLESS
 from reference import Case
@@ -100,7 +100,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     except KeyboardInterrupt:
         status = 130
     if options.json:
-        report.save(options.json)
+        write(report, options.json)
     if options.html:
         write_page([report], options.html)
     if options.markdown:

@@ -31,7 +31,8 @@ from reference.trial import trial
 LENGTHS, ROWS, STACK = (1, 6), 4, 16
 # Seconds for one framework's half of the proof, its import included.
 PATIENCE = 300.0
-PLAIN = Layout("Params", {"Wx": "Wx", "Wh": "Wh", "b": "b"})
+# Layouts of a file for ``--params``.
+READABLE = (Layout("Params", {"Wx": "Wx", "Wh": "Wh", "b": "b"}), *layouts("torch").values())
 
 
 def read_params(path: str | Path) -> Params:
@@ -55,11 +56,8 @@ def read_params(path: str | Path) -> Params:
     """
     where = f"--params {path}"
     arrays = read_arrays("--params", path)
-    found = [
-        one
-        for one in (PLAIN, *layouts("torch").values())
-        if any(name.rpartition(".")[2] == one.weights[0] for name in arrays)
-    ]
+    ends = {name.rpartition(".")[2] for name in arrays}
+    found = [one for one in READABLE if one.weights[0] in ends]
     if len(found) != 1:
         raise ValueError(
             f"{where}: expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays called {sorted(arrays)}"

@@ -97,6 +97,7 @@ def write_down(adapter: Adapter, case: Case, environment: dict[str, str], source
     values: dict[str, Any] = {
         "title": f"{adapter.name} in {case.dtype}: a recurrent layer is computed wrongly",
         "adapter": adapter,
+        "needs": f"NumPy{', ml_dtypes' * (case.dtype == 'bfloat16')} and {adapter.framework}",
         "case": case,
         "sizes": spell(case.sizes),
         "versions": ", ".join(f"{name} {fact}" for name, fact in environment.items()),

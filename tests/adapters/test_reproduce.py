@@ -104,6 +104,15 @@ def test_the_script_tells_whether_the_fault_is_there(
     assert script.read_text() in text
 
 
+def test_the_script_runs_in_bfloat16(faulty: Adapter, tmp_path: Path, elsewhere: subprocess.Popen[str]) -> None:
+    if "bfloat16" not in faulty.dtypes:
+        pytest.skip(f"{faulty.name} does not offer bfloat16")
+    case = Case.random(T=1, N=1, D=1, H=2, seed=1, dtype="bfloat16", nonlinearity=faulty.nonlinearities[0])
+    _, script, _ = reproduce(faulty, case, {}, tmp_path, "x")
+    assert printed_by(script, elsewhere)[-2:] == ["WRONG", "exit status 1"]
+    assert f"needs NumPy, ml_dtypes and {faulty.framework} alone" in script.read_text()
+
+
 def test_the_script_imports_numpy_and_the_framework_alone(faulty: Adapter, tmp_path: Path) -> None:
     f = faulty.nonlinearities[0]
     case = Case.random(T=1, N=1, D=1, H=2, seed=1, dtype="float32", nonlinearity=f)

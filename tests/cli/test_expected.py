@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from adapters.conformance.merge import merged
 
 from adapters.conformance.cli import main
+from adapters.conformance.results import read_merged
 
 # One of the six cases of the check "shapes" has 512 inputs: the fifth, which is in the first of two shards.
 MODULE = """
@@ -42,7 +42,7 @@ def status(name: str, *parts: str) -> str:
     for part, file in zip(parts, files, strict=True):
         asked = ("--adapter", f"known_cell:{name}", "--only", "shapes", "--shard", part, "--json", file)
         assert main(["check", *asked]) == (1 if (name, part) == ("mended", "1/1") else 0)
-    (run,) = merged(files)
+    (run,) = read_merged(files)
     return run.rows[0].status
 
 
