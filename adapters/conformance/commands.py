@@ -14,11 +14,9 @@ from rich.table import Table
 
 import adapters
 from adapters import Adapter
-from adapters.conformance import mutation, subjects
+from adapters.conformance import mutation, page, subjects
 from adapters.conformance.bar import bar
 from adapters.conformance.course import choose, grouped, judge_here, named
-from adapters.conformance.markdown import summary, write_markdown
-from adapters.conformance.page import write_page
 from adapters.conformance.port import move
 from adapters.conformance.processes import apart, cores, judge_apart
 from adapters.conformance.report import Report, machine
@@ -102,7 +100,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     if options.json:
         write(report, options.json)
     if options.html:
-        write_page([report], options.html)
+        page.write(page.render([report]), options.html)
     if options.markdown:
         tables = [report.markdown(by_quantity=by_quantity) for by_quantity in (False, True)[: 1 + options.quantities]]
         Path(options.markdown).write_text("\n".join(tables), encoding="utf-8")
@@ -119,11 +117,11 @@ def publish(options: argparse.Namespace, console: Console) -> int:
         expect_folder(f"--{name}", getattr(options, name))
     runs = read_merged(options.results)
     if options.output:
-        write_page(runs, options.output)
+        page.write(page.render(runs), options.output)
     if options.markdown:
-        write_markdown(runs, options.markdown)
+        page.write(page.render_markdown(runs), options.markdown)
     if options.summary:
-        Path(options.summary).write_text(summary(runs), encoding="utf-8")
+        page.write(page.summary(runs), options.summary)
     for run in runs:
         run.show(console)
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from adapters.conformance import markdown
+from adapters.conformance import page
 from adapters.conformance.cli import main
 from adapters.conformance.report import Result
 from tests.made import failing, passing, report_of
@@ -18,7 +18,7 @@ Save = Callable[[object], Path]
 
 
 def test_markdown_has_the_tables_the_remarks_and_the_failures() -> None:
-    text = markdown.render([report_of(passing(), failing("```\nspam"))])
+    text = page.render_markdown([report_of(passing(), failing("```\nspam"))])
     for words in (
         "- eggs: eggs 1.0, flush denormal False\n",
         "| adapter | precision | cases | step | sequence | worst | relative bound | verdict |\n",
@@ -30,13 +30,11 @@ def test_markdown_has_the_tables_the_remarks_and_the_failures() -> None:
     ):
         assert words in text
     assert "## Environment" not in text
-    assert "## Environment 2\n" in markdown.render([report_of(passing()), report_of(passing())])
+    assert "\n\n## Environment 2\n\n- rnn-oracle" in page.render_markdown([report_of(passing()), report_of(passing())])
 
 
 def test_the_summary_has_a_line_for_each_adapter_and_version() -> None:
-    head, _, right, wrong = markdown.summary(
-        [report_of(passing()), report_of(failing("spam"), version="2.0")]
-    ).splitlines()
+    head, _, right, wrong = page.summary([report_of(passing()), report_of(failing("spam"), version="2.0")]).splitlines()
     assert head == "| adapter | version | cases | float64 | float32 | bfloat16 | float16 | unsupported |"
     assert right.startswith("| eggs.a | 1.0 | ")
     assert right.split(" | ")[3::2] == ["-", "-", "- |"]
@@ -51,7 +49,7 @@ def test_the_summary_tells_in_which_precisions_a_check_is_unsupported() -> None:
     )
     half.rows[0].dtype = "bfloat16"
     whole.rows[0].checks.append(Result("options", unsupported=["spam"]))
-    *_, line = markdown.summary([half, whole]).splitlines()
+    *_, line = page.summary([half, whole]).splitlines()
     assert line.endswith("| nonfinite in bfloat16, options |")
 
 

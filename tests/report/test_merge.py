@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.conformance import markdown
+from adapters.conformance import page
 from adapters.conformance.page import render
 from adapters.conformance.report import Report, Run, merge
 from adapters.conformance.results import read_merged
@@ -37,7 +37,7 @@ def test_seed_stacks_and_seconds_of_every_run_are_kept_and_shown(saved: Save) ->
     assert run.runs == [Run(0, 1600, 12.5), Run(1, 1600, 12.5)]
     words = ["seed 0, 1,600 stacks, 12.5 s", "seed 1, 1,600 stacks, 12.5 s"]
     assert all(f"<dt>run {i + 1}</dt><dd>{words[i]}</dd>" in render([run]) for i in range(2))
-    assert f"- run: {'; '.join(words)}\n" in markdown.render([run])
+    assert f"- run: {'; '.join(words)}\n" in page.render_markdown([run])
     assert str(Run(0, 8, 3.0)) == "seed 0, 8 stacks, 3 s"
 
 

@@ -12,7 +12,8 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from adapters.conformance.page import render, spell_ratio, tint, write_page
+from adapters.conformance.page import render, spell_ratio, tint
+from adapters.conformance.page import write as write_text
 from adapters.conformance.report import ErrorMap, Report, Result, Row
 from adapters.conformance.results import write
 from tests.made import ENVIRONMENT, failing, passing, report_of
@@ -164,7 +165,7 @@ def test_a_page_needs_nothing_from_elsewhere(whole: str) -> None:
 
 
 def test_a_lone_surrogate_does_not_stop_the_page(tmp_path: Path) -> None:
-    write_page([report_of(failing("spam \ud800"))], tmp_path / "r.html")
+    write_text(render([report_of(failing("spam \ud800"))]), tmp_path / "r.html")
     assert "spam ?" in (tmp_path / "r.html").read_text("utf-8")
 
 
