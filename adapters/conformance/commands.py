@@ -14,18 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 import adapters
-from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation
+from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
 from adapters.conformance.checks import CHECKS, suits
-from adapters.conformance.markdown import summary, write_markdown
-from adapters.conformance.moving import move
-from adapters.conformance.page import write_page
+from adapters.conformance.port import move, read_params
 from adapters.conformance.process import Ended, Subject, Worker
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
-from adapters.conformance.results import read_merged
+from adapters.conformance.results import read_merged, write
 from adapters.conformance.run import Group, Plan, bar, judge_all
 from adapters.conformance.tables import ENDLESS
-from adapters.conformance.weights import read_params
 from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
@@ -104,9 +101,9 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
         expected = f"expected a precision that it offers, got {', '.join(plan.dtypes)}"
         report.notes.append(f"unjudged  {', '.join(group.origin for group in groups)}: {expected}")
     if options.json:
-        report.save(options.json)
+        write(report, options.json)
     if options.html:
-        write_page([report], options.html)
+        page.write(page.render([report]), options.html)
     if options.markdown:
         tables = [report.markdown(by_quantity=each) for each in (False, True)[: 1 + options.by_quantity]]
         Path(options.markdown).write_text("\n".join(tables), encoding="utf-8")
@@ -144,11 +141,11 @@ def publish(options: argparse.Namespace, console: Console) -> int:
         _expect_folder(f"--{name}", getattr(options, name))
     runs = read_merged(options.results)
     if options.output:
-        write_page(runs, options.output)
+        page.write(page.render(runs), options.output)
     if options.markdown:
-        write_markdown(runs, options.markdown)
+        page.write(page.render_markdown(runs), options.markdown)
     if options.summary:
-        Path(options.summary).write_text(summary(runs), encoding="utf-8")
+        page.write(page.summary(runs), options.summary)
     for run in runs:
         run.show(console)
     return 0

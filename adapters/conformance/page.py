@@ -1,38 +1,21 @@
-"""The report as one HTML page that needs nothing else: no network, no script, no font."""
+"""The report as one HTML page that needs nothing else (no network, no script, no font), and in Markdown."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-import jinja2
-
-from adapters.conformance import CASES
+from adapters.conformance import CASES, templates
 from adapters.conformance.report import GOOD, STATUSES, Report, Result, Row
+from adapters.conformance.tables import markdown
+from reference.archive import DTYPES
 
-# Sign and meaning of every status. Colour is never the only sign.
-MEANINGS = {
-    "pass": ("\N{CHECK MARK}", "every element of every case is within its bound"),
-    "fail": ("\N{BALLOT X}", "an element is outside its bound, or an error was raised"),
-    "xpass": ("\N{BALLOT X}", "a failure was expected, and the check passed"),
-    "xfail": ("\N{ALMOST EQUAL TO}", "the check failed as expected"),
-    "inconclusive": ("?", "the bound is too wide to decide"),
-    "unsupported": ("\N{EN DASH}", "the framework raises an error for these inputs"),
-    "empty": ("\N{EMPTY SET}", "no case was judged"),
-    "interrupted": ("\N{HORIZONTAL ELLIPSIS}", "the check was stopped before its end"),
-}
-# Name of each tint of an error map, and its largest ratio.
-TINTS = {
-    "up to 0.1": 0.1,
-    "up to 1: inside": 1.0,
-    "up to 10: outside": 10.0,
-    "up to 1000": 1e3,
-    "more": 1e308,
-    "infinite, or NaN": inf,
-}
+# The largest ratio of each tint of an error map.
+TINTS = (0.1, 1.0, 10.0, 1e3, 1e308, inf)
 
 
 @dataclass(frozen=True)
@@ -55,49 +38,27 @@ def render(runs: Sequence[Report]) -> str:
         runs: one report for each environment, as ``merge`` returns them.
 
     Returns:
-        The text of one HTML file.
+        The text of one HTML file, with the rows of one adapter and dtype next to one another.
     """
-    lines = _lines(runs)
-    counts = Counter(check.status for line in lines for check in line.checks.values())
+    lines = [
+        Line(row, i, {check.name: check for check in row.checks}) for i, run in enumerate(runs) for row in run.rows
+    ]
+    order = list(dict.fromkeys((line.row.adapter, line.row.dtype) for line in lines))
+    lines.sort(key=lambda line: order.index((line.row.adapter, line.row.dtype)))
+    checks = [(line, check) for line in lines for check in line.checks.values()]
+    counts = Counter(check.status for _, check in checks)
     made = dict.fromkeys(name for run in runs for name in run.checks)
-    found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters |= {"ratio": spell_ratio, "tint": tint}
-    return found.get_template("report.html.jinja").render(
+    return templates.render(
+        "report.html.jinja",
+        {"ratio": spell_ratio, "tint": tint},
         runs=runs,
         lines=lines,
         columns=sorted(made, key=[*CASES, *made].index),
         describe=CASES,
         counts=sorted(counts.items(), key=lambda item: STATUSES.index(item[0])),
-        bad=[
-            (line, check)
-            for line in lines
-            for check in line.checks.values()
-            if check.status not in (*GOOD, "unsupported")
-        ],
+        bad=[(line, check) for line, check in checks if check.status not in (*GOOD, "unsupported")],
         cases=sum(line.row.cases for line in lines),
-        meanings=MEANINGS,
-        tints=list(TINTS),
     )
-
-
-def write_page(runs: Sequence[Report], path: str | Path) -> None:
-    """Write the page, with a question mark for every character that UTF-8 cannot encode."""
-    Path(path).write_bytes(render(runs).encode("utf-8", "replace"))
-
-
-def _lines(runs: Sequence[Report]) -> list[Line]:
-    """Return the rows of all runs, those of one adapter and dtype next to one another."""
-    lines = [
-        Line(row, i, {check.name: check for check in row.checks}) for i, run in enumerate(runs) for row in run.rows
-    ]
-    order = list(dict.fromkeys((line.row.adapter, line.row.dtype) for line in lines))
-    return sorted(lines, key=lambda line: order.index((line.row.adapter, line.row.dtype)))
 
 
 def spell_ratio(ratio: float | None) -> str:
@@ -111,4 +72,41 @@ def spell_ratio(ratio: float | None) -> str:
 
 def tint(ratio: float | None) -> int:
     """Return the number of a ratio's tint, from 0 on; None is infinite."""
-    return [(inf if ratio is None else ratio) <= limit for limit in TINTS.values()].index(True)
+    return [(inf if ratio is None else ratio) <= limit for limit in TINTS].index(True)
+
+
+def render_markdown(runs: Sequence[Report]) -> str:
+    """Return the reports one after the other in Markdown: versions, tables, remarks and failures."""
+    return templates.render("report.md.jinja", {"fenced": fenced}, runs=runs)
+
+
+def fenced(text: str) -> str:
+    """Return a block of code with a fence longer than any within the text."""
+    fence = "`" * max(3, *(len(found) + 1 for found in re.findall("`+", text)), 3)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def summary(runs: Sequence[Report]) -> str:
+    """Return one table of all runs in Markdown, with a line for each adapter and version.
+
+    The cell of a dtype has the largest |error| / bound, and the status unless it is a pass. A dash stands for a dtype
+    without results. The last cell has the unsupported checks, with their dtypes unless these are all.
+    """
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in (row for run in runs for row in run.rows):
+        found.setdefault((row.adapter, row.version), []).append(row)
+    lines = []
+    for adapter, rows in found.items():
+        cells = {row.dtype: f"{max(row.worst.values()):.2f}" if row.worst else "" for row in rows}
+        cells |= {row.dtype: f"{cells[row.dtype]} {row.status}".strip() for row in rows if row.status != "pass"}
+        lacks = {row.dtype: [check.name for check in row.checks if check.status == "unsupported"] for row in rows}
+        some = {name: [dtype for dtype in lacks if name in lacks[dtype]] for names in lacks.values() for name in names}
+        unsupported = (n if len(some[n]) == len(lacks) else f"{n} in {' and '.join(some[n])}" for n in some)
+        cases = f"{sum(row.cases for row in rows):,}"
+        lines.append((*adapter, cases, *(cells.get(dtype, "-") for dtype in DTYPES), ", ".join(unsupported) or "-"))
+    return markdown(("adapter", "version", "cases", *DTYPES, "unsupported"), lines)
+
+
+def write(text: str, path: str | Path) -> None:
+    """Write a text, with a question mark for every character that UTF-8 cannot encode."""
+    Path(path).write_bytes(text.encode("utf-8", "replace"))

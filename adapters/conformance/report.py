@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import platform
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -176,47 +172,6 @@ class Report:
         if by_quantity:
             return markdown(BY_QUANTITY, [row.by_quantity() for row in self.rows])
         return markdown(self.header, [row.cells(self.checks) for row in self.rows])
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as plain data."""
-        adapters: dict[str, dict[str, Any]] = {}
-        for row in self.rows:
-            entry = {"name": row.adapter, "framework": row.framework, "version": row.version, "dtypes": {}}
-            dtypes = adapters.setdefault(row.adapter, entry)["dtypes"]
-            dtypes[row.dtype] = {"status": row.status, "checks": [_plain(check) for check in row.checks]}
-        return {
-            "oracle": {"version": self.oracle},
-            "environment": self.environment,
-            "runs": [dataclasses.asdict(run) for run in self.runs],
-            "adapters": list(adapters.values()),
-        }
-
-    def save(self, path: str | Path) -> None:
-        """Write the report as JSON, with every list of numbers on one line."""
-        text = json.dumps(self.as_json(), indent=1, allow_nan=False, ensure_ascii=False)
-        lines = re.sub(r"\[\n(?:[-+.,\s\deE]|null)*\]", lambda found: " ".join(found[0].split()), text)
-        Path(path).write_bytes(f"{lines}\n".encode("utf-8", "replace"))
-
-
-def _plain(check: Result) -> dict[str, Any]:
-    kept = ("crashed", "diagnosis", "script")
-    failure = None
-    if check.failure is not None:
-        paths = [str(path) for path in check.reproduction]
-        error_map = dataclasses.asdict(check.error_map) if check.error_map else None
-        failure = {"message": check.failure} | {name: getattr(check, name) for name in kept}
-        failure |= {"reproduction": paths, "error_map": error_map}
-    names = ("name", "status", "cases", "examples", "inconclusive", "unsupported", "undetermined", "expected_failure")
-    return {name: getattr(check, name) for name in names} | {
-        "relative_bound": _finite(check.relative_bound),
-        "worst": {name: _finite(ratio) for name, ratio in check.worst.items()},
-        "failure": failure,
-    }
-
-
-def _finite(number: float | None) -> float | None:
-    """Return a number as JSON spells it, with null for infinity."""
-    return number if number is not None and np.isfinite(number) else None
 
 
 def machine() -> dict[str, str]:

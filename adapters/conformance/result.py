@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,26 +86,42 @@ def _place(index: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
     return (int(np.ravel_multi_index(index[:-1], shape[:-1])) if len(shape) > 1 else 0), index[-1]
 
 
+# Above 2**53, most readers of JSON round an integer.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 @dataclass
-class Result:
-    """The result of one check with one adapter and dtype, kept up to date while the check runs."""
+class Tally:
+    """The part of a result that a results file has as it is."""
 
     name: str
-    cases: int = 0
-    examples: int = 0  # stacks of cases that passed
-    inconclusive: int = 0
-    worst: dict[str, float] = field(default_factory=dict)  # quantity: largest |error| / bound
-    relative_bounds: list[float] = field(default_factory=list)  # of every case, the largest over its quantities
+    cases: Count = 0
+    examples: Count = 0  # stacks of cases that passed
+    inconclusive: Count = 0
     unsupported: list[str] = field(default_factory=list)  # inputs that the framework does not take, with its error
     undetermined: list[str] = field(default_factory=list)  # what the bound is too wide to decide, and why
-    failure: str | None = None
-    crashed: bool = False  # the failure is an error that was raised, not a wrong number
     expected_failure: str | None = None  # reason and reference
-    counterexample: Case | None = None
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """The part of a result that a results file has under ``failure``."""
+
+    crashed: bool = False  # the failure is an error that was raised, not a wrong number
     diagnosis: str | None = None
     reproduction: list[Path] = field(default_factory=list)
     script: str | None = None  # the text of the script among them
     error_map: ErrorMap | None = None
+
+
+@dataclass
+class Result(Findings, Tally):
+    """The result of one check with one adapter and dtype, kept up to date while the check runs."""
+
+    worst: dict[str, float] = field(default_factory=dict)  # quantity: largest |error| / bound
+    relative_bounds: list[float] = field(default_factory=list)  # of every case, the largest over its quantities
+    failure: str | None = None
+    counterexample: Case | None = None
     interrupted: bool = False
 
     @property

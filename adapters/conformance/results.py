@@ -1,41 +1,33 @@
-"""Results files: the JSON that ``rnn-oracle check --json`` writes, read back and held to its structure."""
+"""Results files: a report as JSON, as ``rnn-oracle check --json`` writes it, read back and held to its structure."""
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import msgspec
 
-from adapters.conformance.report import ErrorMap, Report, Result, Row, Run, merge
+from adapters.conformance.report import Report, Row, Run, merge
+from adapters.conformance.result import Findings, Result, Tally
 
-# The file has the median of the relative bounds alone. In the median of a row it counts once a case, up to this number.
+# A file has the median of the relative bounds alone. In the median of a row it counts once a case, up to this number.
 HEAVIEST = 10_000
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
 
-
-class _Failure(msgspec.Struct):
+@dataclass(kw_only=True)
+class _Failure(Findings):
     message: str
-    crashed: bool
-    diagnosis: str | None
-    reproduction: list[str]
-    script: str | None
-    error_map: ErrorMap | None
 
 
-class _Check(msgspec.Struct):
-    name: str
+@dataclass(kw_only=True)
+class _Check(Tally):
     status: str
-    cases: Count
-    examples: Count
-    inconclusive: Count
     relative_bound: float | None
-    unsupported: list[str]
-    undetermined: list[str]
-    expected_failure: str | None
     worst: dict[str, float | None]
     failure: _Failure | None
 
@@ -43,27 +35,28 @@ class _Check(msgspec.Struct):
         # A failure without its message must not turn into a pass.
         _expect_status(self.status, self.result().status)
 
+    @classmethod
+    def of(cls, result: Result) -> _Check:
+        worst = {name: _finite(ratio) for name, ratio in result.worst.items()}
+        message, bound = result.failure, _finite(result.relative_bound)
+        failure = None if message is None else _Failure(**_fields(Findings, result), message=message)
+        own: dict[str, Any] = {"status": result.status, "relative_bound": bound, "worst": worst, "failure": failure}
+        return cls(**_fields(Tally, result), **own)
+
     def result(self) -> Result:
-        result = Result(
-            self.name,
-            self.cases,
-            self.examples,
-            self.inconclusive,
-            {name: math.inf if ratio is None else ratio for name, ratio in self.worst.items()},
-            [] if self.relative_bound is None else [self.relative_bound] * min(max(self.cases, 1), HEAVIEST),
-            self.unsupported,
-            self.undetermined,
-            expected_failure=self.expected_failure,
+        bound = math.inf if self.relative_bound is None else self.relative_bound
+        return Result(
+            **_fields(Tally, self),
+            **(_fields(Findings, self.failure) if self.failure else {}),
+            worst={name: math.inf if ratio is None else ratio for name, ratio in self.worst.items()},
+            relative_bounds=[bound] * min(self.cases, HEAVIEST),
+            failure=self.failure.message if self.failure else None,
             interrupted=self.status == "interrupted",
         )
-        if found := self.failure:
-            result.failure, result.crashed, result.diagnosis = found.message, found.crashed, found.diagnosis
-            result.script, result.error_map = found.script, found.error_map
-            result.reproduction = [Path(path) for path in found.reproduction]
-        return result
 
 
-class _Dtype(msgspec.Struct):
+@dataclass
+class _Dtype:
     status: str
     checks: list[_Check]
 
@@ -74,27 +67,57 @@ class _Dtype(msgspec.Struct):
         _expect_status(self.status, Row("", "", "", "", [check.result() for check in self.checks]).status)
 
 
-def _expect_status(status: str, follows: str) -> None:
-    if status != follows:
-        raise ValueError(f"expected status {follows!r}, which follows from the rest, got {status!r}")
-
-
-class _Adapter(msgspec.Struct):
+@dataclass
+class _Adapter:
     name: str
     framework: str
     version: str
     dtypes: dict[str, _Dtype]
 
 
-class _Oracle(msgspec.Struct):
+@dataclass
+class _Oracle:
     version: str
 
 
-class _File(msgspec.Struct):
+@dataclass
+class _File:
     oracle: _Oracle
     environment: dict[str, dict[str, str]]
     runs: list[Run]
     adapters: list[_Adapter]
+
+
+def _fields(kind: type[Any], record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(kind)}
+
+
+def _finite(number: float | None) -> float | None:
+    """Return a number as JSON spells it, with null for infinity."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _expect_status(status: str, follows: str) -> None:
+    if status != follows:
+        raise ValueError(f"expected status {follows!r}, which follows from the rest, got {status!r}")
+
+
+def as_json(report: Report) -> Any:
+    """Return a report as plain data."""
+    found: dict[str, _Adapter] = {}
+    for row in report.rows:
+        entry = found.setdefault(row.adapter, _Adapter(row.adapter, row.framework, row.version, {}))
+        entry.dtypes[row.dtype] = _Dtype(row.status, [_Check.of(check) for check in row.checks])
+    file = _File(_Oracle(report.oracle), report.environment, report.runs, list(found.values()))
+    return msgspec.to_builtins(file, enc_hook=str)
+
+
+def write(report: Report, path: str | Path) -> None:
+    """Write a report as JSON, with every list of numbers on one line."""
+    text = json.dumps(as_json(report), indent=1, allow_nan=False, ensure_ascii=False)
+    lines = re.sub(r"\[\n(?:[-+.,\s\deE]|null)*\]", lambda found: " ".join(found[0].split()), text)
+    # A lone surrogate, as in the path of a file, becomes a question mark.
+    Path(path).write_bytes(f"{lines}\n".encode("utf-8", "replace"))
 
 
 def read(path: str | Path) -> Report:
@@ -113,7 +136,7 @@ def read(path: str | Path) -> Report:
     if not Path(path).is_file():
         raise FileNotFoundError(f"report: expected a file, got {path}")
     try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=_File)
+        found = msgspec.json.decode(Path(path).read_bytes(), type=_File, dec_hook=lambda kind, value: kind(value))
     except (msgspec.MsgspecError, RecursionError) as error:
         words = str(error)
         if not words.lower().startswith("expected"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import adapters
+import adapters.conformance.port  # before a test hides the layouts of PyTorch
 from adapters.conformance.cli import main
 
 ADAPTER_FILE = """
