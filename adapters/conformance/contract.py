@@ -138,4 +138,7 @@ def with_options(adapter: Adapter, case: Case, precision: Precision, result: Res
     if not adapter.options:
         result.note_unsupported(f"{adapter.name}: no options")
     for name, run in adapter.options.items():
-        accept(certify(case, run(case), precision), result, f"{name}: ")
+        try:
+            accept(certify(case, run(case), precision), result)
+        except Mismatch as error:
+            raise type(error)(f"{name}: {error}", error.verdict) from error

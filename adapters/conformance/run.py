@@ -107,7 +107,8 @@ def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, co
             ThreadPoolExecutor(jobs, initializer=_block_interrupts) as threads,
             progress(console) as bars,
         ):
-            workers = [Worker(one.names, Path(folder, one.origin), plan.timeout, stopped) for one in groups]
+            files = (Path(folder, str(number)) for number in range(len(groups)))
+            workers = [Worker(group.names, next(files), plan.timeout, stopped) for group in groups]
             futures = [threads.submit(judge_group, *pair, plan, bars) for pair in zip(groups, workers, strict=True)]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)

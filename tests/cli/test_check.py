@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from adapters.conformance.checks import TRAINED
 from adapters.conformance import NAMES, STACKS, TIMEOUT, commands
+from adapters.conformance.checks import TRAINED
 from adapters.conformance.report import Report, Result, Row
+from adapters.conformance.run import Group, Plan
 from reference import Case
 
 Run = Callable[..., tuple[int, str, str]]
@@ -189,7 +190,7 @@ def test_what_is_refused_is_listed_and_is_no_pass(rnn_oracle: Run) -> None:
 
 
 def test_without_a_name_every_installed_framework_is_judged(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged: list[commands.Group] = []
+    judged: list[Group] = []
     monkeypatch.setattr(commands, "judge_all", lambda groups, *others: judged.extend(groups))
     assert rnn_oracle("check")[0] == 1
     assert rnn_oracle("check", "own:right", "numpy.right", "own:wrong")[0] == 1
@@ -203,9 +204,15 @@ def test_without_a_name_every_installed_framework_is_judged(rnn_oracle: Run, mon
 def test_more_stacks_may_take_more_time_unless_a_timeout_is_given(
     rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plans: list[commands.Plan] = []
+    plans: list[Plan] = []
     monkeypatch.setattr(commands, "judge_all", lambda groups, plan, *others: plans.append(plan))
-    for words in ((), ("--stacks", "1"), ("--stacks", "80"), ("--stacks", "80", "--timeout", "7.5"), ("--timeout", "inf")):
+    for words in (
+        (),
+        ("--stacks", "1"),
+        ("--stacks", "80"),
+        ("--stacks", "80", "--timeout", "7.5"),
+        ("--timeout", "inf"),
+    ):
         rnn_oracle("check", *words)
     assert [plan.timeout for plan in plans] == [TIMEOUT, TIMEOUT, 80 / STACKS * TIMEOUT, 7.5, float("inf")]
 
@@ -243,7 +250,10 @@ def test_an_inconclusive_case_is_no_pass() -> None:
     ("arguments", "message"),
     [
         (["check", "caffe"], "adapters: expected a framework among ['numpy'], got 'caffe'"),
-        (["check", "own:other"], "check: expected an attribute of own among ['evaluate_arrays', 'right', 'wrong', 'crash', 'e"),
+        (
+            ["check", "own:other"],
+            "check: expected an attribute of own among ['evaluate_arrays', 'right', 'wrong', 'crash', 'e",
+        ),
         (["check", "--dtype", "float8"], "argument --dtype: invalid choice: 'float8'"),
         (["check", "--stacks", "0"], "argument --stacks: expected a whole number of at least 1, got '0'"),
         (["check", "--seed", "-1"], "argument --seed: expected a whole number of at least 0, got '-1'"),

@@ -46,7 +46,7 @@ def raise_what_cannot_be_pickled():
     raise Odd(1, 2)
 
 def segfault():
-    print("the kernel prints something", flush=True)
+    print("the kernel prints soething", flush=True)
     os.kill(os.getpid(), signal.SIGSEGV)
 
 def hang():
@@ -127,7 +127,7 @@ ENDS = {
     "silent": "the process ended with exit status 0",
     "leaving": "the process ended with exit status 3",
     "exiting": "contract: expected an Evaluation, got sys.exit('no more')",
-    "crashing": "the process ended with signal 11 (Segmentation fault); the last line it printed: the kernel prints som",
+    "crashing": "the process ended with signal 11 (Segmentation fault); the last line it printed: the kernel prints so",
     "aborting": "the process ended with signal 6 (Aborted)",
     "odd": "raised Odd: (1, 2) (T=",
 }
@@ -206,7 +206,10 @@ def test_an_interrupt_prints_what_was_judged_and_ends_with_130(modules: Path) ->
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert "interrupted: the table has the results until then" in out
-    assert statuses(results(modules / "r.json")["one.waiting"]["float64"]) == {"step": "pass", "sequence": "interrupted"}
+    assert statuses(results(modules / "r.json")["one.waiting"]["float64"]) == {
+        "step": "pass",
+        "sequence": "interrupted",
+    }
 
 
 def test_an_attribute_that_is_not_there_ends_with_status_2(modules: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -222,7 +225,9 @@ def test_a_worker_describes_its_adapters_and_is_replaced_once_it_has_ended(modul
         assert worker.call(describe, "one.good", 3) == "one.good 3"
         with pytest.raises(Ended, match=r"^the process ended with exit status 5$"):
             worker.call(leave, "one.good")
-        with pytest.raises(Ended, match=r"^the process ended with exit status 1; the last line it printed: KeyError: 'x'$"):
+        with pytest.raises(
+            Ended, match=r"^the process ended with exit status 1; the last line it printed: KeyError: 'x'$"
+        ):
             worker.call(fail, "one.good")
         assert worker.call(describe, "one.good", 4) == "one.good 4"
     finally:
