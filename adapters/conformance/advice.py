@@ -5,7 +5,6 @@ All sizes of the case differ, so that the length of an axis identifies it.
 
 from __future__ import annotations
 
-import itertools
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from adapters import Adapter, Unsupported
-from adapters.conformance.contract import AXES, axes_of, guarded, kind_of, shape_of
+from adapters.conformance.contract import field, guarded, kind_of
 from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
 from reference.archive import spell
 from reference.explain import explain
@@ -30,7 +29,6 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "Without a step": ({"T": 0}, "len(case.xs) is 0"),
     "Without a row": ({"N": 0}, "len(case.h0) is 0"),
 }
-NAMES = {"T": "the time", "N": "the batch", "D": "the input", "H": "the unit", "K": "the stack's"}
 WHY = {
     ("db", 2.0): ": of two biases that are added, each has the whole gradient; return one, not their sum",
     ("db", 0.5): ": of two biases that are added, each has the whole gradient; over rows, here two, it is summed",
@@ -87,12 +85,12 @@ def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]
         yield f"It returned {kind_of(answer)}: expected an Evaluation; {write}."
         return
     offered = [name for name, quantity in QUANTITIES.items() if quantity in adapter.offers]
-    fields = {name: _field(asked, name, getattr(answer, name)) for name in offered}
-    yield from (sentence for sentence, _ in fields.values() if sentence)
+    fields = {name: field(asked, name, getattr(answer, name)) for name in offered}
+    wrong = [f"{fault}." for fault, _ in fields.values() if fault]
+    yield from wrong
     corrected = {name: array for name, (_, array) in fields.items() if array is not None}
-    wrong = any(sentence for sentence, _ in fields.values())
     if "hs" in corrected:
-        yield from _numbers(asked, Evaluation(**corrected), precision, beside_other_faults=wrong)
+        yield from _numbers(asked, Evaluation(**corrected), precision, beside_other_faults=bool(wrong))
     if not wrong:
         try:
             trial(guarded(adapter), case, precision, repeat=True)
@@ -129,51 +127,6 @@ def _raised(error: BaseException) -> str:
     if isinstance(error, ValueError) and "read-only" in str(error):
         return f"It wrote to a read-only array, as those of the case are: copy what you change{where}."
     return f"It raised {type(error).__name__}: {error}{where}."
-
-
-def _field(case: Case, name: str, actual: Any) -> tuple[str | None, Any]:
-    """Return what is wrong with a field, or None; and its array in the right shape and dtype, or None."""
-    axes, shape = axes_of(case, name), shape_of(case, name)
-    if actual is None:
-        return f"{name} is missing: expected an array of shape {axes} = {shape}.", None
-    try:
-        array = np.asarray(actual)
-        corrected = array.astype(case.dtype)
-    except Exception as error:
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        return f"{name} is {kind_of(actual)}: expected an array of {case.dtype}; np.asarray raises: {words}.", None
-    wrong = []
-    if not isinstance(actual, np.ndarray):
-        wrong.append(f"{name} is {kind_of(actual)}: expected a NumPy array; np.asarray({name}) makes one")
-    elif array.dtype != case.xs.dtype:
-        wrong.append(f"{name} is {array.dtype}: expected the dtype of the case, {case.dtype}")
-    if array.shape != shape:
-        difference, corrected = _reshaped(case, name, corrected)
-        wrong.append(f"{name} has shape {array.shape}: expected {axes} = {shape}{difference}")
-    return (f"{'; '.join(wrong)}." if wrong else None), corrected
-
-
-def _reshaped(case: Case, name: str, array: Any) -> tuple[str, Any]:
-    """Return how an array of a wrong shape differs from the expected one, and the corrected array, or None."""
-    shape, letters = shape_of(case, name), ["K"] * (case.K is not None) + list(AXES[name])
-    if array.ndim == len(shape):
-        for order in itertools.permutations(range(len(shape))):
-            if tuple(shape[axis] for axis in order) == array.shape:
-                axes = ", ".join(letters[axis] for axis in order)
-                return f"; its axes are ({axes})", array.transpose(np.argsort(order))
-        twice = [axis for axis, (a, b) in enumerate(zip(array.shape, shape, strict=True)) if a == 2 * b]
-        if len(twice) == 1:
-            return f"; {letters[twice[0]]} is there twice, as where two biases or directions are put together", None
-    if [size for size in array.shape if size != 1] == [size for size in shape if size != 1]:
-        return "; an axis of length 1 is too many or missing", array.reshape(shape)
-    for axis, letter in enumerate(letters):
-        if array.shape == shape[:axis] + shape[axis + 1 :]:
-            return f"; {NAMES[letter]} axis, {letter}, is missing", None
-    if array.shape[-len(shape) :] == shape:
-        more = array.shape[: -len(shape)]
-        over = " over ".join(letter for letter, size in case.sizes.items() if (size,) == more)
-        return f"; it is not summed{f' over {over}' if over else ''}", array.sum(axis=tuple(range(len(more))))
-    return "", None
 
 
 def _numbers(case: Case, answer: Evaluation, precision: Precision, *, beside_other_faults: bool) -> Iterator[str]:

@@ -67,10 +67,6 @@ class Drawn:
     rows: int = 1  # T * N of its shapes, at least
     params: Path | None = None
 
-    def count(self, stacks: int) -> int:
-        """Return the number of examples: at least one of each nonlinearity."""
-        return max(len(self.nonlinearities), stacks // self.thin)
-
     def shapes(self, job: Job) -> tuple[Shape, ...]:
         """Return the shapes of a run, which depend on the seed and the number of stacks alone.
 
@@ -87,7 +83,7 @@ class Drawn:
 
     def cases(self, job: Job, judge: Callable[[Case], None]) -> None:
         """Have Hypothesis draw the cases of one shape after the other; its last call is the smallest failure."""
-        pool, count = self.shapes(job), self.count(job.stacks)
+        pool, count = self.shapes(job), max(len(self.nonlinearities), job.stacks // self.thin)
         for i, shape in enumerate(pool[:count]):
             strategy = cases(
                 dtype=job.dtype,
@@ -102,10 +98,8 @@ class Drawn:
                 # Hypothesis begins with the simplest case, which would be the same one for every seed.
                 turn=Random(f"{self.name} {job.seed} {i}").getrandbits(32),
             )
-            run = quiet(len(range(i, count, len(pool))), Phase.generate, Phase.shrink)(
-                hypothesis.given(strategy)(judge)
-            )
-            hypothesis.seed(f"{job.seed} {i}")(run)()
+            examples = quiet(len(range(i, count, len(pool))), Phase.generate, Phase.shrink)
+            hypothesis.seed(f"{job.seed} {i}")(examples(hypothesis.given(strategy)(judge)))()
 
 
 @cache
@@ -142,10 +136,6 @@ class Fixed:
     norm: float = 1.0
     from_zeros: bool = False  # whether the initial state is zero
 
-    def count(self, stacks: int) -> int:
-        """Return the number of shapes, whatever the number of stacks."""
-        return len(self.shapes)
-
     def cases(self, job: Job, judge: Callable[[Case], None]) -> None:
         """Judge one case after the other, with the probe except without inputs, which it would add."""
         offered, along = job.adapter.nonlinearities, job.adapter.takes_direction
@@ -163,14 +153,8 @@ SEQUENCE = Drawn(name="sequence", lengths=(3, 4, 5, 2, 3, 4, 5, 6, 20), stack=76
 # The shapes of SEQUENCE, for which a compiler has compiled already.
 EXTREMES = dataclasses.replace(SEQUENCE, name="extremes", norms=(0.5, 1.0), values=EDGES)
 LONG = Drawn(name="long", lengths=(1000,), stack=4, pool=1, thin=8, batches=(2, 4), nonlinearities=("tanh",))
-EDGE_SHAPES = (
-    Shape(0, 2, 3, 4),
-    Shape(3, 0, 3, 4, "relu"),
-    Shape(1, 2, 0, 4),
-    Shape(1, 1, 1, 1, "relu", bias=False),
-    Shape(2, 2, 512, 4, bias=False),
-    Shape(2, 1, 4, 512, "relu"),
-)
+NO_STEPS, NO_ROWS, NO_INPUTS = Shape(0, 2, 3, 4), Shape(3, 0, 3, 4, "relu"), Shape(1, 2, 0, 4)
+ONES, INPUTS, UNITS = Shape(1, 1, 1, 1, "relu", False), Shape(2, 2, 512, 4, bias=False), Shape(2, 1, 4, 512, "relu")
 ROW = (Shape(4, 1, 3, 5), Shape(4, 1, 3, 5, "relu", bias=False))
 ROWS = (Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu"))
 TANH = ("tanh",)
@@ -181,7 +165,7 @@ CHECKS: tuple[Check, ...] = (
     dataclasses.replace(EXTREMES, name="nonfinite", values=("poisoned",), thin=2),
     LONG,
     Drawn(name="trained", lengths=(12,), stack=8, pool=1, thin=4, nonlinearities=TANH, params=TRAINED),
-    Fixed(name="shapes", shapes=EDGE_SHAPES, norm=0.5),
+    Fixed(name="shapes", shapes=(NO_STEPS, NO_ROWS, NO_INPUTS, ONES, INPUTS, UNITS), norm=0.5),
     Fixed(name="strides", shapes=ROWS[:1], nonlinearities=TANH, judge=strides.judge),
     Fixed(name="options", shapes=ROW, judge=with_options, from_zeros=True),
     Fixed(name="invariants", shapes=ROWS, judge=invariants.judge),

@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import functools
 import io
+import itertools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,18 +62,70 @@ def expect_answer(case: Case, answer: object, offers: Sequence[str] | None) -> N
     """Raise Unusable unless an answer has all quantities on offer, in the shapes and the dtype of the case."""
     if not isinstance(answer, Evaluation):
         raise Unusable(f"contract: expected an Evaluation, got {kind_of(answer)} ({case.spelled})")
-    for name, array in answer.fields().items():
-        has_bias = case.params.b is not None or not name.startswith("db")
-        if offers is not None and (offered := QUANTITIES[name] in offers and has_bias) != (array is not None):
-            what = f"{'a' if offered else 'no'} {name} of {list(offers)}"
-            raise Unusable(f"contract: expected {what}, got {kind_of(array)} ({case.spelled})")
-        if array is None:
-            continue
-        if not isinstance(array, np.ndarray) or array.dtype != case.xs.dtype:
-            raise Unusable(f"contract: expected {name} as an array of {case.dtype}, got {kind_of(array)}")
-        if array.shape != (shape := shape_of(case, name)):
-            where = f"{name} of shape {axes_of(case, name)} = {shape}"
-            raise Unusable(f"contract: expected {where}, got {array.shape} ({case.spelled})")
+    for name, quantity in QUANTITIES.items():
+        actual = getattr(answer, name)
+        if offers is not None or actual is not None:
+            fault, _ = field(case, name, actual, offered=offers is None or quantity in offers)
+            if fault is not None:
+                raise Unusable(f"contract: {fault} ({case.spelled})")
+
+
+def field(case: Case, name: str, actual: Any, *, offered: bool = True) -> tuple[str | None, Any]:
+    """Return what is wrong with a field of an answer, and the field as the contract has it.
+
+    Args:
+        case: a case or a stack.
+        name: of the field.
+        actual: the field as it was returned.
+        offered: whether the adapter offers it.
+
+    Returns:
+        A sentence, or None. An array in the right shape and dtype, or None where the field cannot be corrected.
+    """
+    if not offered or (case.params.b is None and name.startswith("db")):
+        return None if actual is None else f"expected no {name}, got {kind_of(actual)}", None
+    shape = shape_of(case, name)
+    where = f"{name} of shape {axes_of(case, name)} = {shape}"
+    if isinstance(actual, np.ndarray) and (actual.dtype, actual.shape) == (case.xs.dtype, shape):
+        return None, actual
+    if actual is None:
+        return f"expected {where}, got None", None
+    wrong = []
+    if not isinstance(actual, np.ndarray) or actual.dtype != case.xs.dtype:
+        wrong.append(f"expected {name} as an array of {case.dtype}, got {kind_of(actual)}")
+    try:
+        corrected = np.asarray(actual).astype(case.dtype)
+    except Exception as error:
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        return f"{wrong[0]}; np.asarray raises: {words}", None
+    if corrected.shape != shape:
+        got = corrected.shape
+        difference, corrected = reshaped(case, name, corrected)
+        wrong.append(f"expected {where}, got {got}{difference}")
+    return "; ".join(wrong), corrected
+
+
+def reshaped(case: Case, name: str, array: Any) -> tuple[str, Any]:
+    """Return how an array of a wrong shape differs from the field that was expected, and the field, or None."""
+    shape, letters = shape_of(case, name), ["K"] * (case.K is not None) + list(AXES[name])
+    if array.ndim == len(shape):
+        for order in itertools.permutations(range(len(shape))):
+            if tuple(shape[axis] for axis in order) == array.shape:
+                axes = ", ".join(letters[axis] for axis in order)
+                return f"; its axes are ({axes})", array.transpose(np.argsort(order))
+        twice = [letter for letter, size, right in zip(letters, array.shape, shape, strict=True) if size == 2 * right]
+        if len(twice) == 1:
+            return f"; {twice[0]} is there twice, as where two biases or directions are put together", None
+    if [size for size in array.shape if size != 1] == [size for size in shape if size != 1]:
+        return "; an axis of length 1 is too many or missing", array.reshape(shape)
+    for axis, letter in enumerate(letters):
+        if array.shape == shape[:axis] + shape[axis + 1 :]:
+            return f"; axis {letter} is missing", None
+    if array.shape[-len(shape) :] == shape:
+        more = array.shape[: -len(shape)]
+        over = " over ".join(letter for letter, size in case.sizes.items() if (size,) == more)
+        return f"; it is not summed{f' over {over}' if over else ''}", array.sum(axis=tuple(range(len(more))))
+    return "", None
 
 
 def shape_of(case: Case, field: str) -> tuple[int, ...]:

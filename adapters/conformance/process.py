@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,27 +56,15 @@ class Subject(NamedTuple):
         return cls(adapter.name, adapter.framework, adapter.describe, *offers, discovery.facts(adapter), expected)
 
 
+@dataclass
 class Worker:
-    """The process of the adapters of some names.
+    """The process of the adapters of some names."""
 
-    Args:
-        names: of the adapters.
-        printed: a file for its standard output and error.
-        timeout: seconds that a request may take. The imports may take TIMEOUT, too, if that is longer.
-        stopped: set once the run is interrupted.
-        find: returns the adapters of a name.
-    """
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        printed: Path,
-        timeout: float = TIMEOUT,
-        stopped: threading.Event | None = None,
-        find: Callable[[str], Sequence[Adapter]] = discovery.find,
-    ) -> None:
-        self.names, self.printed, self.timeout, self.find = names, printed, timeout, find
-        self.stopped = stopped or threading.Event()
+    names: Sequence[str]
+    printed: Path  # its standard output and error
+    timeout: float = TIMEOUT  # seconds a request; the imports may take TIMEOUT, too, if that is longer
+    stopped: threading.Event = field(default_factory=threading.Event)  # set once the run is interrupted
+    find: Callable[[str], Sequence[Adapter]] = discovery.find  # returns the adapters of a name
 
     def start(self) -> list[Subject]:
         """Start the process, and return the adapters that it has imported.

@@ -19,7 +19,7 @@ from tests.conformance import cells
 HEAD = r"{} float32, one case of tanh \(T=3, N=2, D=4, H=5\):\n"
 RIGHT = r"Apart from that, the numbers are right\."
 WRONG: dict[Callable[[Case], Any], str] = {
-    cells.transposed: r"dWx has shape \(5, 4\): expected \(D, H\) = \(4, 5\); its axes are \(H, D\)\.\n"
+    cells.transposed: r"expected dWx of shape \(D, H\) = \(4, 5\), got \(5, 4\); its axes are \(H, D\)\.\n"
     r"Apart from that, numbers are wrong:\nfloat32 dWh\[(.|\n)*`dWh transposed`",
     cells.only_dwh_transposed: r"float32 dWh\[(.|\n)*dWh is wrong; h, dx, dh0, dWx, db are right(.|\n)*`dWh transp",
     cells.doubled: r"float32 db\[(.|\n)*"
@@ -29,17 +29,17 @@ WRONG: dict[Callable[[Case], Any], str] = {
     r"db is 0.5 times what it should be: of two biases that are added, each has the whole gradient; over rows, "
     r"here two, it is summed\.(.|\n)*`db averaged over N`",
     cells.negative: r"float32 dh0\[(.|\n)*\ndh0 is -1 times what it should be\.\n",
-    cells.batch_first: r"hs has shape \(2, 3, 5\): expected \(T, N, H\) = \(3, 2, 5\); its axes are \(N, T, H\)\.\n"
-    rf"dxs has shape \(2, 3, 4\): expected \(T, N, D\) = \(3, 2, 4\); its axes are \(N, T, D\)\.\n{RIGHT}",
-    cells.without_batch: r"hs has shape \(3, 5\): expected \(T, N, H\) = \(3, 2, 5\); the batch axis, N, is missing\.$",
-    cells.without_dwh: rf"dWh is missing: expected an array of shape \(H, H\) = \(5, 5\)\.\n{RIGHT}",
-    cells.without_hs: r"hs is missing: expected an array of shape \(T, N, H\) = \(3, 2, 5\)\.$",
-    cells.in_float64: rf"hs is float64: expected the dtype of the case, float32\.\n(.*\n)*{RIGHT}",
-    cells.lists: rf"dh0 is a list of 2: expected a NumPy array; np.asarray\(dh0\) makes one\.\n{RIGHT}",
-    cells.objects: rf"dh0 is a function: expected an array of float32; np.asarray raises: .*function.*\.\n{RIGHT}",
-    cells.unsummed: rf"db has shape \(2, 5\): expected \(H,\) = \(5,\); it is not summed over N\.\n{RIGHT}",
-    cells.two_biases: rf"db has shape \(10,\): expected \(H,\) = \(5,\); H is there twice, as where two .*\n{RIGHT}",
-    cells.in_a_column: rf"db has shape \(1, 5\): expected \(H,\) = \(5,\); an axis of length 1 is too many .*\n{RIGHT}",
+    cells.batch_first: r"expected hs of shape \(T, N, H\) = \(3, 2, 5\), got \(2, 3, 5\); its axes are \(N, T, H\)\.\n"
+    rf"expected dxs of shape \(T, N, D\) = \(3, 2, 4\), got \(2, 3, 4\); its axes are \(N, T, D\)\.\n{RIGHT}",
+    cells.without_batch: r"expected hs of shape \(T, N, H\) = \(3, 2, 5\), got \(3, 5\); axis N is missing\.$",
+    cells.without_dwh: rf"expected dWh of shape \(H, H\) = \(5, 5\), got None\.\n{RIGHT}",
+    cells.without_hs: r"expected hs of shape \(T, N, H\) = \(3, 2, 5\), got None\.$",
+    cells.in_float64: rf"expected hs as an array of float32, got an array of float64\.\n(.*\n)*{RIGHT}",
+    cells.lists: rf"expected dh0 as an array of float32, got a list of 2\.\n{RIGHT}",
+    cells.objects: rf"expected dh0 as an array of float32, got a function; np.asarray raises: .*function.*\.\n{RIGHT}",
+    cells.unsummed: rf"expected db of shape \(H,\) = \(5,\), got \(2, 5\); it is not summed over N\.\n{RIGHT}",
+    cells.two_biases: rf"expected db of shape \(H,\) = \(5,\), got \(10,\); H is there twice, as where two .*\n{RIGHT}",
+    cells.in_a_column: rf"expected db of shape \(H,\) = \(5,\), got \(1, 5\); an axis of length 1 is too .*\n{RIGHT}",
     cells.nothing: r"It returned None: expected an Evaluation; write Evaluation\(hs, dxs, dh0, dWx, dWh, db\)\.$",
     cells.a_list: r"It returned a list of 6: expected an Evaluation; write Evaluation\(",
     cells.crashing: r"It raised RuntimeError: the kernel died \(.*cells.py:\d+\)\.\n"
@@ -67,7 +67,7 @@ OTHER_KINDS: dict[Callable[[Case], Any], tuple[str, str]] = {
     cells.needing_a_step: (r"Without a step: raised IndexError: .* \(.*cells.py:\d+\)", r"len\(case.xs\) is 0"),
     cells.needing_a_row: (r"Without a row: raised IndexError: .* \(.*cells.py:\d+\)", r"len\(case.h0\) is 0"),
     cells.with_a_bias_always: (
-        r"Without a bias: contract: expected no db of .*, got an arr.*",
+        r"Without a bias: contract: expected no db, got an array of float32 \(.*\)",
         "case.params.b is None",
     ),
 }
@@ -107,7 +107,7 @@ def test_a_stack_is_taken_where_it_is_offered() -> None:
     assert of(compute) == []
     assert "dWh transposed" in "\n".join(of(cells.only_dwh_transposed))
     assert of(lambda case: compute(case[0]))[1] == (
-        "hs has shape (3, 2, 5): expected (K, T, N, H) = (1, 3, 2, 5); an axis of length 1 is too many or missing."
+        "expected hs of shape (K, T, N, H) = (1, 3, 2, 5), got (3, 2, 5); an axis of length 1 is too many or missing."
     )
 
 

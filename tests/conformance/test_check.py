@@ -125,10 +125,10 @@ BAD: dict[Callable[[Case], Any], str] = {
     cells.in_float64: "contract: expected hs as an array of float32, got an array of float64",
     cells.lists: "contract: expected dh0 as an array of float32, got a list of",
     cells.objects: "contract: expected dh0 as an array of float32, got a function",
-    cells.unsummed: r"contract: expected db of shape \(H,\) = \(\d,\), got \(\d, \d\) \(T=1, ",
+    cells.unsummed: r"contract: expected db of shape \(H,\) = \(\d,\), got \(\d, \d\); it is not summed over N \(T=1, ",
     cells.mutating: r"contract: expected the case unchanged, got a write to a read-only array \(assignment destination",
-    cells.without_dwh: r"contract: expected a dWh of \['h', 'dx', .*\], got None \(T=1, ",
-    cells.without_hs: r"contract: expected a hs of \['h', 'dx', .*\], got None \(T=1, ",
+    cells.without_dwh: r"contract: expected dWh of shape \(H, H\) = \(\d, \d\), got None \(T=1, ",
+    cells.without_hs: r"contract: expected hs of shape \(T, N, H\) = \(1, \d, \d\), got None \(T=1, ",
 }
 
 
@@ -246,7 +246,11 @@ def test_the_command_line_offers_all_checks_in_their_order() -> None:
 
 
 def test_derivatives_along_a_direction_are_asked_over_few_steps_and_that_is_told() -> None:
-    asked: dict[str, Any] = {"stacks": 24, "dtypes": ["float32"], "only": ["sequence", "nonfinite", "long", "trained", "10k-steps"]}
+    asked: dict[str, Any] = {
+        "stacks": 24,
+        "dtypes": ["float32"],
+        "only": ["sequence", "nonfinite", "long", "trained", "10k-steps"],
+    }
     (row,) = check(exact.ADAPTERS[1], on_fail="report", **asked).rows
     assert {found.name: (found.status, found.unsupported) for found in row.checks} == {
         "sequence": ("pass", []),

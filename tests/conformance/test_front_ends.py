@@ -69,7 +69,7 @@ TOLD: dict[Callable[[Case], Any], str] = {
     cells.only_dwh_transposed: "`dWh transposed`",
     cells.doubled: "`db summed twice`",
     cells.negative: "dh0 is wrong; h, dx, dWx, dWh, db are right",
-    cells.without_dwh: "contract: expected a dWh of ",
+    cells.without_dwh: "contract: expected dWh of shape (H, H) = ",
     cells.crashing_on_sequences: "raised RuntimeError: the loop died",
 }
 
