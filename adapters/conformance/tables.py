@@ -17,6 +17,11 @@ TEXT = ("adapter", "precision", "checks")
 ENDLESS = 1000
 
 
+def spell_ratio(ratio: float | None) -> str:
+    """Return |error| / bound in few characters; None is infinite."""
+    return "inf" if ratio is None else f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.1e}"
+
+
 def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -> Table:
     """Return a table for the terminal, with its verdicts in colour."""
     table = Table(title=title, title_style="dim", title_justify="center", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
