@@ -11,6 +11,7 @@ from importlib import metadata
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from adapters.conformance.result import STATUSES as STATUSES
 from adapters.conformance.result import ErrorMap as ErrorMap
@@ -138,7 +139,7 @@ class Report:
         """Print the environment, the table, the largest errors by quantity if asked for, remarks and failures."""
         for name, facts in self.environment.items():
             listed = ", ".join(f"{key} {value}" for key, value in facts.items())
-            console.print(f"[bold]{name}[/]  {listed}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble((name, "bold"), f"  {listed}"), soft_wrap=True)
         table = drawn(self.header, [row.cells(self.checks) for row in self.rows], "verdicts")
         if console.measure(table, options=console.options.update(width=ENDLESS)).maximum > console.width:
             table = drawn(BRIEFLY, [row.briefly() for row in self.rows], "verdicts")

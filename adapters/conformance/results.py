@@ -1,4 +1,4 @@
-"""Results files, the JSON of ``rnn-oracle check --json``, are written, read back and checked against their structure."""
+"""Results files, the JSON of ``rnn-oracle check --json``: written, read back and checked against their structure."""
 
 from __future__ import annotations
 
