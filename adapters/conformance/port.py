@@ -206,8 +206,8 @@ def prove(name: str, params: Params, nonlinearity: str) -> Proof:
         (adapter,) = adapters.load(name)
         precision = adapter.precision(str(params.Wx.dtype))
         for seed, T in enumerate(LENGTHS):
-            kind: dict[str, Any] = {"dtype": precision.name, "nonlinearity": nonlinearity, "params": params}
-            case = Case.random(T, ROWS, seed=seed, stack=stack, **kind).probed()
+            like: dict[str, Any] = {"dtype": precision.name, "nonlinearity": nonlinearity, "params": params}
+            case = Case.random(T, ROWS, seed=seed, stack=stack, **like).probed()
             verdict = trial(offering(guarded(adapter), precision), case, precision)
             if verdict.status != "pass":
                 single = verdict.of(verdict.statuses.index(verdict.status))
