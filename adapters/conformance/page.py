@@ -11,7 +11,7 @@ from pathlib import Path
 
 from adapters.conformance import CASES, templates
 from adapters.conformance.report import GOOD, STATUSES, Report, Result, Row
-from adapters.conformance.tables import markdown
+from adapters.conformance.tables import markdown, spell_ratio
 from reference.archive import DTYPES
 
 # The largest ratio of each tint of an error map.
@@ -59,15 +59,6 @@ def render(runs: Sequence[Report]) -> str:
         bad=[(line, check) for line, check in checks if check.status not in (*GOOD, "unsupported")],
         cases=sum(line.row.cases for line in lines),
     )
-
-
-def spell_ratio(ratio: float | None) -> str:
-    """Return a ratio in few characters; None is infinite."""
-    if ratio is None or ratio == inf:
-        return "\N{INFINITY}"
-    if ratio == 0 or 0.005 <= ratio < 100:
-        return f"{ratio:.2f}" if ratio else "0"
-    return f"{ratio:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def tint(ratio: float | None) -> int:

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,10 @@ def read_params(path: str | Path) -> Params:
     """
     where = f"--params {path}"
     arrays = read_arrays("--params", path)
-    ends = {name.rpartition(".")[2] for name in arrays}
+    ends = {name.replace("/", ".").rpartition(".")[2] for name in arrays}
     found = [one for one in READABLE if one.weights[0] in ends]
     if len(found) != 1:
-        raise ValueError(
-            f"{where}: expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays called {sorted(arrays)}"
-        )
+        raise ValueError(f"{where}: expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays {sorted(arrays)}")
     half = ("bfloat16", "float16")
     wide = {name: array.astype("float32") if str(array.dtype) in half else array for name, array in arrays.items()}
     try:
@@ -141,10 +140,7 @@ def move(options: argparse.Namespace, console: Console) -> int:
         params = held.astype(dtype)
     expect_finite(f"port --dtype {dtype}", params.fields())
     write_arrays("port", options.output, target.named(params))
-
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     for line in (*remarks(arrays, source, target, held, params), f"written: {options.output}"):
         say(line)
     if not options.proof:

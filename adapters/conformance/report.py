@@ -1,4 +1,4 @@
-"""The report: one row for each adapter and dtype, the runs behind it, and what its reader must know of the machine."""
+"""The report has one row for each adapter and dtype, the runs behind them, and the versions of the machine."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from importlib import metadata
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from adapters.conformance.result import STATUSES as STATUSES
 from adapters.conformance.result import ErrorMap as ErrorMap
 from adapters.conformance.result import Result as Result
 from adapters.conformance.result import largest
-from adapters.conformance.tables import ENDLESS, drawn, markdown
+from adapters.conformance.tables import ENDLESS, drawn, markdown, spell_ratio
 from reference.verdict import GRADIENTS
 
 GOOD = ("pass", "xfail")
@@ -58,7 +59,7 @@ class Row:
     def cells(self, checks: Sequence[str]) -> tuple[str, ...]:
         """Return the row as text, with the verdict of every check."""
         by_name = {check.name: _cell(check) for check in self.checks}
-        worst = _short(max(self.worst.values())) if self.worst else "-"
+        worst = spell_ratio(max(self.worst.values())) if self.worst else "-"
         bound = "-" if self.relative_bound is None else f"{self.relative_bound:.0e}"
         verdicts = (by_name.get(name, "empty") for name in checks)
         return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, bound, self.status
@@ -77,11 +78,7 @@ class Row:
         """Return the largest |error| / bound of each quantity as text, a dash for a quantity that was not judged."""
         hvp = [ratio for name, ratio in self.worst.items() if name.startswith("hvp")]
         columns = [self.worst.get(name) for name in (*GRADIENTS, "jvp h")] + [max(hvp, default=None)]
-        return self.adapter, self.dtype, *("-" if ratio is None else _short(ratio) for ratio in columns)
-
-
-def _short(ratio: float) -> str:
-    return f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.1e}"
+        return self.adapter, self.dtype, *("-" if ratio is None else spell_ratio(ratio) for ratio in columns)
 
 
 def _cell(check: Result) -> str:
@@ -97,7 +94,7 @@ class Run:
     seconds: float
 
     def __str__(self) -> str:
-        """Return it in words: "seed 0, 8 stacks, 31.4 s"."""
+        """Return the run in words: "seed 0, 8 stacks, 31.4 s"."""
         return f"seed {self.seed}, {self.stacks:,} stacks, {self.seconds:g} s"
 
 
@@ -142,7 +139,7 @@ class Report:
         """Print the environment, the table, the largest errors by quantity if asked for, remarks and failures."""
         for name, facts in self.environment.items():
             listed = ", ".join(f"{key} {value}" for key, value in facts.items())
-            console.print(f"[bold]{name}[/]  {listed}", highlight=False, soft_wrap=True)
+            console.print(Text.assemble((name, "bold"), f"  {listed}"), soft_wrap=True)
         table = drawn(self.header, [row.cells(self.checks) for row in self.rows], "verdicts")
         if console.measure(table, options=console.options.update(width=ENDLESS)).maximum > console.width:
             table = drawn(BRIEFLY, [row.briefly() for row in self.rows], "verdicts")
@@ -175,7 +172,7 @@ class Report:
 
 
 def machine() -> dict[str, str]:
-    """Return what a reader must know of the machine and of the oracle's own arithmetic."""
+    """Return the versions of Python and NumPy, and the kind of the machine."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -36,7 +36,7 @@ class ErrorMap:
 
     quantity: str
     shape: tuple[int, ...]  # of the quantity
-    ratios: tuple[tuple[float | None, ...], ...]  # at most LARGEST x LARGEST; None: infinite, which JSON cannot spell
+    ratios: tuple[tuple[float | None, ...], ...]  # at most LARGEST x LARGEST; None is infinite, as in JSON
     offset: tuple[int, int]  # row and column of the first ratio
     first: tuple[int, ...]  # index of the first element outside; of dx, in the last step, where backward begins
     cut: bool  # whether the quantity has more elements than ratios
@@ -92,7 +92,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 @dataclass
 class Tally:
-    """The part of a result that a results file has as it is."""
+    """The fields of a result that a results file has under the same names."""
 
     name: str
     cases: Count = 0
@@ -105,7 +105,7 @@ class Tally:
 
 @dataclass(kw_only=True)
 class Findings:
-    """The part of a result that a results file has under ``failure``."""
+    """The fields of a result that a results file has under ``failure``."""
 
     crashed: bool = False  # the failure is an error that was raised, not a wrong number
     diagnosis: str | None = None
@@ -128,8 +128,8 @@ class Result(Findings, Tally):
     def status(self) -> str:
         """Return one of ``STATUSES``.
 
-        xfail: the check failed as expected. xpass: a failure was expected, and the check passed. unsupported: the
-        framework takes none of the cases. empty: no case was judged.
+        An xfail is a failure that was expected. An xpass is a check that passed although a failure was expected. A
+        check is unsupported if the framework takes none of its cases, and empty if no case was judged.
         """
         if self.failure is not None:
             return "xfail" if self.expected_failure else "fail"
@@ -184,26 +184,19 @@ class Result(Findings, Tally):
 
     def __add__(self, other: Result) -> Result:
         """Return the result of two runs of one check: the accounts of both failures, the map of the first."""
-        failed = [result for result in (self, other) if result.failure is not None]
-        accounts = dict.fromkeys(result.failure for result in failed if result.failure)
-        diagnoses = dict.fromkeys(result.diagnosis for result in failed if result.diagnosis)
-        changes: dict[str, Any] = {
-            name: getattr(self, name) + getattr(other, name)
-            for name in ("cases", "examples", "inconclusive", "relative_bounds", *JOINED)
-        }
-        return replace(
-            failed[0] if failed else self,
-            **changes | {name: [*dict.fromkeys(changes[name])] for name in JOINED},
-            worst=largest(self.worst, other.worst),
-            failure="\n\n".join(accounts) or None,
-            crashed=any(result.crashed for result in failed),
-            # The failure that one run expects excuses no failure that the other run did not expect.
-            expected_failure=(
-                None if "fail" in (self.status, other.status) else self.expected_failure or other.expected_failure
-            ),
-            diagnosis="\n\n".join(diagnoses) or None,
-            interrupted=self.interrupted or other.interrupted,
-        )
+        first = self if self.failure is not None or other.failure is None else other
+        summed = ("cases", "examples", "inconclusive", "relative_bounds", *JOINED)
+        changes: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in summed}
+        changes |= {name: [*dict.fromkeys(changes[name])] for name in JOINED}
+        for name in ("failure", "diagnosis"):
+            texts = dict.fromkeys(filter(None, (getattr(self, name), getattr(other, name))))
+            changes[name] = "\n\n".join(texts) or None
+        for name in ("crashed", "interrupted", "expected_failure"):
+            changes[name] = getattr(self, name) or getattr(other, name)
+        # The failure that one run expects excuses no failure that the other run did not expect.
+        if "fail" in (self.status, other.status):
+            changes["expected_failure"] = None
+        return replace(first, **changes, worst=largest(self.worst, other.worst))
 
 
 def largest(*ratios: dict[str, float]) -> dict[str, float]:

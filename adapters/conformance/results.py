@@ -1,4 +1,4 @@
-"""Results files: a report as JSON, as ``rnn-oracle check --json`` writes it, read back and held to its structure."""
+"""Results files, the JSON of ``rnn-oracle check --json``: written, read back and checked against their structure."""
 
 from __future__ import annotations
 

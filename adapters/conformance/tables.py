@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from adapters.conformance.result import STATUSES
 
@@ -17,6 +18,11 @@ TEXT = ("adapter", "precision", "checks")
 ENDLESS = 1000
 
 
+def spell_ratio(ratio: float | None) -> str:
+    """Return |error| / bound in few characters; None is infinite."""
+    return "inf" if ratio is None else f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.1e}"
+
+
 def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -> Table:
     """Return a table for the terminal, with its verdicts in colour."""
     table = Table(title=title, title_style="dim", title_justify="center", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -24,13 +30,9 @@ def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) ->
         verdicts = any(row[i].removesuffix("*") in COLOURS for row in rows)
         table.add_column(name, justify="left" if verdicts or name in TEXT else "right", no_wrap=name != "checks")
     for cells in rows:
-        table.add_row(*(_coloured(cell) for cell in cells))
+        # As Text, because an adapter's name may have brackets, which are markup in a string.
+        table.add_row(*(Text(cell, style=COLOURS.get(cell.removesuffix("*"), "")) for cell in cells))
     return table
-
-
-def _coloured(cell: str) -> str:
-    colour = COLOURS.get(cell.removesuffix("*"))
-    return f"[{colour}]{cell}[/]" if colour else cell
 
 
 def markdown(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:

@@ -49,7 +49,7 @@ def test_a_model_without_exactly_one_recurrent_layer_is_an_error(tmp_path: Path,
     model = torch.nn.ModuleList(getattr(torch.nn, kind)(3, 4) for kind in kinds)
     torch.save(model.state_dict(), tmp_path / "model.pt")
     names = re.escape(str(sorted(model.state_dict())))
-    with pytest.raises(ValueError, match=f"expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays called {names}"):
+    with pytest.raises(ValueError, match=f"expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays {names}"):
         read_params(tmp_path / "model.pt")
 
 

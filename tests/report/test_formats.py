@@ -74,6 +74,12 @@ def test_the_command_writes_page_and_markdown(saved: Save, tmp_path: Path) -> No
     assert "| eggs.a | float32 | 106 |" in table.read_text("utf-8")
 
 
+def test_brackets_in_a_name_or_a_version_are_no_markup() -> None:
+    text = str(report_of(passing(), adapter="eggs[/a]", version="1.0[red]"))
+    assert "eggs[/a]  float32" in text
+    assert "eggs 1.0[red], flush denormal False" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
