@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adapters import Adapter, UnexpectedlySupported, Unsupported
 from adapters.conformance.judges import offering, whole
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from reference import Case, Evaluation, Mismatch, certify
 from reference.strategies import Shape, cases
 from reference.trial import trial

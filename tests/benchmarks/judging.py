@@ -23,7 +23,7 @@ from adapters._places import to_framework
 from adapters._way import compute_by
 from adapters.conformance.checks import CHECKS, Asked, quiet, run
 from adapters.conformance.choices import EXAMPLES
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from adapters.torch import LAYOUTS, layer
 from reference import Case
 from reference.sequence import evaluate_arrays

@@ -15,7 +15,7 @@ import adapters
 from adapters import Adapter
 from adapters.conformance.checks import STEP, Asked, run
 from adapters.conformance.choices import EXAMPLES
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from reference import Case
 from tests.benchmarks.judging import ROUNDS, check_grads, computing, gradcheck, naive, one_by_one
 from tests.benchmarks.timing import Table

@@ -92,7 +92,7 @@ def test_it_is_judged_and_its_unsupported_inputs_are_reported(project: Path) -> 
         project, "-c", MAIN, "check", "tinyrnn", "--examples", "1", "--only", "step", "sequence", "shapes", "memory"
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "refused  shapes: tinyrnn.Layer: T=0 is unsupported, ValueError: an empty sequence" in ran.stdout
+    assert "unsupported  shapes: tinyrnn.Layer: T=0 is unsupported, ValueError: an empty sequence" in ran.stdout
     assert len(re.findall(r"tinyrnn.Layer +float\d\d .* pass *$", ran.stdout, re.MULTILINE)) == 2
 
 
