@@ -142,9 +142,9 @@ def _numbers(case: Case, answer: Evaluation, precision: Precision, *, beside_oth
 
 def _factors(verdict: Verdict) -> Iterator[str]:
     """Yield the quantities that differ from the expected ones by a simple factor, the same in every element."""
-    for name, one in verdict.judged.items():
+    for name, one in verdict.compared.items():
         for factor in (2.0, 0.5, -1.0, *(float(size) for size in verdict.case.sizes.values() if size > 2)):
-            near = np.abs(one.got.astype(np.float64) - factor * one.want) <= max(abs(factor), 1) * one.bound
-            if one.got.size and np.any(one.want) and near.all() and verdict.worst[name].ratio > 1:
+            near = np.abs(one.actual.astype(np.float64) - factor * one.expected) <= max(abs(factor), 1) * one.bound
+            if one.actual.size and np.any(one.expected) and near.all() and verdict.worst[name].ratio > 1:
                 yield f"{name} is {factor:g} times what it should be{WHY.get((name, factor), '')}."
                 break

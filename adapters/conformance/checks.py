@@ -23,7 +23,7 @@ from adapters.conformance import STACKS, invariants, strides
 from adapters.conformance.contract import Unusable, whole, with_options
 from adapters.conformance.report import ErrorMap, Result
 from reference import Case, Mismatch, Params, Precision
-from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, Shape, cases, shapes
+from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, UNPROBED, Shape, cases, shapes
 
 # A character RNN of 64 units; tests/trained has the text and the script that trained it.
 TRAINED = Path(__file__).parent / "char_rnn.npz"
@@ -96,7 +96,7 @@ class Drawn:
                 params=Params.load(self.params) if self.params else job.params,
                 direction=job.adapter.takes_direction,
                 # Hypothesis begins with the simplest case, which would be the same one for every seed.
-                turn=Random(f"{self.name} {job.seed} {i}").getrandbits(32),
+                seed=Random(f"{self.name} {job.seed} {i}").getrandbits(32),
             )
             examples = quiet(len(range(i, count, len(pool))), Phase.generate, Phase.shrink)
             hypothesis.seed(f"{job.seed} {i}")(examples(hypothesis.given(strategy)(judge)))()
@@ -107,7 +107,8 @@ def pool_of_shapes(check: Drawn, seed: int, pool: int) -> tuple[Shape, ...]:
     """Draw the pool of shapes of a run, the smallest first.
 
     Hypothesis begins with the simplest shape, which is left out: one row of one unit hides most mistakes. The others
-    have enough rows, the nonlinearities in turn, and a bias in two of three.
+    have enough rows, the nonlinearities in turn, and a bias in two of three. Every third comes without the probe, in few
+    steps, where D = 1, D = H and D < H are met in turn.
     """
     drawn: list[Shape] = []
     possible = shapes(lengths=check.lengths, batches=check.batches, nonlinearities=("tanh",), biases=(True,))
@@ -122,7 +123,13 @@ def pool_of_shapes(check: Drawn, seed: int, pool: int) -> tuple[Shape, ...]:
     large = {shape._replace(N=max(shape.N, math.ceil(check.rows / shape.T))) for shape in drawn[1:]}
     ordered = sorted(large, key=lambda shape: (np.prod(shape[:4]), shape))
     turns = zip(ordered, itertools.cycle(check.nonlinearities), itertools.cycle((True, True, False)), strict=False)
-    return tuple(shape._replace(nonlinearity=f, bias=bias) for shape, f, bias in turns)
+    found = [shape._replace(nonlinearity=f, bias=bias, probe=True) for shape, f, bias in turns]
+    if "plain" in check.values:
+        for i, inputs in zip(range(0, len(found), 3), itertools.cycle((0, 1, 2)), strict=False):
+            T, H = min(found[i].T, UNPROBED), min(max(found[i].H, 2), 8)
+            D = (1, H, H // 2)[(inputs + (T > 1)) % 3]
+            found[i] = found[i]._replace(T=T, D=D, H=H, probe=False)
+    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,17 +146,17 @@ class Fixed:
     def cases(self, job: Job, judge: Callable[[Case], None]) -> None:
         """Judge one case after the other, with the probe except without inputs, which it would add."""
         offered, along = job.adapter.nonlinearities, job.adapter.takes_direction
-        for T, N, D, H, nonlinearity, bias in self.shapes:
+        for T, N, D, H, nonlinearity, bias, _ in self.shapes:
             like: dict[str, Any] = {"seed": job.seed, "dtype": job.dtype, "bias": bias, "norm": self.norm}
             f = nonlinearity if nonlinearity in offered else offered[0]
             case = Case.random(T, N, D, H, nonlinearity=f, direction=along, **like)
             case = dataclasses.replace(case, h0=0 * case.h0) if self.from_zeros else case
-            judge(case.probed() if D else case)
+            judge(case.probed(job.seed) if D else case)
 
 
 Check = Drawn | Fixed
-STEP = Drawn(name="step", lengths=(1,), stack=52, pool=3)
-SEQUENCE = Drawn(name="sequence", lengths=(3, 4, 5, 2, 3, 4, 5, 6, 20), stack=76, pool=3, rows=MANY)
+STEP = Drawn(name="step", lengths=(1,), stack=52, pool=4)
+SEQUENCE = Drawn(name="sequence", lengths=(3, 4, 5, 2, 3, 4, 5, 6, 20), stack=76, pool=4, rows=MANY)
 # The shapes of SEQUENCE, for which a compiler has compiled already.
 EXTREMES = dataclasses.replace(SEQUENCE, name="extremes", norms=(0.5, 1.0), values=EDGES)
 LONG = Drawn(name="long", lengths=(1000,), stack=4, pool=1, thin=8, batches=(2, 4), nonlinearities=("tanh",))

@@ -26,7 +26,7 @@ from adapters.conformance.tables import ENDLESS
 from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
-from reference.minimise import outcome
+from reference.shrink import outcome
 
 ENVIRONMENT = {
     # If JAX has a folder for compiled programs, it keeps those alone that took a second, and no cell takes as long.

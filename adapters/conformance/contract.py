@@ -18,9 +18,6 @@ from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 
-AXES = {"hs": "TNH", "dxs": "TND", "dh0": "NH", "dWx": "DH", "dWh": "HH", "db": "H"}
-AXES |= {f"{name}_dot": axes for name, axes in AXES.items()}
-
 
 class Unusable(Mismatch):
     """The answer of a subject cannot be judged: its kind, a shape or a dtype is wrong, or there is none."""
@@ -84,8 +81,8 @@ def field(case: Case, name: str, actual: Any, *, offered: bool = True) -> tuple[
     """
     if not offered or (case.params.b is None and name.startswith("db")):
         return None if actual is None else f"expected no {name}, got {kind_of(actual)}", None
-    shape = shape_of(case, name)
-    where = f"{name} of shape {axes_of(case, name)} = {shape}"
+    shape, letters = case.shapes()[name], axes_of(case, name)
+    where = f"{name} of shape ({', '.join(letters)}{',' * (len(letters) == 1)}) = {shape}"
     if isinstance(actual, np.ndarray) and (actual.dtype, actual.shape) == (case.xs.dtype, shape):
         return None, actual
     if actual is None:
@@ -107,7 +104,7 @@ def field(case: Case, name: str, actual: Any, *, offered: bool = True) -> tuple[
 
 def reshaped(case: Case, name: str, array: Any) -> tuple[str, Any]:
     """Return how an array of a wrong shape differs from the field that was expected, and the field, or None."""
-    shape, letters = shape_of(case, name), ["K"] * (case.K is not None) + list(AXES[name])
+    shape, letters = case.shapes()[name], axes_of(case, name)
     if array.ndim == len(shape):
         for order in itertools.permutations(range(len(shape))):
             if tuple(shape[axis] for axis in order) == array.shape:
@@ -128,15 +125,9 @@ def reshaped(case: Case, name: str, array: Any) -> tuple[str, Any]:
     return "", None
 
 
-def shape_of(case: Case, field: str) -> tuple[int, ...]:
-    """Return the shape of a field of the evaluation of a case."""
-    return (*(() if case.K is None else (case.K,)), *(case.sizes[axis] for axis in AXES[field]))
-
-
-def axes_of(case: Case, field: str) -> str:
-    """Return the axes of a field in letters: "(T, N, H)"."""
-    letters = ["K"] * (case.K is not None) + list(AXES[field])
-    return f"({', '.join(letters)}{',' * (len(letters) == 1)})"
+def axes_of(case: Case, field: str) -> list[str]:
+    """Return the axes of a field in letters, the stack's included."""
+    return ["K"] * (case.K is not None) + list(case.axes()[field])
 
 
 def kind_of(value: object) -> str:

@@ -19,9 +19,8 @@ from pebble import ProcessExpired, ProcessPool
 from rich.console import Console
 
 import adapters
-from adapters._layout import Layout
-from adapters._port import expect_nonlinearity, layout, layouts
 from adapters.conformance.contract import guarded
+from adapters.layout import Layout, expect_nonlinearity, layout, layouts
 from reference import Case, Params
 from reference.archive import expect_finite, read_npz, write_npz
 from reference.strategies import fitting
@@ -139,7 +138,7 @@ def move(options: argparse.Namespace, console: Console) -> int:
     with np.errstate(over="ignore"):
         params = held.astype(dtype)
     expect_finite(f"port --dtype {dtype}", params.fields())
-    write_arrays("port", options.output, target.named(params))
+    write_arrays("port", options.output, target.to_framework(params))
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     for line in (*remarks(arrays, source, target, held, params), f"written: {options.output}"):
         say(line)

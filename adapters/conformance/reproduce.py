@@ -15,7 +15,7 @@ from adapters.conformance.templates import render
 from reference import Case, Precision
 from reference.archive import spell
 from reference.certify import enclose
-from reference.minimise import NO_FAILURE, minimise, outcome, smallest
+from reference.shrink import NO_FAILURE, outcome, shrink, shrink_subject
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 
@@ -55,12 +55,12 @@ def reproduce(
         progress()
 
     try:
-        small = minimise(partial(is_visible, adapter, precision), case, progress=advance, tries=TRIES)
+        small = shrink(partial(is_visible, adapter, precision), case, progress=advance, tries=TRIES)
     except ValueError:
-        smallest(adapter, case, precision, progress=progress, tries=TRIES - len(spent)).save(path)
+        shrink_subject(adapter, case, precision, progress=progress, tries=TRIES - len(spent)).save(path)
         return [path]
     small.save(path)
-    source, paths = script_of(adapter), [path, path.with_suffix(".py"), path.with_suffix(".md")]
+    source, paths = adapter.script(), [path, path.with_suffix(".py"), path.with_suffix(".md")]
     if source is None or case.direction is not None:
         return paths[:1]
     for file, text in zip(paths[1:], write_down(adapter, small.unprobed(), environment, source), strict=True):
@@ -75,7 +75,7 @@ def is_visible(adapter: Adapter, precision: Precision, case: Case) -> bool:
     if kind != "fail":
         return kind not in NO_FAILURE
     actual, expected = adapter(plain).fields(), enclose(plain, precision).fields()
-    return any(_is_outside(array, expected[name].sealed()) for name, array in actual.items() if array is not None)
+    return any(_is_outside(array, expected[name].rounded()) for name, array in actual.items() if array is not None)
 
 
 def _is_outside(actual: Any, expected: Any) -> bool:
@@ -104,7 +104,7 @@ def write_down(adapter: Adapter, case: Case, environment: dict[str, str], source
         "source": source.strip(),
         "arrays": {"xs": case.xs, "h0": case.h0, **case.params.fields(), "upstream": case.upstream},
         "bounds": {
-            quantity: enclosure[field].sealed().error
+            quantity: enclosure[field].rounded().error
             for field, quantity in QUANTITIES.items()
             if enclosure.get(field) is not None
         },
@@ -125,19 +125,3 @@ def literal(array: Any) -> str:
         return "None"
     words = " ".join(float(value).hex() for value in np.asarray(array).ravel())
     return f'numbers({np.shape(array)}, "{words}")'
-
-
-def script_of(adapter: Adapter) -> str | None:
-    """Return the adapter as text that defines ``compute``; None if there is none."""
-    if adapter.idiom is None or adapter.takes_direction:
-        return None
-    name, index = adapter.idiom.compute.__name__, "[None]" if adapter.takes_stacks else "[...]"
-    lines = [
-        "from typing import Any\n\nimport numpy as np",
-        f"{adapter.idiom.imports}\n\n\n{adapter.idiom.source}\n\n",
-        "def compute(*arguments):",
-        f"    *arrays, f = [a if a is None or isinstance(a, str) else a{index} for a in arguments]",
-        f'    found = zip(("h", "dx", "dh0", "dWx", "dWh", "db"), {name}(*arrays, f))',
-        f"    return {{key: array{index.replace('None', '0')} for key, array in found}}",
-    ]
-    return "\n".join(lines)

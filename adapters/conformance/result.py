@@ -53,7 +53,7 @@ class ErrorMap:
     @classmethod
     def of(cls, verdict: Verdict) -> Self | None:
         """Return the map of the first quantity that is wrong in a verdict on a single case; None if none is."""
-        for quantity, compared in verdict.judged.items():
+        for quantity, compared in verdict.compared.items():
             if (compared.ratio > 1).any():
                 return cls.from_ratios(quantity, compared.ratio)
         return None
@@ -172,7 +172,7 @@ class Result(Findings, Tally):
         self.inconclusive += verdict.statuses.count("inconclusive")
         ratios = {name: worst.ratio for name, worst in verdict.worst.items()}
         self.worst = largest(self.worst, ratios)
-        self.relative_bounds += verdict.resolutions.tolist()
+        self.relative_bounds += verdict.relative_bounds.tolist()
 
     def note_unsupported(self, text: str) -> None:
         """Note an unsupported input, once."""
