@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from adapters.conformance.bar import bar
+from adapters.conformance.run import bar
 from reference.faults import COMPUTED, FAULTS
 from reference.mutation_score import CASES, LIMIT, SHARE, Row, false_alarms, score, sensitivity
 from reference.verdict import GRADIENTS

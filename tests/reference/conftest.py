@@ -1,7 +1,7 @@
 """What several tests of the oracle share: a second implementation, and a comparison that takes its bounds along.
 
 The implementation is written without the oracle's formulas: every inner product is a list of products, shuffled
-and added up one by one as asked, in the dtype of the case.
+and added up one by one in the order of its options, in the dtype of the case.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIELDS = {"xs": "dxs", "h0": "dh0", "Wx": "dWx", "Wh": "dWh", "b": "db"}
 
 @dataclass
 class PlainRNN:
-    """An RNN in plain NumPy that adds up, differentiates and flushes to zero as it is told; call it with a case."""
+    """An RNN in plain NumPy that adds up, differentiates and flushes to zero as its options state; call it with a case."""
 
     summation: str = "left"  # or "right", "tree", "blas"
     fused: bool = True  # one product for [h, x], or two that are added
@@ -49,7 +49,7 @@ class PlainRNN:
             return self._evaluate(wide.map(self._store)).astype(case.dtype)
 
     def _evaluate(self, case: Case) -> Evaluation:
-        xs, upstream, (Wx, Wh, _) = case.xs, case.upstream, case.params.for_cell()
+        xs, upstream, Wx, Wh = case.xs, case.upstream, case.params.Wx, case.params.Wh
         T = case.sizes["T"]
         hs, drives, before = [], [], [case.h0]
         for t in range(T):
@@ -77,8 +77,8 @@ class PlainRNN:
         return Evaluation(np.stack(hs, -3), dxs, dh0, dWx, dWh, None if case.params.b is None else db)
 
     def _drive(self, case: Case, x: Array, h_prev: Array) -> Array:
-        Wx, Wh, b = case.params.for_cell()
-        bias = [] if b is None else [self._store(b / self.biases) + np.zeros_like(h_prev)] * self.biases
+        Wx, Wh, b = case.params.Wx, case.params.Wh, case.params.b
+        bias = [] if b is None else [self._store(b[..., None, :] / self.biases) + np.zeros_like(h_prev)] * self.biases
         if not self.fused:
             return self._total(np.stack([self._product(h_prev, Wh), self._product(x, Wx), *bias], axis=-1))
         parts = [self._terms(h_prev, Wh), self._terms(x, Wx), *(part[..., None] for part in bias)]
@@ -156,22 +156,21 @@ def complex_step_evaluation(case: Case) -> Evaluation:
 
 
 def _states(fields: dict[str, Array], nonlinearity: str) -> Any:
-    b = fields["b"][:, None, :] if "b" in fields else None
-    layer = TimeRNN(fields["Wx"], fields["Wh"], b, stateful=True, nonlinearity=nonlinearity)
+    layer = TimeRNN(fields["Wx"], fields["Wh"], fields.get("b"), stateful=True, nonlinearity=nonlinearity)
     layer.set_state(fields["h0"])
     return layer.forward(fields["xs"])
 
 
-def assert_within(got: Evaluation, bounds: Evaluation) -> None:
-    """Raise unless every element of every quantity is within the bound that ``bounds`` holds for it."""
-    assert {name for name, array in got.fields().items() if array is not None} == {
+def assert_within(actual: Evaluation, bounds: Evaluation) -> None:
+    """Raise unless every element of every quantity is within its bound in ``bounds``."""
+    assert {name for name, array in actual.fields().items() if array is not None} == {
         name for name, array in bounds.fields().items() if array is not None
     }
-    for name, array in got.fields().items():
+    for name, array in actual.fields().items():
         if array is None:
             continue
         bound = bounds.fields()[name].rounded()
-        assert array.shape == bound.shape, f"{name}: {array.shape}, should be {bound.shape}"
+        assert array.shape == bound.shape, f"{name}: expected shape {bound.shape}, got {array.shape}"
         # A ratio of NaN is no pass, but for NaN on both sides.
         ratio = np.abs(array.astype(np.float64) - bound.value) / np.maximum(bound.error, 5e-324)
         ratio = np.where(np.isnan(array) & np.isnan(bound.value), 0.0, np.where(np.isnan(ratio), np.inf, ratio))

@@ -26,11 +26,11 @@ def arrays_of(record: Any) -> dict[str, Any]:
     return {name: value for name, value in record.fields().items() if isinstance(value, np.ndarray)}
 
 
-def assert_same_bits(got: Any, want: Any) -> None:
-    """Raise unless both records hold the same plain values and the same bits, NaN payloads included."""
-    assert got.fields().keys() == want.fields().keys()
-    for name, value in want.fields().items():
-        found = got.fields()[name]
+def assert_same_bits(actual: Any, expected: Any) -> None:
+    """Raise unless both records have the same plain values and the same bits, NaN payloads included."""
+    assert actual.fields().keys() == expected.fields().keys()
+    for name, value in expected.fields().items():
+        found = actual.fields()[name]
         if isinstance(value, np.ndarray):
             assert (found.dtype, found.shape) == (value.dtype, value.shape), name
             assert found.tobytes() == value.tobytes(), name
@@ -63,7 +63,7 @@ PARAMS = Params(Z((3, 6)), Z((6, 6)), Z(6))
         ),
     ],
 )
-def test_parameters_that_do_not_fit_are_refused(arguments: Any, error: type[Exception], message: str) -> None:
+def test_parameters_that_do_not_fit_raise(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         Params(*arguments)
 
@@ -71,7 +71,7 @@ def test_parameters_that_do_not_fit_are_refused(arguments: Any, error: type[Exce
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"xs": Z((5, 4, 2))}, ValueError, "Case: expected xs of shape (5, 4, 3), got (5, 4, 2) (T=5, N=4, D=2, H=6)"),
+        ({"xs": Z((5, 4, 2))}, ValueError, "Case: expected Wx of shape (2, 6), got (3, 6) (T=5, N=4, D=2, H=6)"),
         ({"xs": Z((4, 3))}, ValueError, "Case: expected xs of shape (T, N, D), got (4, 3); Wx (3, 6)"),
         ({"h0": Z((1, 6))}, ValueError, "Case: expected h0 of shape (4, 6), got (1, 6) (T=5, N=4, D=3, H=6)"),
         ({"h0": Z(())}, ValueError, "Case: expected h0 of shape (4, 6), got () (T=5, N=4, D=3, H=6)"),
@@ -83,6 +83,7 @@ def test_parameters_that_do_not_fit_are_refused(arguments: Any, error: type[Exce
         ),
         ({"xs": Z((5, 4, 3), int)}, TypeError, "Case: expected xs of dtype float64, got int64 (5, 4, 3)"),
         ({"h0": Z((4, 6), "f4")}, TypeError, "Case: expected h0 of dtype float64, got float32 (4, 6)"),
+        ({"cell": "elman"}, ValueError, "Case: expected cell in ['rnn'], got 'elman'"),
         ({"nonlinearity": "gelu"}, ValueError, "Case: expected nonlinearity in ['relu', 'tanh'], got 'gelu'"),
         ({"h0": np.full((4, 6), np.nan)}, ValueError, "Case: expected finite h0, got nan at [0, 0] (4, 6)"),
         (
@@ -92,13 +93,13 @@ def test_parameters_that_do_not_fit_are_refused(arguments: Any, error: type[Exce
         ),
     ],
 )
-def test_a_case_that_does_not_fit_is_refused(changes: Any, error: type[Exception], message: str) -> None:
+def test_a_case_that_does_not_fit_raises(changes: Any, error: type[Exception], message: str) -> None:
     case = Case(Z((5, 4, 3)), Z((4, 6)), PARAMS, Z((5, 4, 6)))
     with pytest.raises(error, match=re.escape(message)):
         replace(case, **changes)
 
 
-def test_what_is_not_finite_is_admitted_by_name() -> None:
+def test_finite_false_admits_nan() -> None:
     case = replace(Case.random(), h0=np.full((4, 6), np.nan), finite=False)
     assert np.isnan(case.h0).all()
 
@@ -150,7 +151,7 @@ def test_norm_is_the_largest_singular_value(norm: float, H: int, stack: int | No
     ("upstream", "where"), [("every", (slice(None),)), ("last", (-1,)), ("one", (0, slice(None), 0))]
 )
 @pytest.mark.parametrize("T", [0, 1, 5])
-def test_upstream_is_where_it_was_asked_for(upstream: str, where: Any, T: int) -> None:
+def test_upstream_is_zero_but_at_the_steps_of_its_kind(upstream: str, where: Any, T: int) -> None:
     found = np.array(Case.random(T=T, upstream=upstream).upstream)
     if T:
         where = (-1, 0, 0) if upstream == "one" else where
@@ -176,19 +177,21 @@ def test_given_parameters_are_taken_in_every_case() -> None:
         {"upstream": "first"},
         {"dtype": "float8"},
         {"values": "ones"},
+        {"cell": "elman"},
         {"params": Case.random(stack=2).params},
     ],
     ids=lambda arguments: next(iter(arguments)),
 )
-def test_arguments_out_of_range_are_refused(arguments: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"^Case\.random: expected sizes and norm >= 0, params of one cell, upstream in .*, got T="
-    ):
+def test_arguments_out_of_range_raise(arguments: Any) -> None:
+    message = (
+        r"^Case\.random: expected sizes and norm >= 0, params of one layer, upstream in .*, cell in \('rnn',\), got T="
+    )
+    with pytest.raises(ValueError, match=message):
         Case.random(**arguments)
 
 
 @pytest.mark.parametrize("values", [("plain", "ones"), ()], ids=len)
-def test_of_several_kinds_each_is_known_and_there_is_one(values: tuple[str, ...]) -> None:
+def test_a_kind_of_values_without_a_rule_raises_and_so_does_none(values: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"^Case\.random: expected .*values in \('plain', .*values=\("):
         Case.random(values=values)
 
@@ -242,10 +245,14 @@ def test_evaluations_that_differ_do_not_stack(evaluations: list[Evaluation]) -> 
 
 
 @given(stack=cases(stack=2).filter(lambda case: case.finite))
-def test_the_probe_shows_what_it_is_for_and_changes_nothing_else(stack: Case, bounds_of: Any, within: Any) -> None:
+def test_the_probe_returns_the_gradients_at_the_sums_and_changes_nothing_else(
+    stack: Case, bounds_of: Any, within: Any
+) -> None:
     bare = stack.unprobed()
-    probed = evaluate(bare.probed())
+    case = bare.probed()
+    probed = evaluate(case)
     D, H = (bare.sizes[name] for name in "DH")
+    assert case.probe == tuple(range(D, D + H))
     A = probed.dxs[..., D:]
     # The last step's, by hand; one rounding of 1 - h*h and of its product, as everywhere.
     np.testing.assert_array_equal(A[:, -1], bare.upstream[:, -1] * slope(probed.hs[:, -1], bare.nonlinearity))
@@ -258,20 +265,104 @@ def slope(h: Any, nonlinearity: str) -> Any:
     return 1 - h * h if nonlinearity == "tanh" else (h > 0).astype(h.dtype)
 
 
-@given(stack=cases())
-def test_probe_comes_off_without_a_trace(stack: Case) -> None:
-    bare = stack.unprobed()
-    assert_same_bits(bare.probed().unprobed(), bare)
+SEEDS = st.none() | st.integers(0, 2**32 - 1)
+
+
+@given(stack=cases(stack=3), direction=st.booleans(), seed=SEEDS)
+def test_unprobed_takes_the_probe_off_to_the_bit(stack: Case, direction: bool, seed: int | None) -> None:
+    bare = with_direction(stack.unprobed()) if direction else stack.unprobed()
+    assert_same_bits(bare.probed(seed).unprobed(), bare)
     assert bare.unprobed() is bare
 
 
-def test_a_case_is_spelled_with_what_is_out_of_the_ordinary() -> None:
+def with_direction(case: Case) -> Case:
+    T, N, D, H = case.sizes.values()
+    bias = case.params.b is not None
+    return replace(case, direction=Case.random(T, N, D, H, stack=case.K, bias=bias, direction=True).direction)
+
+
+@given(seed=st.integers(0, 2**32 - 1), stack=st.sampled_from([None, 3]))
+def test_the_probe_stands_at_drawn_places_among_the_inputs_which_keep_their_order(seed: int, stack: int | None) -> None:
+    bare = Case.random(stack=stack, direction=True)
+    case = bare.probed(seed)
+    probe = list(case.probe or ())
+    assert sorted([*case.inputs.tolist(), *probe]) == list(range(9))
+    assert probe == sorted(probe)
+    for name, array in {"xs": case.xs, "xs_dot": case.direction.xs_dot}.items():  # type: ignore[union-attr]
+        assert (array[..., case.inputs] == bare.fields()[name]).all(), name
+        assert not array[..., probe].any(), name
+    assert (case.params.Wx[..., probe, :] == np.eye(6)).all()
+    assert (case.params.Wx[..., case.inputs, :] == bare.params.Wx).all()
+    assert not case.direction.Wx_dot[..., probe, :].any()  # type: ignore[union-attr]
+    assert_same_bits(bare.probed(seed), case)
+
+
+def test_drawn_places_differ_and_reach_both_ends() -> None:
+    places = [Case.random(T=1, N=1, D=2, H=2).probed(seed).probe for seed in range(50)]
+    assert len(set(places)) == 6
+    assert (0, 1) in places
+    assert (2, 3) in places
+    assert Case.random(T=1, N=1, D=2, H=2).probed().probe == (2, 3)
+
+
+def test_a_case_without_a_probe_has_inputs_alone() -> None:
+    case = Case.random()
+    assert (case.probe, case.is_probed, case.inputs.tolist()) == (None, False, [0, 1, 2])
+
+
+@given(stack=cases(stack=2), seed=st.integers(0, 2**32 - 1))
+def test_the_place_of_the_probe_changes_nothing_but_the_order_of_columns(
+    stack: Case, seed: int, bounds_of: Any, within: Any
+) -> None:
+    bare = stack.unprobed()
+    last, drawn = bare.probed(), bare.probed(seed)
+    found, order = evaluate(drawn), [*drawn.inputs, *(drawn.probe or ())]
+    moved = replace(found, dxs=found.dxs[..., order], dWx=found.dWx[..., order, :])
+    within(moved, bounds_of(last))
+
+
+def test_axes_are_those_of_every_field() -> None:
+    found = Case.random().axes()
+    gradients = {"hs": "TNH", "dxs": "TND", "dh0": "NH", "dWx": "DH", "dWh": "HH", "db": "H"}
+    inputs = {"xs": "TND", "upstream": "TNH", "h0": "NH", "Wx": "DH", "Wh": "HH", "b": "H"}
+    assert found == inputs | gradients
+    moving = Case.random(direction=True).axes()
+    assert moving == found | {f"{name}_dot": axes for name, axes in gradients.items()}
+
+
+@pytest.mark.parametrize("stack", [None, 2])
+@pytest.mark.parametrize("probed", [False, True])
+@pytest.mark.parametrize("direction", [False, True])
+def test_shapes_are_those_of_the_arrays(stack: int | None, probed: bool, direction: bool) -> None:
+    case = Case.random(stack=stack, direction=direction)
+    case = case.probed(1) if probed else case
+    found = {name: array.shape for name, array in (case.arrays() | evaluate(case).fields()).items()}
+    assert case.shapes() == found
+
+
+def test_spelled_adds_relu_and_no_bias_to_the_sizes() -> None:
     like: dict[str, Any] = {"T": 5, "N": 4, "D": 3, "H": 6, "seed": 0}
     assert Case.random(**like).spelled == "T=5, N=4, D=3, H=6"
     assert Case.random(**like, nonlinearity="relu", bias=False).spelled == "T=5, N=4, D=3, H=6, relu, no bias"
 
 
-def test_a_second_probe_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("like", "spelled"),
+    [
+        ({}, "Case(T=5, N=4, D=3, H=6, float64, tanh)"),
+        ({"stack": 2, "dtype": "float32", "nonlinearity": "relu"}, "Case(K=2, T=5, N=4, D=3, H=6, float32, relu)"),
+        ({"direction": True}, "Case(T=5, N=4, D=3, H=6, float64, tanh, with a direction)"),
+    ],
+)
+def test_a_case_is_shown_by_its_sizes_and_its_kind(like: Any, spelled: str) -> None:
+    assert repr(Case.random(**like)) == spelled
+
+
+def test_a_probed_case_is_shown_as_one() -> None:
+    assert repr(Case.random().probed(0)) == "Case(T=5, N=4, D=9, H=6, float64, tanh, probed)"
+
+
+def test_a_second_probe_raises() -> None:
     message = "Case.probed: expected a case without a probe, got one with it (T=5, N=4, D=9, H=6)"
     with pytest.raises(ValueError, match=re.escape(message)):
         Case.random().probed().probed()
@@ -291,7 +382,8 @@ def odd_cases(draw: st.DrawFn) -> Case:
         return draw(arrays(bits, (*lead, *shape))).view(dtype)
 
     params = Params(floats(D, H), floats(H, H), floats(H) if draw(st.booleans()) else None)
-    return Case(floats(T, N, D), floats(N, H), params, floats(T, N, H), finite=False)
+    case = Case(floats(T, N, D), floats(N, H), params, floats(T, N, H), finite=False)
+    return case.probed(draw(SEEDS)) if draw(st.booleans()) else case
 
 
 @given(case=odd_cases())
@@ -303,10 +395,11 @@ def test_a_case_is_read_back_bit_for_bit(case: Case, tmp_path_factory: pytest.Te
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
-@pytest.mark.parametrize("probed", [False, True])
-def test_what_is_not_an_array_is_read_back(tmp_path: Path, nonlinearity: str, probed: bool) -> None:
-    case = Case.random(nonlinearity=nonlinearity)
-    case = case.probed() if probed else case
+@pytest.mark.parametrize("probe", ["none", "last", "drawn"])
+@pytest.mark.parametrize("finite", [False, True])
+def test_plain_values_are_read_back(tmp_path: Path, nonlinearity: str, probe: str, finite: bool) -> None:
+    case = replace(Case.random(nonlinearity=nonlinearity), finite=finite)
+    case = {"none": case, "last": case.probed(), "drawn": case.probed(1)}[probe]
     case.save(tmp_path / "case.npz")
     assert_same_bits(Case.load(str(tmp_path / "case.npz")), case)
 
@@ -342,7 +435,8 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 
 TINY = Case.random(T=1, N=1, D=1, H=1)
-WHOLE = TINY.fields()
+WHOLE = {name: value for name, value in TINY.fields().items() if value is not None}
+PROBED = {name: value for name, value in TINY.probed().fields().items() if value is not None}
 NOT_WHOLE = "expected a whole .npz of plain arrays, got "
 LOADERS: dict[str, Any] = {"Case": Case, "Params": Params, "Evaluation": Evaluation}
 
@@ -361,7 +455,7 @@ LOADERS: dict[str, Any] = {"Case": Case, "Params": Params, "Evaluation": Evaluat
     }.items(),
     ids=lambda item: str(item[0]),
 )
-def test_a_file_that_is_not_whole_is_refused(kind: str, content: tuple[str, bytes], tmp_path: Path) -> None:
+def test_a_file_that_is_not_whole_raises(kind: str, content: tuple[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "broken.npz"
     path.write_bytes(content[1])
     with pytest.raises(ValueError, match=re.escape(f"{kind}.load: {NOT_WHOLE}{path} (")):
@@ -369,7 +463,7 @@ def test_a_file_that_is_not_whole_is_refused(kind: str, content: tuple[str, byte
 
 
 @given(at=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255), cut=st.booleans())
-def test_a_damaged_file_is_read_unharmed_or_refused(
+def test_a_damaged_file_is_read_unharmed_or_raises(
     at: float, byte: int, cut: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
@@ -385,8 +479,13 @@ def test_a_damaged_file_is_read_unharmed_or_refused(
         assert_same_bits(found, TINY)
 
 
+def test_a_file_without_damage_is_read(tmp_path: Path) -> None:
+    (tmp_path / "whole.npz").write_bytes(npz(**WHOLE))
+    assert_same_bits(Case.load(tmp_path / "whole.npz"), TINY)
+
+
 @pytest.mark.parametrize("kind", LOADERS)
-def test_a_file_that_is_not_there_is_refused(kind: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_raises(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "absent.npz"
     message = f"{kind}.load: expected an .npz file, got no file at {path}"
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
@@ -396,26 +495,30 @@ def test_a_file_that_is_not_there_is_refused(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "fields", "message"),
     [
-        ("Case", {"xs": Z(1)}, "Case.load: expected the fields of a case in {path}, got 'Wx'"),
+        ("Case", {"xs": Z(1)}, "Case.load: expected the fields of a case in {path}, got Params.__init__() missing "),
         ("Case", {**WHOLE, "more": Z(1)}, "Case.load: expected the fields of a case in {path}, got "),
         ("Case", {**WHOLE, "xs": Z((1, 1, 1), int)}, "Case.load: expected the fields of a case in {path}, got "),
-        ("Case", {**WHOLE, "xs": Z((1, 1, 2))}, "Case: expected xs of shape (1, 1, 1), got (1, 1, 2)"),
+        ("Case", {**WHOLE, "xs": Z((1, 1, 2))}, "Case: expected Wx of shape (2, 1), got (1, 1) (T=1, N=1, D=2, H=1)"),
         ("Case", {**WHOLE, "nonlinearity": Z(2)}, "Case.load: expected the fields of a case in {path}, got "),
         ("Case", {**WHOLE, "is_probed": Z(0)}, "Case.load: expected the fields of a case in {path}, got "),
+        ("Case", {**PROBED, "probe": Z(())}, "Case.load: expected the fields of a case in {path}, got "),
+        ("Case", {**PROBED, "probe": Z(0)}, "got Case: expected a probe, as probed() adds it, got other numbers (T=1"),
+        ("Case", {**WHOLE, "probe": np.zeros(1, int)}, "got Case: expected a probe, as probed() adds it, got other "),
+        ("Case", {**PROBED, "probe": np.ones(1)}, "Case.load: expected the fields of a case in {path}, got "),
         ("Params", {"Wx": Z((1, 1))}, "Params.load: expected arrays Wx, Wh and b in {path}, got ['Wx']"),
         ("Params", {"Wx": Z((1, 1)), "Wh": Z((2, 1))}, "Params: expected Wh of shape (1, 1), got (2, 1) (D=1, H=1)"),
         ("Evaluation", {"h": Z(1)}, "Evaluation.load: expected the fields of an evaluation in {path}, got "),
         ("Evaluation", {"dWx": Z(1)}, "Evaluation.load: expected the fields of an evaluation in {path}, got "),
     ],
 )
-def test_a_file_of_something_else_is_refused(kind: str, fields: Any, message: str, tmp_path: Path) -> None:
+def test_a_file_of_something_else_raises(kind: str, fields: Any, message: str, tmp_path: Path) -> None:
     path = tmp_path / "other.npz"
-    path.write_bytes(npz(**{name: value for name, value in fields.items() if value is not None}))
+    path.write_bytes(npz(**fields))
     with pytest.raises(ValueError, match=re.escape(message.format(path=path))):
         LOADERS[kind].load(path)
 
 
-def test_parameters_of_integers_are_refused(tmp_path: Path) -> None:
+def test_parameters_of_integers_raise(tmp_path: Path) -> None:
     (tmp_path / "params.npz").write_bytes(npz(Wx=Z((1, 1), int), Wh=Z((1, 1), int)))
     with pytest.raises(
         TypeError,
@@ -429,10 +532,20 @@ def test_parameters_are_found_beside_other_arrays(tmp_path: Path) -> None:
     assert Params.load(tmp_path / "model.npz").b is None
 
 
-@pytest.mark.parametrize("D", [3, 9])
-def test_a_probe_that_is_none_is_refused(D: int) -> None:
+@pytest.mark.parametrize(
+    ("D", "probe"), [(3, (3, 4, 5, 6, 7, 8)), (9, (3, 4, 5, 6, 7, 8)), (9, ())], ids=["outside", "numbers", "empty"]
+)
+def test_a_probe_of_other_numbers_raises(D: int, probe: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"^Case: expected a probe, as probed\(\) adds it, got other numbers \(T=5"):
-        replace(Case.random(D=D), is_probed=True)
+        replace(Case.random(D=D), probe=probe)
+
+
+@pytest.mark.parametrize(
+    "probe", [(3, 4, 5, 6, 7), (3, 4, 5, 6, 7, 7), (2, 3, 4, 5, 6, 7), (8, 7, 6, 5, 4, 3), (3,) * 6]
+)
+def test_a_probe_at_other_places_raises(probe: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^Case: expected a probe, as probed\(\) adds it, got other numbers \(T=5"):
+        replace(Case.random().probed(), probe=probe)
 
 
 def test_a_case_does_not_change_with_the_array_it_was_made_of() -> None:

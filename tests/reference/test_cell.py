@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import RNN, Case, Evaluation
+from reference.cells import RNNCell
+from reference.layer import evaluate_in
 from reference.strategies import cases, shapes
 
 ONE_STEP = shapes(lengths=(1,))
@@ -22,7 +24,7 @@ def smooth_cases(**options: Any) -> st.SearchStrategy[Case]:
 
 
 def cell_of(case: Case) -> RNN:
-    return RNN(*case.params.for_cell(), case.nonlinearity)
+    return RNN(case.params.Wx, case.params.Wh, case.params.b, case.nonlinearity)
 
 
 def one_step(case: Case, cell: RNN | None = None) -> Evaluation:
@@ -30,9 +32,7 @@ def one_step(case: Case, cell: RNN | None = None) -> Evaluation:
     cell = cell_of(case) if cell is None else cell
     h = cell.forward(case.xs[..., 0, :, :], case.h0)
     dx, dh0 = cell.backward(case.upstream[..., 0, :, :])
-    dWx, dWh, *db = cell.grads
-    flat = [gradient.reshape(case.h0.shape[:-2] + case.h0.shape[-1:]) for gradient in db]
-    return Evaluation(h[..., None, :, :], dx[..., None, :, :], dh0, dWx, dWh, *flat)
+    return Evaluation(h[..., None, :, :], dx[..., None, :, :], dh0, *cell.grads)
 
 
 def textbook(**sizes: Any) -> tuple[RNN, Any, Any]:
@@ -58,10 +58,10 @@ def test_an_optimiser_may_hold_the_gradients() -> None:
     cell, x, h_prev = textbook()
     held = list(cell.grads)
     h_next = cell.forward(x, h_prev)
-    for scale in (1.0, 2.0):  # written anew by each backward, not added to
+    for scale in (1.0, 2.0):  # each backward overwrites them
         cell.backward(scale * np.ones_like(h_next))
-        want = scale * (1 - h_next**2)
-        np.testing.assert_array_equal(held[2], want.sum(axis=0))
+        A = scale * (1 - h_next**2)
+        np.testing.assert_array_equal(held[2], A.sum(axis=0))
     assert all(mine is grad for mine, grad in zip(held, cell.grads, strict=True))
 
 
@@ -83,20 +83,36 @@ def test_gradients_are_those_of_the_complex_step(stack: Case, complex_step: Any,
     within(one_step(case), bounds_of(case))
 
 
-class HalfSlope(RNN):
+class WrongSlope(RNNCell):
     """A cell with a mistake: its derivative is 1 - h."""
 
-    def adjoint(self, dh: Any, h: Any) -> Any:
-        """Return the gradient at a, wrongly."""
-        return dh * (1 - h)
+    def backward(self, d_states: Any, saved: Any, **lent: Any) -> tuple[Any, Any]:
+        """Return a wrong gradient at u."""
+        (dh,), (h,) = d_states, saved
+        return dh * (1 - h), (None,)
 
 
-def test_the_complex_step_tells_a_wrong_derivative(complex_step: Any, bounds_of: Any, within: Any) -> None:
+class WrongRNN(RNN):
+    """The layer of this cell."""
+
+    Cell = WrongSlope
+
+
+def test_a_wrong_derivative_is_outside_the_bounds(bounds_of: Any, within: Any) -> None:
     case = Case.random(T=1)
-    wrong = one_step(case, HalfSlope(*case.params.for_cell()))
-
+    wrong = one_step(case, WrongRNN(case.params.Wx, case.params.Wh, case.params.b))
     with pytest.raises(AssertionError, match=r"^dxs: \|error\| is"):
         within(wrong, bounds_of(case))
+    with pytest.raises(AssertionError, match=r"^dxs: \|error\| is"):
+        within(evaluate_in(case, lambda array: array, cell=WrongSlope()), bounds_of(case))
+
+
+@pytest.mark.parametrize("name", ["hs", "dxs", "dh0", "dWx", "dWh", "db"])
+def test_a_wrong_complex_step_is_outside_the_bounds(name: str, complex_step: Any, bounds_of: Any, within: Any) -> None:
+    case = Case.random(T=1)
+    step = complex_step(case)
+    with pytest.raises(AssertionError, match=rf"^{name}: \|error\| is"):
+        within(replace(step, **{name: step.fields()[name] * (1 + 1e-12)}), bounds_of(case))
 
 
 def test_derivative_of_relu_at_zero_is_zero() -> None:
@@ -124,7 +140,7 @@ def test_a_stack_is_its_cases(stack: Case, bounds_of: Any, within: Any) -> None:
         within(one_step(stack[k]), bounds_of(stack)[k])
 
 
-def test_a_stack_in_another_order_is_told(bounds_of: Any, within: Any) -> None:
+def test_a_stack_in_another_order_is_outside_the_bounds(bounds_of: Any, within: Any) -> None:
     stack = Case.random(T=1, stack=2)
     with pytest.raises(AssertionError, match="hs"):
         within(one_step(stack)[1], bounds_of(stack[0]))
@@ -153,9 +169,9 @@ Z = np.zeros
         ((Z((3, 5)), Z((5, 4))), ValueError, "RNN: expected Wh of shape (5, 5), got (5, 4) (D=3, H=5)"),
         ((Z((3, 5)), Z((5, 5)), Z((1, 5))), ValueError, "RNN: expected b of shape (5,), got (1, 5) (D=3, H=5)"),
         (
-            (Z((2, 3, 5)), Z((2, 5, 5)), Z((2, 5))),
+            (Z((2, 3, 5)), Z((2, 5, 5)), Z((2, 1, 5))),
             ValueError,
-            "RNN: expected b of shape (2, 1, 5), got (2, 5) (D=3, H=5)",
+            "RNN: expected b of shape (2, 5), got (2, 1, 5) (D=3, H=5)",
         ),
         ((Z(5), Z((5, 5))), ValueError, "RNN: expected Wx of shape (D, H), got (5,)"),
         ((Z((3, 5), int), Z((5, 5))), TypeError, "RNN: expected floating Wx, got int64 (shape (3, 5))"),
@@ -168,7 +184,7 @@ Z = np.zeros
         ),
     ],
 )
-def test_parameters_that_do_not_fit_are_refused(arguments: Any, error: type[Exception], message: str) -> None:
+def test_parameters_that_do_not_fit_raise(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         RNN(*arguments)
 
@@ -184,7 +200,7 @@ def test_parameters_that_do_not_fit_are_refused(arguments: Any, error: type[Exce
         (Z((4, 3)), None, TypeError, "RNN.forward: expected h_prev to be an array, got NoneType"),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused(x: Any, h_prev: Any, error: type[Exception], message: str) -> None:
+def test_inputs_that_do_not_fit_raise(x: Any, h_prev: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         textbook(D=3)[0].forward(x, h_prev)
 
@@ -196,13 +212,13 @@ def test_inputs_that_do_not_fit_are_refused(x: Any, h_prev: Any, error: type[Exc
         (Z((4, 5), int), TypeError, "RNN.backward: expected floating dh_next, got int64 (shape (4, 5))"),
     ],
 )
-def test_gradients_that_do_not_fit_are_refused(dh_next: Any, error: type[Exception], message: str) -> None:
+def test_gradients_that_do_not_fit_raise(dh_next: Any, error: type[Exception], message: str) -> None:
     cell, x, h_prev = textbook(D=3)
     cell.forward(x, h_prev)
     with pytest.raises(error, match=re.escape(message)):
         cell.backward(dh_next)
 
 
-def test_backward_before_forward_is_refused() -> None:
+def test_backward_before_forward_raises() -> None:
     with pytest.raises(RuntimeError, match=re.escape("RNN.backward: expected a call of forward before, got none")):
         textbook()[0].backward(Z((4, 5)))

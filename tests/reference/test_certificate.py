@@ -46,7 +46,7 @@ def test_a_thousand_correct_steps_pass(thousand_steps: Verdict) -> None:
 
 
 @pytest.mark.parametrize("quantity", ["h", "dx", "dh0"])
-def test_a_thousand_steps_are_resolved_like_one(thousand_steps: Verdict, quantity: str) -> None:
+def test_the_relative_bounds_of_a_thousand_steps_are_those_of_one(thousand_steps: Verdict, quantity: str) -> None:
     assert thousand_steps.relative_bound[quantity] < 2e-5
 
 
@@ -59,16 +59,16 @@ def test_bounds_of_weight_gradients_are_those_of_one_sum(
     A = np.abs(thousand_steps.evaluation.dxs[..., 3:].astype(float)).reshape(4000, 5)
     before = np.concatenate([case.h0[None], hs[:-1]])
     left = {"dWx": case.xs.reshape(4000, 3), "dWh": before.reshape(4000, 5), "db": np.ones((4000, 1))}[quantity]
-    mass = np.squeeze(np.abs(left.astype(float)).T @ A)
+    abs_sum = np.squeeze(np.abs(left.astype(float)).T @ A)
     bound = thousand_steps.compared[quantity].bound
-    assert (bound[: len(mass)] <= (4000 + 8) * (FLOAT32.u + U64) * mass).all()
-    assert (bound[: len(mass)] >= 3999 * FLOAT32.u * mass).all()
+    assert (bound[: len(abs_sum)] <= (4000 + 8) * (FLOAT32.u + U64) * abs_sum).all()
+    assert (bound[: len(abs_sum)] >= 3999 * FLOAT32.u * abs_sum).all()
 
 
 def test_probed_rows_of_the_weight_gradient_are_zero_exactly(thousand_steps: Verdict) -> None:
-    judged = thousand_steps.compared["dWx"]
-    assert not judged.actual[3:].any()
-    assert judged.bound[3:].max() < 1e-30
+    compared = thousand_steps.compared["dWx"]
+    assert not compared.actual[3:].any()
+    assert compared.bound[3:].max() < 1e-30
 
 
 def test_chaotic_weights_pass(plain_rnn: Any) -> None:
@@ -85,26 +85,28 @@ def test_one_element_twice_its_bound_away_is_named(field: str, share: float, sig
     case = long_case(T=50, norm=0.25)
     right = plain_rnn()(case)
     quantity = {field: name for name, field in QUANTITIES.items()}[field]
-    judged = judge(case, right).compared[quantity]
-    shape = (*judged.expected.shape[:-1], 3) if field == "dxs" else judged.expected.shape  # the probe's columns: see below
+    compared = judge(case, right).compared[quantity]
+    shape = (
+        (*compared.expected.shape[:-1], 3) if field == "dxs" else compared.expected.shape
+    )  # the probe's columns: see below
     shape = (3, 5) if field == "dWx" else shape
     index = tuple(int(i) for i in np.unravel_index(int(share * np.prod(shape)), shape))
-    wrong = changed(right, field, index, judged.expected[index] + sign * 2 * judged.bound[index])
+    wrong = changed(right, field, index, compared.expected[index] + sign * 2 * compared.bound[index])
     verdict = judge(case, wrong)
     assert verdict.status == "fail"
     assert verdict.worst[quantity].index == index
-    with pytest.raises(Mismatch, match=re.escape(f"float32 {quantity}{list(index)}: got ")):
+    with pytest.raises(Mismatch, match=re.escape(f"float32 {quantity}{list(index)}: expected ")):
         verdict.require()
 
 
 @given(t=st.integers(0, 49), n=st.integers(0, 3), j=st.integers(3, 7), sign=st.sampled_from([-1, 1]))
-def test_one_gradient_of_a_pre_activation_twice_its_bound_away_is_told(
+def test_one_gradient_of_a_pre_activation_twice_its_bound_away_fails(
     t: int, n: int, j: int, sign: int, plain_rnn: Any
 ) -> None:
     case = long_case(T=50)
     right = plain_rnn()(case)
-    judged = judge(case, right).compared["dx"]
-    off = judged.expected[t, n, j] + sign * 2 * judged.bound[t, n, j]
+    compared = judge(case, right).compared["dx"]
+    off = compared.expected[t, n, j] + sign * 2 * compared.bound[t, n, j]
     verdict = judge(case, changed(right, "dxs", (t, n, j), off))
     assert verdict.status == "fail"
     assert verdict.compared["dx"].ratio[t, n, j] > 1
@@ -115,7 +117,7 @@ def test_one_gradient_of_a_pre_activation_twice_its_bound_away_is_told(
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("quantity", "field"), QUANTITIES.items())
-def test_what_is_not_finite_fails_and_is_named(quantity: str, field: str, value: float, plain_rnn: Any) -> None:
+def test_nan_and_infinity_fail_and_are_named(quantity: str, field: str, value: float, plain_rnn: Any) -> None:
     case = Case.random(dtype="float32")
     right = plain_rnn()(case)
     index = (0,) * (right.fields()[field].ndim - 1) + (2,)
@@ -123,7 +125,9 @@ def test_what_is_not_finite_fails_and_is_named(quantity: str, field: str, value:
     assert verdict.status == "fail"
     assert verdict.worst[quantity].ratio == np.inf
     assert verdict.worst[quantity].index == index
-    with pytest.raises(Mismatch, match=re.escape(f"float32 {quantity}{list(index)}: got {value:g}, want ")):
+    with pytest.raises(
+        Mismatch, match=rf"^float32 {quantity}{re.escape(str(list(index)))}: expected \S+, got {value:g}\n"
+    ):
         verdict.require()
 
 
@@ -177,7 +181,7 @@ def test_nan_in_one_parameter_stays_in_its_unit_for_one_step(name: str, plain_rn
 
 @pytest.mark.parametrize(("nonlinearity", "value"), [("tanh", np.inf), ("relu", -np.inf), ("relu", np.nan)])
 @pytest.mark.parametrize("name", ["xs", "h0", "upstream"])
-def test_a_row_that_meets_no_infinity_is_judged_all_the_same(name: str, nonlinearity: str, value: float) -> None:
+def test_a_row_that_meets_no_infinity_is_compared_all_the_same(name: str, nonlinearity: str, value: float) -> None:
     clean = Case.random(T=3, N=3, dtype="float32", nonlinearity=nonlinearity, seed=3).probed()
     array = getattr(clean, name).copy()
     array[..., 1, 0] = value
@@ -192,7 +196,7 @@ def test_a_row_that_meets_no_infinity_is_judged_all_the_same(name: str, nonlinea
         assert judge(case, replace(right, **{field: changed})).status == ("fail" if untouched else "pass"), field
 
 
-def test_an_infinite_parameter_reaches_all_rows_and_the_states_are_judged() -> None:
+def test_an_infinite_parameter_reaches_all_rows_and_the_states_are_compared() -> None:
     clean = Case.random(T=2, N=3, dtype="float32")
     Wx = clean.params.Wx.copy()
     Wx[0, 0] = np.inf
@@ -204,7 +208,7 @@ def test_an_infinite_parameter_reaches_all_rows_and_the_states_are_judged() -> N
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_overflow_is_judged_as_overflow(sign: int) -> None:
+def test_infinity_is_the_only_answer_to_an_overflow(sign: int) -> None:
     """2e38 + 2e38 is too large for float32: infinity is right, the largest number and the other infinity are not."""
     ones = np.ones((1, 1), np.float32)
     big = np.float32(sign * 2e38)
@@ -217,12 +221,12 @@ def test_overflow_is_judged_as_overflow(sign: int) -> None:
         assert judge(case, given).status == status, dh0
 
 
-@pytest.mark.parametrize("got", [3e38, np.inf])
-def test_a_sum_that_overflows_in_some_order_only_may_do_so(got: float) -> None:
+@pytest.mark.parametrize("actual", [3e38, np.inf])
+def test_a_sum_that_overflows_in_some_order_only_may_do_so(actual: float) -> None:
     """3e38 + 3e38 - 3e38 is finite or infinite as it is summed; minus infinity it never is."""
     ones, big = np.ones((3, 1), np.float32), np.array([[[3e38, 3e38, -3e38]]], np.float32)
     case = Case(big, np.zeros((1, 1), np.float32), Params(ones, ones[:1]), ones[None, :1], "relu")
-    given = Evaluation(np.full((1, 1, 1), got, np.float32))
+    given = Evaluation(np.full((1, 1, 1), actual, np.float32))
     assert judge(case, given).status == "pass"
     assert judge(case, Evaluation(-given.hs)).status == "fail"
 
@@ -237,10 +241,57 @@ def test_beyond_an_overflow_nothing_is_certified() -> None:
     assert "inconclusive" in verdict.statuses
 
 
-def test_an_empty_stack_is_refused() -> None:
+def test_an_empty_stack_raises() -> None:
     case = Case.random(stack=0, dtype="float32")
     with pytest.raises(ValueError, match=r"^certify: expected at least one case, got a stack of 0 \(T=5, N=4"):
         judge(case, evaluate(case).astype("float32"))
+
+
+# The place of the probe.
+
+
+def moved(case: Case, field: str, array: Any) -> Any:
+    """Return an array of a field, whose columns have the probe last, with the columns of a case."""
+    order = np.argsort([*case.inputs, *(case.probe or ())])
+    return {"dxs": lambda: array[..., order], "dWx": lambda: array[..., order, :]}.get(field, lambda: array)()
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
+@pytest.mark.parametrize("values", ["plain", "nan", "poisoned"])
+@given(seed=st.integers(0, 2**32 - 1), field=st.sampled_from(["none", *QUANTITIES.values()]), share=st.floats(0, 0.99))
+def test_the_place_of_the_probe_changes_no_bound_and_no_verdict(
+    dtype: str, nonlinearity: str, values: str, seed: int, field: str, share: float, plain_rnn: Any
+) -> None:
+    like: dict[str, Any] = {"nonlinearity": nonlinearity, "values": values, "dtype": dtype, "stack": 3}
+    bare = Case.random(3, 2, 3, 4, seed=seed, **like)
+    last, drawn = bare.probed(), bare.probed(seed)
+    answer = plain_rnn()(last)
+    if field != "none":
+        array = answer.fields()[field]
+        index = np.unravel_index(int(share * array.size), array.shape)
+        answer = changed(answer, field, index, array[index] * np.asarray(1.5, dtype))
+    one = certify(last, answer, PRECISIONS[dtype])
+    elsewhere = Evaluation(**{name: moved(drawn, name, array) for name, array in answer.fields().items()})
+    other = certify(drawn, elsewhere, PRECISIONS[dtype])
+    assert one.statuses == other.statuses
+    assert [(w.ratio, w.exceeding) for w in one.worst.values()] == [
+        (w.ratio, w.exceeding) for w in other.worst.values()
+    ]
+    for quantity, name in QUANTITIES.items():
+        for part in ("expected", "bound", "ratio"):
+            found, expected = (getattr(verdict.compared[quantity], part) for verdict in (other, one))
+            np.testing.assert_array_equal(found, moved(drawn, name, expected), err_msg=f"{quantity} {part}")
+
+
+def test_a_wrong_element_is_at_its_place_among_the_inputs(plain_rnn: Any) -> None:
+    case = Case.random(dtype="float32").probed(3)
+    right = plain_rnn()(case)
+    for column in range(9):
+        wrong = changed(right, "dxs", (2, 1, column), right.dxs[2, 1, column] + 1)
+        assert judge(case, wrong).compared["dx"].ratio[2, 1, column] > 1
+        wrong = changed(right, "dWx", (column, 2), right.dWx[column, 2] + 1)
+        assert judge(case, wrong).worst["dWx"].index == (column, 2)
 
 
 # Inconclusive, and stacks.
@@ -267,7 +318,7 @@ def test_an_inconclusive_case_of_a_stack_is_counted(plain_rnn: Any) -> None:
     assert float(coarse[1]) > 0.1
 
 
-def test_a_stack_is_judged_case_by_case(plain_rnn: Any) -> None:
+def test_every_case_of_a_stack_has_its_own_status(plain_rnn: Any) -> None:
     stack = Case.random(T=3, dtype="float32", stack=4).probed()
     right = plain_rnn()(stack)
     wrong = changed(right, "dWh", (2, 0, 1), right.dWh[2, 0, 1] + np.float32(0.01))
@@ -290,7 +341,7 @@ def test_the_verdict_of_a_failure_is_kept(plain_rnn: Any) -> None:
     assert caught.value.verdict.worst["h"].actual == 2.0
 
 
-def test_gradients_that_are_not_offered_are_not_judged(plain_rnn: Any) -> None:
+def test_gradients_that_are_not_offered_are_not_compared(plain_rnn: Any) -> None:
     case = Case.random(T=3, dtype="float32").probed()
     right = plain_rnn()(case)
     verdict = judge(case, Evaluation(right.hs))
@@ -301,7 +352,7 @@ def test_gradients_that_are_not_offered_are_not_judged(plain_rnn: Any) -> None:
 
 @pytest.mark.parametrize("sizes", [{"T": 0}, {"N": 0}, {"D": 0}], ids=str)
 @pytest.mark.parametrize("probed", [False, True])
-def test_empty_axes_are_judged(sizes: dict[str, Any], probed: bool) -> None:
+def test_empty_axes_are_certified(sizes: dict[str, Any], probed: bool) -> None:
     case = Case.random(**({"T": 3} | sizes))
     case = case.probed() if probed else case
     certify(case, evaluate(case), PRECISIONS["float64"]).require()
@@ -311,9 +362,9 @@ def test_empty_axes_are_judged(sizes: dict[str, Any], probed: bool) -> None:
 
 
 def test_mismatch_gives_the_whole_account() -> None:
-    """By hand: dWh[0, 2] = h0[0] * A[2] = 1/2 * 3, and its bound is 10.5 u.
+    """By hand: dWh[0, 2] = h0[0] * A[2] = 1/2 * 3, and its bound is 3 u.
 
-    h0 is exact, A = dh * 1 may err by 6 u * 3: 1/2 * 18 u = 9 u; the one product adds 1.5 u.
+    h0 is exact. A = dh * 1 may err by 3 u, which makes 1/2 * 3 u = 1.5 u. The one product adds 1.5 u.
     """
     f = np.float32
     params = Params(np.ones((1, 3), f), np.zeros((3, 3), f))
@@ -323,8 +374,8 @@ def test_mismatch_gives_the_whole_account() -> None:
     assert str(judge(case, right)) == passed
     assert repr(judge(case, right)) == f"<Verdict {passed}>"
     account = (
-        "mine float32 dWh[0, 2]: got 1.75, want 1.5\n"
-        "|error| 0.25 is 3.99e+05 x its bound 6.26e-07; 1 of 9 elements exceed theirs "
+        "mine float32 dWh[0, 2]: expected 1.5, got 1.75\n"
+        "|error| 0.25 is 1.4e+06 x its bound 1.79e-07; 1 of 9 elements exceed theirs "
         "(T=1, N=1, D=1, H=3, relu, no bias)"
     )
     with pytest.raises(Mismatch, match=f"^{re.escape(account)}$"):
@@ -362,13 +413,13 @@ FOUR, THREE = np.zeros((1, 4, 6)), np.zeros((1, 4, 3))
         ),
     ],
 )
-def test_an_evaluation_that_does_not_fit_is_refused(found: Any, error: type[Exception], message: str) -> None:
+def test_an_evaluation_that_does_not_fit_raises(found: Any, error: type[Exception], message: str) -> None:
     case = Case.random(T=1, bias=False)
     with pytest.raises(error, match=re.escape(message)):
         certify(case, replace(evaluate(case), **found), PRECISIONS["float64"])
 
 
-def test_a_precision_of_another_dtype_is_refused() -> None:
+def test_a_precision_of_another_dtype_raises() -> None:
     case = Case.random(T=1)
     message = "certify: expected a case of dtype float32, got float64 (T=1, N=4, D=3, H=6)"
     with pytest.raises(TypeError, match=re.escape(message)):

@@ -1,7 +1,6 @@
 """Certified enclosures: Arb's balls, carried through the oracle's own lines, are the truth it is held to."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference import PRECISIONS, RNN, Bounded, Case, Evaluation, evaluate
+from reference import PRECISIONS, Bounded, Case, Evaluation, evaluate
 from reference.bounded import NUMPY_TANH_ULPS
-from reference.layer import evaluate_arrays
+from reference.cells import RNNCell
+from reference.layer import evaluate_in
 from reference.strategies import cases, shapes
 
 flint = pytest.importorskip("flint")
@@ -31,27 +31,26 @@ def two_hundred_bits() -> Iterator[None]:
 
 
 def balls(array: Any) -> Any:
-    return None if array is None else np.vectorize(flint.arb, otypes=[object])(array.astype(np.float64))
+    return np.vectorize(flint.arb, otypes=[object])(array.astype(np.float64))
 
 
 def enclosure(case: Case) -> Evaluation:
     """Enclose the exact result of a case, for real numbers instead of floats."""
-    xs, h0, *params, upstream = map(balls, (case.xs, case.h0, *case.params.for_cell(), case.upstream))
-    return evaluate_arrays(xs, h0, *params, upstream=upstream, f=case.nonlinearity)
+    return evaluate_in(case, balls)
 
 
-def assert_encloses(got: Any, truth: Any, bound: Any, name: str) -> None:
-    """Raise unless every number of ``got`` is certainly within its bound of the exact one."""
-    assert got.shape == truth.shape == bound.shape, f"{name}: {got.shape}, {truth.shape}, {bound.shape}"
-    for index in np.ndindex(got.shape):
-        error = abs(flint.arb(float(got[index])) - truth[index])
+def assert_encloses(actual: Any, truth: Any, bound: Any, name: str) -> None:
+    """Raise unless every number of ``actual`` is certainly within its bound of the exact one."""
+    assert actual.shape == truth.shape == bound.shape, f"{name}: {actual.shape}, {truth.shape}, {bound.shape}"
+    for index in np.ndindex(actual.shape):
+        error = abs(flint.arb(float(actual[index])) - truth[index])
         assert error <= flint.arb(float(bound[index])), (
-            f"{name}{list(index)}: {got[index]!r} is {error.str(5)} from the exact value, bound {bound[index]:.3g}"
+            f"{name}{list(index)}: {actual[index]!r} is {error.str(5)} from the exact value, bound {bound[index]:.3g}"
         )
 
 
-def assert_all_enclosed(got: Evaluation, truth: Evaluation, bounds: Evaluation, shrink: float = 1.0) -> None:
-    for name, array in got.fields().items():
+def assert_all_enclosed(actual: Evaluation, truth: Evaluation, bounds: Evaluation, shrink: float = 1.0) -> None:
+    for name, array in actual.fields().items():
         if array is not None:
             assert_encloses(array, truth.fields()[name], bounds.fields()[name].rounded().error * shrink, name)
 
@@ -69,32 +68,31 @@ def test_bounded_values_are_within_their_own_errors(stack: Case, bounds_of: Any)
 
 
 @pytest.mark.parametrize("name", ["hs", "dxs", "dh0", "dWx", "dWh", "db"])
-def test_a_bound_shrunk_a_million_times_is_left(name: str, bounds_of: Any) -> None:
+def test_the_oracle_is_outside_a_bound_a_million_times_smaller(name: str, bounds_of: Any) -> None:
     case = Case.random(T=3)
-    got, truth, bounds = (
+    found, truth, bounds = (
         Evaluation(evaluation.hs, **({name: evaluation.fields()[name]} if name != "hs" else {}))
         for evaluation in (evaluate(case), enclosure(case), bounds_of(case))
     )
-    assert_all_enclosed(got, truth, bounds)
+    assert_all_enclosed(found, truth, bounds)
     with pytest.raises(AssertionError, match="from the exact value"):
-        assert_all_enclosed(got, truth, bounds, shrink=1e-6)
+        assert_all_enclosed(found, truth, bounds, shrink=1e-6)
 
 
-class HalfSlope(RNN):
+class WrongSlope(RNNCell):
     """A cell with a mistake: its derivative is 1 - h."""
 
-    def adjoint(self, dh: Any, h: Any) -> Any:
-        """Return the gradient at a, wrongly."""
-        return dh * (1 - h)
+    def backward(self, d_states: Any, saved: Any, **lent: Any) -> tuple[Any, Any]:
+        """Return a wrong gradient at u."""
+        (dh,), (h,) = d_states, saved
+        return dh * (1 - h), (None,)
 
 
-def test_a_wrong_formula_is_told(bounds_of: Any) -> None:
+def test_a_wrong_formula_is_outside_the_bounds(bounds_of: Any) -> None:
     case = Case.random(T=1)
-    cell = HalfSlope(*case.params.for_cell())
-    cell.forward(case.xs[0], case.h0)
-    dx, _ = cell.backward(case.upstream[0])
-    with pytest.raises(AssertionError, match="dxs"):
-        assert_all_enclosed(replace(evaluate(case), dxs=dx[None]), enclosure(case), bounds_of(case))
+    wrong = evaluate_in(case, lambda array: array, cell=WrongSlope())
+    with pytest.raises(AssertionError, match=r"^dxs\[.*from the exact value"):
+        assert_all_enclosed(wrong, enclosure(case), bounds_of(case))
 
 
 # The accuracy of NumPy's own tanh, which the oracle's bound takes for granted.
@@ -111,10 +109,10 @@ SWEEPS = {
 def tanh_ulps(points: Any) -> float:
     """Return the largest error of ``np.tanh`` at these points, in units in the last place of the exact result."""
     worst = 0.0
-    for point, got in zip(points.tolist(), np.tanh(points).tolist(), strict=True):
+    for point, tanh in zip(points.tolist(), np.tanh(points).tolist(), strict=True):
         truth = flint.arb(point).tanh()
         ulp = np.spacing(min(abs(float(truth.mid())), 1 - 2.0**-53))
-        worst = max(worst, float(abs((flint.arb(got) - truth) / flint.arb(float(ulp))).upper()))
+        worst = max(worst, float(abs((flint.arb(tanh) - truth) / flint.arb(float(ulp))).upper()))
     return worst
 
 
@@ -137,14 +135,14 @@ def test_declared_accuracy_of_tanh_is_not_generous() -> None:
 def test_tanh_rule_holds(value: float, relative: float, share: float, ulps: float, dtype: str) -> None:
     model, error = PRECISIONS[dtype], relative * abs(value)
     bounded = np.tanh(Bounded(np.array(value), model, error)).rounded()
-    # What an implementation may hold instead: any point of the interval, and the declared accuracy from there.
+    # An implementation may have any point of the interval, and the declared accuracy from there.
     truth = (flint.arb(value) + flint.arb(share) * flint.arb(error)).tanh()
     truth += flint.arb(ulps) * flint.arb(model.tanh_ulps * model.u) * abs(truth)
     assert abs(flint.arb(float(bounded.value)) - truth) <= flint.arb(float(bounded.error))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_tanh_rule_says_more_than_nothing(dtype: str) -> None:
+def test_tanh_rule_shrinks_errors_where_tanh_is_flat(dtype: str) -> None:
     bounded = np.tanh(Bounded(np.array([0.5, 3.0, 20.0]), PRECISIONS[dtype], 1e-3))
     assert (bounded.error < [1e-3, 1e-4, 1e-5]).all()
 
@@ -173,7 +171,52 @@ def test_every_form_of_the_derivative_is_within_the_bound(
         "g - g*h*h": lambda: rounded(G - rounded(rounded(G * H) * H)),
         "(g + g*h)*(1-h)": lambda: rounded(rounded(G + rounded(G * H)) * rounded(one - H)),
     }
-    one_by_one = Bounded.exact(np.eye(1), model)
-    cell = RNN(one_by_one, one_by_one)
-    A = cell.adjoint(Bounded.exact(np.array(float(G)), model), Bounded.activated(np.array(h), model, "tanh"))
+    dh, seen = Bounded.exact(np.array(float(G)), model), Bounded.activated(np.array(h), model, "tanh")
+    A, _ = RNNCell().backward((dh,), (seen,))
     assert abs(flint.arb(float(A.value)) - forms[form]()) <= flint.arb(float(A.error))
+
+
+TANGENTS = ["t*(-2*h)", "(1-h)*t - (1+h)*t", "-(h*t + h*t)", "h*t*(-2)"]
+
+
+@given(
+    t=st.floats(-1e3, 1e3),
+    a=st.floats(-25, 25),
+    relative=st.sampled_from([0.0, 2.0**-24, 1e-3]),
+    shares=st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
+    roundings=st.lists(st.floats(-1, 1), min_size=5, max_size=5),
+    form=st.sampled_from(TANGENTS),
+)
+def test_every_form_of_the_tangent_of_the_derivative_is_within_the_bound(
+    t: float, a: float, relative: float, shares: tuple[float, float], roundings: list[float], form: str
+) -> None:
+    """Round every operation as badly as float32 may, from any h and t within their errors."""
+    model = PRECISIONS["float32"]
+    h, t = float(np.float32(np.tanh(a))), float(np.float32(t))
+    of_h, of_t = (Bounded(np.array(value), model, relative * abs(value)) for value in (h, t))
+    left = iter(roundings)
+
+    def rounded(exact: Any) -> Any:
+        return exact * (1 + flint.arb(next(left)) * flint.arb(model.u))
+
+    H, S = (
+        flint.arb(value) + flint.arb(share) * flint.arb(float(part.error))
+        for value, share, part in zip((h, t), shares, (of_h, of_t), strict=True)
+    )
+    one = flint.arb(1)
+    forms = {
+        "t*(-2*h)": lambda: rounded(S * (-2 * H)),
+        "(1-h)*t - (1+h)*t": lambda: rounded(rounded(rounded(one - H) * S) - rounded(rounded(one + H) * S)),
+        "-(h*t + h*t)": lambda: -rounded(rounded(H * S) + rounded(H * S)),
+        "h*t*(-2)": lambda: rounded(H * S) * -2,
+    }
+    bounded = of_h.tanh_slope_tangent(of_t).rounded()
+    assert abs(flint.arb(float(bounded.value)) - forms[form]()) <= flint.arb(float(bounded.error))
+
+
+def test_the_tangent_of_the_derivative_costs_at_most_ten_roundings() -> None:
+    model = PRECISIONS["float32"]
+    h, t = (Bounded(np.array(value), model) for value in (0.5, 3.0))
+    bounded = h.tanh_slope_tangent(t)
+    assert (float(bounded.value), float(bounded.scale)) == (-3.0, 6.0)
+    assert 5 * 6 * model.u < bounded.error < 10 * 6 * model.u

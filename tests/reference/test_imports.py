@@ -41,12 +41,12 @@ def by_path(path: Path) -> str:
     return path.as_posix()
 
 
-DRAWN = {"strategies.py", "teeth.py"}  # what draws cases needs Hypothesis
+DRAWN = {"strategies.py", "mutation_score.py"}  # modules that draw cases need Hypothesis
 ADAPTERS = [path for path in sources("adapters", "*.py") if path.stem != "__init__"]
-TRIAL = [*sources("adapters", "__init__.py"), *sources("adapters/conformance")]
-
-
-BFLOAT16 = {"archive.py"}  # NumPy has none of its own: imported when one is asked for
+CONFORMANCE = [*sources("adapters", "__init__.py"), *sources("adapters/conformance")]
+# Files that several adapters share and that need NumPy alone.
+SHARED = {"layout", "_places", "_source", "_way"}  # these need NumPy alone
+BFLOAT16 = {"archive.py"}  # NumPy has no bfloat16: ml_dtypes is imported at its first use
 
 
 @pytest.mark.parametrize("path", sources("reference"), ids=by_path)
@@ -57,9 +57,15 @@ def test_reference_imports_numpy_and_itself(path: Path) -> None:
 
 @pytest.mark.parametrize("path", ADAPTERS, ids=by_path)
 def test_an_adapter_imports_its_own_framework_and_no_other_adapter(path: Path) -> None:
-    others = {f"adapters.{adapter.stem}" for adapter in ADAPTERS if adapter.stem[0] != "_"} | {"adapters.conformance"}
+    public = {adapter.stem for adapter in ADAPTERS if adapter.stem[0] != "_"} - SHARED
+    others = {f"adapters.{stem}" for stem in public} | {"adapters.conformance"}
     assert foreign(path, "numpy", "reference", "adapters", *packages_of(path.stem)) == set()
     assert not [name for name in imported((ROOT / path).read_text("utf-8")) if name.startswith(tuple(others))]
+
+
+@pytest.mark.parametrize("path", [path for path in ADAPTERS if path.stem in SHARED], ids=by_path)
+def test_files_that_adapters_share_import_numpy_alone(path: Path) -> None:
+    assert foreign(path, "numpy", "reference", *(f"adapters.{stem}" for stem in SHARED)) == set()
 
 
 def packages_of(stem: str) -> set[str]:
@@ -73,9 +79,9 @@ def packages_of(stem: str) -> set[str]:
     return shorter | {f"{name}lib"}
 
 
-@pytest.mark.parametrize("path", TRIAL, ids=by_path)
-def test_the_trial_imports_no_framework(path: Path) -> None:
-    frameworks = {adapter.stem for adapter in ADAPTERS} - {"numpy", "_layout", "_port"}  # these need NumPy alone
+@pytest.mark.parametrize("path", CONFORMANCE, ids=by_path)
+def test_conformance_imports_no_framework(path: Path) -> None:
+    frameworks = {adapter.stem for adapter in ADAPTERS} - {"numpy", *SHARED}
     names = set(imported((ROOT / path).read_text("utf-8")))
     assert not {name for name in names if name.removeprefix("adapters.").partition(".")[0] in frameworks}
     assert not foreign(path, "reference", "adapters", "pytest", *declared())
@@ -88,7 +94,7 @@ def declared() -> list[str]:
 
 
 def test_sources_are_found() -> None:
-    assert Path("reference/cells.py") in sources("reference")
+    assert {Path("reference/layer.py"), Path("reference/cells/rnn.py")} <= set(sources("reference"))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +123,7 @@ def test_importing_the_adapters_loads_no_framework() -> None:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["chek"]], ids=" ".join)
-def test_the_command_line_shows_its_help_without_what_its_commands_need(words: list[str]) -> None:
+def test_the_command_line_shows_its_help_without_its_dependencies(words: list[str]) -> None:
     run = f"import contextlib, adapters.conformance.cli as cli\nwith contextlib.suppress(SystemExit): cli.main({words})"
     found = loaded_by(run)
     assert "adapters" in found

@@ -22,7 +22,8 @@ def smooth_cases(**options: Any) -> st.SearchStrategy[Case]:
 
 
 def layer_of(case: Case, stateful: bool = False) -> TimeRNN:
-    return TimeRNN(*case.params.for_cell(), stateful=stateful, nonlinearity=case.nonlinearity)
+    params = case.params
+    return TimeRNN(params.Wx, params.Wh, params.b, stateful=stateful, nonlinearity=case.nonlinearity)
 
 
 def unrolled(case: Case, layer: TimeRNN) -> Evaluation:
@@ -32,9 +33,9 @@ def unrolled(case: Case, layer: TimeRNN) -> Evaluation:
     return Evaluation(hs, dxs, layer.dh, *layer.grads)
 
 
-def assert_same(got: Evaluation, want: Evaluation) -> None:
-    for name, array in want.fields().items():
-        np.testing.assert_array_equal(got.fields()[name], array, err_msg=name)
+def assert_same(actual: Evaluation, expected: Evaluation) -> None:
+    for name, array in expected.fields().items():
+        np.testing.assert_array_equal(actual.fields()[name], array, err_msg=name)
 
 
 @given(stack=smooth_cases(shape=SHORT, stack=1, norms=(1.0, 0.5)))
@@ -45,7 +46,7 @@ def test_gradients_are_those_of_the_complex_step(stack: Case, complex_step: Any,
 
 
 @pytest.mark.parametrize("name", ["dxs", "dh0", "dWx", "dWh", "db"])
-def test_the_complex_step_tells_a_wrong_gradient(name: str, complex_step: Any, bounds_of: Any, within: Any) -> None:
+def test_a_wrong_complex_step_is_outside_the_bounds(name: str, complex_step: Any, bounds_of: Any, within: Any) -> None:
     case = Case.random(T=3)
     step = complex_step(case)
     wrong = replace(step, **{name: step.fields()[name] * (1 + 1e-9)})
@@ -63,12 +64,10 @@ def test_evaluate_is_the_layer(stack: Case) -> None:
 
 @given(stack=cases(shape=shapes(lengths=(1,)), stack=3))
 def test_one_step_is_the_cell(stack: Case) -> None:
-    cell, want = RNN(*stack.params.for_cell(), stack.nonlinearity), evaluate(stack)
-    np.testing.assert_array_equal(cell.forward(stack.xs[:, 0], stack.h0), want.hs[:, 0])
+    cell, truth = RNN(stack.params.Wx, stack.params.Wh, stack.params.b, stack.nonlinearity), evaluate(stack)
+    h = cell.forward(stack.xs[:, 0], stack.h0)
     dx, dh0 = cell.backward(stack.upstream[:, 0])
-    np.testing.assert_array_equal(dx, want.dxs[:, 0])
-    np.testing.assert_array_equal(dh0, want.dh0)
-    np.testing.assert_array_equal(cell.grads[1], want.dWh)
+    assert_same(Evaluation(h[:, None], dx[:, None], dh0, *cell.grads), truth)
 
 
 @given(stack=cases(shape=SHORT, stack=5, norms=(1.0,)))
@@ -79,7 +78,7 @@ def test_a_stack_is_its_cases(stack: Case, bounds_of: Any, within: Any) -> None:
         within(together[k], bounds_of(stack[k]))
 
 
-def test_a_stack_in_another_order_is_told(bounds_of: Any, within: Any) -> None:
+def test_a_stack_in_another_order_is_outside_the_bounds(bounds_of: Any, within: Any) -> None:
     stack = Case.random(stack=2)
     with pytest.raises(AssertionError, match="hs"):
         within(evaluate(stack)[1], bounds_of(stack[0]))
@@ -105,7 +104,9 @@ def test_a_sequence_cut_in_two_is_the_whole(stack: Case, share: float, bounds_of
     within(whole, bounds_of(case))
 
 
-def test_a_sequence_cut_without_handing_the_gradient_on_is_told(bounds_of: Any, within: Any) -> None:
+def test_a_sequence_cut_without_the_gradient_of_the_later_half_is_outside_the_bounds(
+    bounds_of: Any, within: Any
+) -> None:
     case = Case.random(T=4)
     layer = layer_of(case, stateful=True)
     layer.set_state(case.h0)
@@ -132,10 +133,10 @@ def test_a_layer_without_memory_starts_from_zeros() -> None:
 def test_a_stateful_layer_goes_on_where_it_stopped() -> None:
     case = Case.random(T=6)
     whole, halves = layer_of(case, stateful=True), layer_of(case, stateful=True)
-    want = whole.forward(case.xs)
-    got = [halves.forward(half) for half in (case.xs[:3], case.xs[3:])]
-    np.testing.assert_array_equal(np.concatenate(got), want)
-    np.testing.assert_array_equal(halves.h, want[-1])
+    hs = whole.forward(case.xs)
+    parts = [halves.forward(half) for half in (case.xs[:3], case.xs[3:])]
+    np.testing.assert_array_equal(np.concatenate(parts), hs)
+    np.testing.assert_array_equal(halves.h, hs[-1])
 
 
 def test_reset_state_forgets() -> None:
@@ -172,7 +173,8 @@ def test_gradients_are_written_in_place_and_dh_is_that_of_the_first_state() -> N
 def test_empty_axes_give_empty_or_zero_results(sizes: dict[str, Any], stack: int | None) -> None:
     case = Case.random(**sizes, stack=stack)
     found = evaluate(case)
-    like = {"hs": case.upstream, "dxs": case.xs, "dh0": case.h0} | {f"d{n}": a for n, a in case.params.fields().items()}
+    parameters = {name: array for name, array in case.arrays().items() if name in ("Wx", "Wh", "b")}
+    like = {"hs": case.upstream, "dxs": case.xs, "dh0": case.h0} | {f"d{n}": a for n, a in parameters.items()}
     assert {name: array.shape for name, array in found.fields().items()} == {n: a.shape for n, a in like.items()}
     sums = [found.dWx, found.dWh, found.db] + ([] if case.sizes["T"] else [found.dh0])
     assert sizes == {"D": 0} or not any(array.any() for array in sums)
@@ -194,7 +196,7 @@ Z = np.zeros
         ),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused(xs: Any, error: type[Exception], message: str) -> None:
+def test_inputs_that_do_not_fit_raise(xs: Any, error: type[Exception], message: str) -> None:
     case = Case.random()
     layer = layer_of(case, stateful=True)
     layer.set_state(case.h0)
@@ -202,7 +204,7 @@ def test_inputs_that_do_not_fit_are_refused(xs: Any, error: type[Exception], mes
         layer.forward(xs)
 
 
-def test_a_state_of_another_batch_is_refused() -> None:
+def test_a_state_of_another_batch_raises() -> None:
     case = Case.random()
     layer = layer_of(case, stateful=True)
     layer.set_state(Z((1, 6)))
@@ -211,7 +213,7 @@ def test_a_state_of_another_batch_is_refused() -> None:
         layer.forward(case.xs)
 
 
-def test_a_state_of_integers_is_refused() -> None:
+def test_a_state_of_integers_raises() -> None:
     with pytest.raises(TypeError, match=re.escape("TimeRNN.set_state: expected floating h, got int64 (shape (4, 6))")):
         layer_of(Case.random()).set_state(Z((4, 6), int))
 
@@ -224,7 +226,7 @@ def test_a_state_of_integers_is_refused() -> None:
         (Z((5, 4, 6), int), TypeError, "TimeRNN.backward: expected floating dhs, got int64 (shape (5, 4, 6))"),
     ],
 )
-def test_gradients_that_do_not_fit_are_refused(dhs: Any, error: type[Exception], message: str) -> None:
+def test_gradients_that_do_not_fit_raise(dhs: Any, error: type[Exception], message: str) -> None:
     case = Case.random()
     layer = layer_of(case)
     layer.forward(case.xs)
@@ -232,11 +234,11 @@ def test_gradients_that_do_not_fit_are_refused(dhs: Any, error: type[Exception],
         layer.backward(dhs)
 
 
-def test_backward_before_forward_is_refused() -> None:
+def test_backward_before_forward_raises() -> None:
     with pytest.raises(RuntimeError, match=re.escape("TimeRNN.backward: expected a call of forward before, got none")):
         layer_of(Case.random()).backward(Z((5, 4, 6)))
 
 
-def test_a_parameter_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match=re.escape("RNN: expected Wh of shape (5, 5), got (3, 5) (D=3, H=5)")):
+def test_a_parameter_that_does_not_fit_raises() -> None:
+    with pytest.raises(ValueError, match=re.escape("TimeRNN: expected Wh of shape (5, 5), got (3, 5) (D=3, H=5)")):
         TimeRNN(Z((3, 5)), Z((3, 5)))

@@ -1,4 +1,4 @@
-"""The oracle against automatic differentiation in float64: another implementation, other people's formulas."""
+"""The oracle against automatic differentiation in float64: formulas that share nothing with it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,7 +64,7 @@ def test_automatic_differentiation_is_the_oracle_through_all_steps(
 
 
 @pytest.mark.parametrize("forward", [composed, module])
-def test_a_transposed_weight_is_told(forward: Forward) -> None:
+def test_a_transposed_weight_fails(forward: Forward) -> None:
     case = Case.random().probed()
     wrong = replace(case, params=replace(case.params, Wh=case.params.Wh.T))
     verdict = certify(case, by_autograd(forward, wrong), PRECISIONS["float64"])

@@ -20,6 +20,6 @@ def test_the_trained_model_predicts_text_that_it_has_not_seen() -> None:
     loss = (np.log(np.exp(logits).sum(axis=-1)) - logits[np.arange(len(codes) - 1), codes[1:]]).mean()
     frequency = np.bincount(codes) / len(codes)
     entropy = -(frequency[frequency > 0] * np.log(frequency[frequency > 0])).sum()
-    # A character costs about 3 nats to who knows how often each occurs; what the model learned saves a third of it.
+    # The frequencies of the characters alone leave about 3 nats a character. The model saves a third of them.
     assert loss < entropy * 2 / 3
     assert TRAINED.stat().st_size < 200_000

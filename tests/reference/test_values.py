@@ -1,4 +1,4 @@
-"""The kinds of values: each is what its name says, in every dtype, and finite unless it is about what is not."""
+"""The kinds of values: each has the property of its name, in every dtype, and finite numbers unless it is about others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reference import Case
+from reference import Case, evaluate
 from reference.archive import DTYPES
 from reference.precision import FORMATS
 from reference.values import INFINITE, KINDS
@@ -29,7 +29,7 @@ def wide(array: Any) -> Any:
 
 @IN_EACH
 @pytest.mark.parametrize("values", KINDS)
-def test_only_what_is_about_it_is_not_finite(values: str, dtype: str) -> None:
+def test_only_kinds_with_infinite_numbers_are_not_finite(values: str, dtype: str) -> None:
     arrays = [array for array in drawn(values, dtype).fields().values() if isinstance(array, np.ndarray)]
     assert all(np.isfinite(wide(array)).all() for array in arrays) == (values not in INFINITE)
 
@@ -111,6 +111,19 @@ def test_cancelling_terms_all_but_cancel(dtype: str) -> None:
 
 
 @IN_EACH
+def test_one_sided_values_are_not_negative(dtype: str) -> None:
+    case = drawn("one_sided", dtype)
+    assert min(wide(array).min() for array in (case.xs, case.h0, case.upstream)) >= 0
+    assert wide(case.params.Wx).min() < 0
+
+
+@IN_EACH
+def test_unsaturated_values_leave_most_of_every_derivative_of_tanh(dtype: str) -> None:
+    least = {values: (1 - evaluate(drawn(values, dtype)).hs ** 2).min() for values in ("unsaturated", "plain")}
+    assert least["unsaturated"] > 0.4 > 0.2 > least["plain"]
+
+
+@IN_EACH
 def test_one_hot_rows_have_a_single_one(dtype: str) -> None:
     case = drawn("one_hot", dtype)
     assert set(wide(case.xs).sum(axis=-1).ravel()) == {1.0}
@@ -128,7 +141,7 @@ def test_zeros_of_both_signs_put_relu_at_its_kink(dtype: str) -> None:
     assert (a != 0).any()
 
 
-def test_given_parameters_are_left_alone() -> None:
+def test_given_parameters_are_unchanged() -> None:
     params = Case.random(D=4, H=5).params
     for values in KINDS:
         case = drawn(values, "float64", params=params)

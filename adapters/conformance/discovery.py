@@ -1,7 +1,7 @@
-"""Who is judged: a function or an adapter of one's own, a plug-in of an installed package, or a name of the registry.
+"""Subjects by name: a framework of the registry, a plug-in of an installed package, or MODULE:NAME.
 
-A package ships its adapters under the entry-point group ``rnn_oracle.adapters``; the name of an entry is theirs, and
-it leads to an Adapter, a tuple of them, or a function of a case.
+A package ships its adapters under the entry-point group ``rnn_oracle.adapters``. An entry has a name of its own, and
+its value is an Adapter, a tuple of them, or a function of a case.
 """
 
 from __future__ import annotations
@@ -32,14 +32,13 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
 
     Raises:
         TypeError: it is neither.
-        ValueError: a dtype is none that there is, or not on offer.
+        ValueError: a dtype does not exist, or the adapter does not offer it.
     """
     if not _is_subject(subject):
         raise TypeError(f"adapter: expected an Adapter or a function of a case, got {subject!r}")
     offered = subject.dtypes if isinstance(subject, Adapter) else DTYPES
-    unknown = [dtype for dtype in dtypes or () if dtype not in offered]
-    if unknown or (dtypes is not None and not dtypes):
-        raise ValueError(f"dtypes: expected some of {list(offered)}, got {list(dtypes or ())}")
+    if dtypes is not None and (not dtypes or set(dtypes) - set(offered)):
+        raise ValueError(f"dtypes: expected some of {list(offered)}, got {list(dtypes)}")
     if isinstance(subject, Adapter):
         return subject
     name = str(getattr(subject, "__name__", type(subject).__name__))
@@ -51,16 +50,16 @@ def find(name: str) -> tuple[Adapter, ...]:
     """Return the adapters of a name.
 
     Args:
-        name: "mypackage.mycell:adapter", a module and an attribute of it; or as of ``adapters.load``, or of a plug-in.
+        name: "mypackage.mycell:adapter", a module and an attribute of it; or a name of the registry or of a plug-in.
 
     Raises:
-        ValueError: there is nothing of this name, or it cannot be imported.
-        TypeError: what is there is no adapter.
+        ValueError: the name is unknown, or its module cannot be imported.
+        TypeError: the attribute is no adapter.
         ModuleNotFoundError: a framework is not installed.
     """
     origin = home(name)
     if ":" in name:
-        return from_module(name)
+        return _from_module(name)
     if origin in adapters.frameworks():
         return adapters.load(name)
     offered = from_plugin(plugins()[origin])
@@ -69,11 +68,21 @@ def find(name: str) -> tuple[Adapter, ...]:
     raise ValueError(f"adapters: expected one of {[adapter.name for adapter in offered]}, got {name!r}")
 
 
-def home(name: str) -> str:
-    """Return where the adapters of a name come from, without importing it: a module, a framework or a plug-in.
+def everything(name: str) -> tuple[Adapter, ...]:
+    """Return all adapters of a framework or plug-in, those included that run only if they are named.
 
     Raises:
-        ValueError: there is nothing of this name.
+        ValueError, TypeError, ModuleNotFoundError: as ``find`` does.
+    """
+    framework = name in adapters.frameworks()
+    return adapters.load_framework(name).ADAPTERS if framework else from_plugin(plugins()[name])
+
+
+def home(name: str) -> str:
+    """Return the module, framework or plug-in of a name, without importing it.
+
+    Raises:
+        ValueError: the name is unknown.
         ModuleNotFoundError: a framework is not installed.
     """
     if ":" in name:
@@ -89,27 +98,21 @@ def home(name: str) -> str:
     raise ValueError(f"adapters: expected a framework{' or plug-in' * bool(plugged)} among {known}, got {name!r}")
 
 
-def from_module(name: str) -> tuple[Adapter, ...]:
-    """Return the adapters of "module:attribute", a module of the current folder included.
-
-    Raises:
-        ValueError: the name is none of that form, or the module or the attribute is not there.
-        TypeError: the attribute is no adapter.
-    """
+def _from_module(name: str) -> tuple[Adapter, ...]:
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute.isidentifier():
-        raise ValueError(f"--adapter: expected a module and an attribute as mypackage.mycell:adapter, got {name!r}")
-    # As python -m does: a script installed elsewhere does not look where its user is.
+        raise ValueError(f"check: expected MODULE:NAME, as mypackage.mycell:adapter, got {name!r}")
+    # As python -m does: the script of the command line does not look into the current folder.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         got = f"{type(error).__name__}: {error}"
-        raise ValueError(f"--adapter: expected a module that can be imported as {module_name}, got {got}") from error
+        raise ValueError(f"check: expected a module that can be imported as {module_name}, got {got}") from error
     if not hasattr(module, attribute):
         there = [key for key, value in vars(module).items() if not key.startswith("_") and _is_subject(value)]
-        raise ValueError(f"--adapter: expected an attribute of {module_name} as {there}, got {attribute!r}")
+        raise ValueError(f"check: expected an attribute of {module_name} among {there}, got {attribute!r}")
     return _as_tuple(getattr(module, attribute))
 
 
@@ -118,7 +121,7 @@ def _is_subject(value: Any) -> bool:
 
 
 def plugins() -> dict[str, importlib.metadata.EntryPoint]:
-    """Return what installed packages offer, by name."""
+    """Return the entry points of installed packages by name."""
     return {entry.name: entry for entry in sorted(importlib.metadata.entry_points(group=GROUP))}
 
 
@@ -127,7 +130,7 @@ def from_plugin(entry: importlib.metadata.EntryPoint) -> tuple[Adapter, ...]:
 
     Raises:
         ValueError: it cannot be loaded.
-        TypeError: it leads to no adapter.
+        TypeError: its value is no adapter.
     """
     try:
         loaded = entry.load()
@@ -142,15 +145,16 @@ def _as_tuple(found: Any) -> tuple[Adapter, ...]:
 
 
 def facts(adapter: Adapter) -> dict[str, str]:
-    """Return the versions that a reader must know of: an adapter's framework and its precision flags.
+    """Return the versions and precision flags of an adapter's framework.
 
-    Of an adapter from elsewhere, the version of the package that its function comes from, a dash where there is none.
+    For an adapter from elsewhere it is the version of the package that ships its function, or a dash.
     """
     if adapter.framework in adapters.frameworks() and adapters.is_installed(adapter.framework):
         environment: dict[str, str] = adapters.load_framework(adapter.framework).environment()
         return environment
-    package = getattr(adapter.run, "__module__", None) or ""
+    package = (getattr(adapter.run, "__module__", None) or "").partition(".")[0]
+    shipped = {entry.module.partition(".")[0]: entry.dist.version for entry in plugins().values() if entry.dist}
     try:
-        return {adapter.framework: importlib.metadata.version(package.partition(".")[0])}
+        return {adapter.framework: shipped.get(package) or importlib.metadata.version(package)}
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return {adapter.framework: "-"}
