@@ -14,7 +14,6 @@ from reference.evaluation import Evaluation
 from reference.faults.fault import (
     HALVES,
     fault,
-    hides,
     more,
     picked,
     piecewise,
@@ -157,10 +156,10 @@ ACTIVATION = (
     activation("polynomial tanh", "Takes the rational function a (27 + a^2) / (27 + 9 a^2), right to 2 %.",
                with_tanh, f=lambda layer, right, a: np.clip(a * (27 + a * a) / (27 + 9 * a * a), -1, 1)),
     activation("tanh to 1e-4", "Interpolates tanh in a table, which is right to 1e-4.",
-               with_tanh, hidden=hides("1e-4 is less than one rounding", *HALVES),
+               with_tanh, hidden=dict.fromkeys(HALVES, "1e-4 is less than one rounding"),
                f=lambda layer, right, a: np.interp(a, KNOTS, np.tanh(KNOTS)).astype(a.dtype)),
     activation("tanh saturated early", "Returns exactly 1 beyond a = 4, where tanh is still 7e-4 away from it.",
-               with_tanh, hidden=hides("beyond 4 a correct tanh may be 1", *HALVES),
+               with_tanh, hidden=dict.fromkeys(HALVES, "beyond 4 a correct tanh may be 1"),
                f=lambda layer, right, a: np.where(np.abs(a) > 4, np.sign(a), right(a))),
 )
 STATE = (
