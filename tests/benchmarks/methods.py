@@ -25,6 +25,7 @@ import adapters
 from reference import PRECISIONS, Case, Evaluation, Params
 from reference.faults import FAMILIES, FAULTS, Fault, compute
 from reference.mutation_score import drawn
+from reference.strategies import UNPROBED
 from reference.trial import Subject, trial
 
 # True: it complains. False: it does not. None: it cannot be asked, or not in reasonable time.
@@ -39,7 +40,7 @@ SIZES = ((4, 4), (16, 16), (64, 64), (256, 64))  # (H, T)
 
 
 def complains(check: Callable[[], Any]) -> bool:
-    """Tell whether a check raises one of the errors by which its kind speaks."""
+    """Return whether a check raises one of the errors of its kind."""
     try:
         check()
     except COMPLAINTS:
@@ -108,7 +109,7 @@ def check_grads(subject: Subject, case: Case) -> bool | None:
 
 
 class Autograd(torch.autograd.Function):
-    """A subject as PyTorch sees one's own function."""
+    """A subject as a function of PyTorch's autograd."""
 
     @staticmethod
     def forward(ctx: Any, subject: Subject, case: Case, *tensors: Any) -> Any:
@@ -161,12 +162,13 @@ def constant_weights(subject: Subject, case: Case) -> bool | None:
 
 
 def this_suite(subject: Subject, case: Case) -> bool | None:
-    """Judge by the certificate."""
-    probed = case.probed() if case.sizes["T"] > 1 else case
+    """Judge by the certificate, with the probe and, for few steps, without it, as cases are drawn."""
+    forms = [case.probed()] * (case.sizes["T"] > 1) + [case] * (case.sizes["T"] <= UNPROBED)
 
     def check() -> None:
-        if trial(subject, probed, PRECISIONS[case.dtype].with_tanh(8), repeat=True).status == "fail":
-            raise AssertionError
+        for form in forms:
+            if trial(subject, form, PRECISIONS[case.dtype].with_tanh(8), repeat=True).status == "fail":
+                raise AssertionError
 
     return complains(check)
 
@@ -189,7 +191,7 @@ def affordable(dtype: str, seed: int, count: int) -> list[Case]:
 
 
 def catches(method: Method, fault: Fault, cases: dict[str, list[Case]]) -> bool:
-    """Tell whether a method complains about a fault in any case: this suite in every precision, others in one."""
+    """Return whether a method complains about a fault in any case: this suite in every precision, others in one."""
     found = []
     for dtype in (dtype for dtype in COMPARED if dtype in fault.precisions):
         subject = fault.subject()
@@ -198,7 +200,7 @@ def catches(method: Method, fault: Fault, cases: dict[str, list[Case]]) -> bool:
 
 
 def caught_by(method: Method, seed: int, count: int) -> list[str]:
-    """Return the names of the faults that a method tells from correct code, and report the others as progress."""
+    """Return the names of the faults that a method catches, and print the others as progress."""
     started = time.perf_counter()
     cases = {dtype: [c for c in affordable(dtype, seed, count) if not method(compute, c)] for dtype in COMPARED}
     caught = [fault.name for fault in FAULTS.values() if catches(method, fault, cases)]
