@@ -29,15 +29,15 @@ KEEP_COMPILED = {
 # Ways of running a framework that take minutes: compiled anew for each shape, or one operation at a time.
 SLOW = ("torch.compile", "jax.eager")
 # The checks whose cases are drawn.
-DRAWN = ("step", "sequence", "edges", "nan")
+DRAWN = ("step", "sequence", "extremes", "nonfinite")
 # Who goes from step to step in Python, and the checks of thousands of them, which have sessions of their own then.
 STEPPED = ("torch", "autograd", "keras-torch", "sonnet", "keras-tensorflow", "tensorflow")
-LONG = ("long", "endless")
+LONG = ("long", "10k-steps")
 CORE = ",".join(TAGS["core"])
 # Processes that judge: as many as there are cores, but where those are shared.
 JOBS = str(max(1, int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", os.cpu_count() or 1))))
 # Where verdicts go, and on how many stacks of cases a check they rest in a session.
-RESULTS, EXAMPLES = Path("results"), "2"
+RESULTS, STACKS = Path("results"), "2"
 # Precisions; those in which sessions judge if it is said, and if it is not: a compiler works anew for each.
 DTYPES = ["float64", "float32", "bfloat16", "float16"]
 SAID, PAIR = os.environ.get("RNN_ORACLE_DTYPES", "").split(), ["float32", "float16"]
@@ -108,7 +108,7 @@ def tested(name: str) -> list[str]:
 def judge(session: nox.Session, name: str, *asked: str, into: str, env: dict[str, str]) -> None:
     """Judge as a user would; the verdicts go into ``results/``, for ``rnn-oracle report``."""
     RESULTS.mkdir(exist_ok=True)
-    found = ("--examples", EXAMPLES, "--dtype", *judged(name), "--json", str(RESULTS / f"{into}.json"))
+    found = ("--stacks", STACKS, "--dtype", *judged(name), "--json", str(RESULTS / f"{into}.json"))
     session.run("rnn-oracle", "check", name, *asked, "--jobs", JOBS, *found, env=env)
 
 
@@ -155,24 +155,24 @@ def benchmark(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Judge the ways of running a framework that take minutes."""
     install(session, extra=CORE)
-    asked = ("--examples", EXAMPLES, "--dtype", "float32", "bfloat16", "--jobs", str(os.cpu_count()))
+    asked = ("--stacks", STACKS, "--dtype", "float32", "bfloat16", "--jobs", str(os.cpu_count()))
     session.run("rnn-oracle", "check", *SLOW, *asked, *session.posargs, env=ONE_THREAD)
 
 
 # Name: who is judged, and the extra that it needs; any other name is that of a framework.
-SOUGHT = {"exact": (("--adapter", "tests.conformance.exact:ADAPTERS"), ""), "slow": (SLOW, CORE)}
+SOUGHT = {"exact": (("tests.conformance.exact:ADAPTERS",), ""), "slow": (SLOW, CORE)}
 
 
 @nox.session(default=False)
 @nox.parametrize("name", [*SOUGHT, *BACKENDS])
 def alarms(session: nox.Session, name: str) -> None:
-    """Look for false alarms: over 200,000 cases of every way and precision; `-- --examples 115` puts a tenth.
+    """Look for false alarms: over 200,000 cases of every way and precision; `-- --stacks 115` puts a tenth.
 
     "exact" is the oracle itself, which needs no framework, takes minutes, and is asked first.
     """
     subject, extra = SOUGHT.get(name, ((name,), name))
     install(session, extra=extra)
-    asked = ("--only", *DRAWN, "--examples", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
+    asked = ("--only", *DRAWN, "--stacks", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
     session.run("rnn-oracle", "check", *subject, *asked, env=ONE_THREAD)
 
 

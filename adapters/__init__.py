@@ -1,71 +1,49 @@
 """The subjects: one file a framework, each imported only when asked for by name.
 
-A file ``adapters/<framework>.py`` holds everything that is particular to a framework (layout, transposes, its two
-biases, its idiom for gradients) and offers ``ADAPTERS``, a tuple of ``Adapter``, and ``environment()``, the versions
-and precision flags that a reader of results must know; ``LAYOUTS`` tells, as a plain dict that can be read without the
-framework, where it keeps its parameters. The extra of the same name in pyproject.toml installs it.
+A file ``adapters/<framework>.py`` has everything that is particular to a framework. It defines ``ADAPTERS``, a tuple of
+``Adapter``, and ``environment()``, the versions and precision flags that a reader of results needs. ``LAYOUTS`` is a
+plain dict that can be read without the framework: where it keeps its parameters. The extra of the same name in
+pyproject.toml installs it.
 """
 
 from __future__ import annotations
 
-import ast
+import dataclasses
 import importlib
 import importlib.util
-import inspect
-import pkgutil
 import re
-import sys
-import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
-from adapters._layout import laid_out as laid_out
-from adapters._port import port as port
+from adapters._source import frameworks as frameworks
+from adapters._source import packages as packages
+from adapters._source import source
+from adapters._way import Way as Way
+from adapters.layout import port as port
 from reference import PRECISIONS, Case, Evaluation, Precision
 from reference.archive import spell
 from reference.verdict import GRADIENTS, QUANTITIES
 
+# Fields of an adapter that differentiates along a direction. The certificate encloses these derivatives from the inputs
+# alone: beyond eight steps, and in half precisions beyond one, its bound is too wide to decide.
+JVP: dict[str, Any] = {"offers": ("h", "jvp h"), "max_T": 8}
+TWICE: dict[str, Any] = {"offers": tuple(QUANTITIES.values()), "max_T": 8}
+ENCLOSED = ("float64", "float32")
+
 
 class Unsupported(NotImplementedError):
-    """An adapter says by name what its framework cannot do; never a silent skip."""
+    """An adapter or its framework does not support a case; the message names it."""
 
 
 class UnexpectedlySupported(AssertionError):
-    """A framework took what its adapter says it refuses."""
-
-
-@dataclass(frozen=True)
-class Idiom:
-    """How a user of the framework would write it: code that needs NumPy (as np) and the framework alone.
-
-    A reproduction script consists of it, so that a bug report shows the very code that was judged.
-    """
-
-    imports: str
-    parts: tuple[Callable[..., Any] | str, ...]  # in order; the last is as ``on_arrays`` takes it
-
-    @property
-    def compute(self) -> Callable[..., Any]:
-        """The function that returns hs, dxs, dh0, dWx, dWh and, with a bias, db."""
-        function = self.parts[-1]
-        if isinstance(function, str):
-            raise TypeError(f"Idiom: expected a function as the last part, got {function!r}")
-        return function
-
-    @property
-    def source(self) -> str:
-        """The parts as Python source."""
-        parts = [part if isinstance(part, str) else inspect.getsource(part).rstrip() for part in self.parts]
-        return "\n\n\n".join(parts)
+    """A framework returned a result for an input that its adapter declares unsupported."""
 
 
 @dataclass(frozen=True)
 class ExpectedFailure:
-    """A failure that is known: it is expected, and an error once it fails no more."""
+    """A failure that is expected, and an error once it is gone."""
 
     reason: str  # what is wrong, and since which version
     reference: str  # where it is written down
@@ -80,41 +58,20 @@ class Adapter:
 
     name: str  # "torch.RNN"
     run: Callable[[Case], Evaluation]  # of one case, or of a stack where takes_stacks
-    describe: str  # one line: what of the framework is called
-    tanh: Callable[[Any], Any]  # the framework's tanh of a NumPy array, so that its accuracy can be measured
-    tanh_ulps: Mapping[str, float]  # dtype: largest error of that tanh, in ulp; the keys are the dtypes on offer
+    describe: str  # one line: which cell or layer of the framework it calls, and how
+    tanh: Callable[[Any], Any]  # the framework's tanh of a NumPy array, whose accuracy a test measures
+    tanh_ulps: Mapping[str, float]  # dtype: largest error of that tanh, in ulp
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
-    offers: tuple[str, ...] = GRADIENTS  # quantities, as of a verdict; with "jvp h" it wants a direction
+    offers: tuple[str, ...] = GRADIENTS  # quantities, as of a verdict; "jvp h" needs cases with a direction
     accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of its sums, if not the model's
-    max_T: int | None = None  # longest sequence on offer; None: any
-    unsupported: tuple[str, ...] = ()  # what the framework unsupported: "T=0", or a layout of ``conformance.memory``
-    finite: tuple[str, ...] = ()  # dtypes in which it is asked for no NaN or infinity: a finding says why
+    max_T: int | None = None  # longest sequence it is given; None: any
+    unsupported: tuple[str, ...] = ()  # "T=0", or a layout of memory: the framework raises an error
+    finite: tuple[str, ...] = ()  # dtypes in which it is given no NaN or infinity: a finding says why
     takes_stacks: bool = False
-    vectorized: bool = False  # whether one case more of a stack costs next to nothing: it is given larger ones
-    recomputes: tuple[str, ...] = ()  # what it computes once more where it is used, as of ``Precision``
+    recomputes: tuple[str, ...] = ()  # as of ``Precision``
     slow: bool = False  # judged only when asked for by its own name
-    idiom: Idiom | None = None  # None: the subject cannot be written down by itself
-    options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # as of ``conformance.checks``
-    expected_failures: Mapping[str, ExpectedFailure] = field(
-        default_factory=dict
-    )  # "check" or "check dtype": a failure that is expected
-
-    @classmethod
-    def of_arrays(
-        cls,
-        name: str,
-        idiom: Idiom,
-        describe: str,
-        tanh: Callable[[Any], Any],
-        ulps: Mapping[str, float],
-        options: Mapping[str, Callable[..., Any]] = types.MappingProxyType({}),
-        **fields: Any,
-    ) -> Self:
-        """Return an adapter that runs its idiom, and the functions of its options, on the arrays of a case."""
-        takes = fields.get("offers", GRADIENTS), fields.get("nonlinearities", cls.nonlinearities)
-        variants = {option: on_arrays(compute, *takes) for option, compute in options.items()}
-        run = on_arrays(idiom.compute, *takes)
-        return cls(name, run, describe, tanh, ulps, idiom=idiom, options=variants, **fields)
+    options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # name: the same as ``run``
+    expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
 
     @property
     def framework(self) -> str:
@@ -123,8 +80,8 @@ class Adapter:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Names of the dtypes on offer."""
-        return tuple(self.tanh_ulps)
+        """Names of the dtypes on offer; along a direction only those in which that can be judged."""
+        return tuple(dtype for dtype in self.tanh_ulps if dtype in ENCLOSED or not self.takes_direction)
 
     @property
     def takes_direction(self) -> bool:
@@ -137,10 +94,23 @@ class Adapter:
         Raises:
             Unsupported: the dtype is not on offer.
         """
-        if dtype not in self.tanh_ulps:
-            raise Unsupported(f"{self.name}: expected dtype in {list(self.tanh_ulps)}, got {dtype!r}")
+        if dtype not in self.dtypes:
+            raise Unsupported(f"{self.name}: expected dtype in {list(self.dtypes)}, got {dtype!r}")
         model = PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype]).recomputing(*self.recomputes)
         return model.with_accumulator(self.accumulators[dtype]) if dtype in self.accumulators else model
+
+    def script(self) -> str | None:
+        """Return the adapter as Python text that needs NumPy and the framework alone.
+
+        The text defines ``compute(xs, h0, Wx, Wh, b, upstream, nonlinearity)``, which takes the arrays of a single case
+        and returns a dict from quantity ("h", "dx", ...) to NumPy array.
+
+        Returns:
+            The text; None if the adapter needs a direction, or is no ``Way`` of a framework with a file here.
+        """
+        if self.takes_direction or not isinstance(self.run, Way):
+            return None
+        return self.run.script(self.framework, takes_stacks=self.takes_stacks)
 
     def __call__(self, case: Case) -> Evaluation:
         """Evaluate one case or a stack.
@@ -152,8 +122,8 @@ class Adapter:
             The evaluation in the case's dtype, stacked like the case.
 
         Raises:
-            Unsupported: the case asks for what is not on offer.
-            UnexpectedlySupported: the framework was to refuse the case, and took it.
+            Unsupported: the adapter or its framework does not support the case.
+            UnexpectedlySupported: the adapter declares that the framework raises an error, and it did not.
         """
         self.precision(case.dtype)
         self.expect_nonlinearity(case.nonlinearity)
@@ -163,11 +133,10 @@ class Adapter:
             raise Unsupported(f"{self.name}: expected finite numbers in {case.dtype}, got others (FINDINGS.md has why)")
         if self.takes_direction and case.direction is None:
             raise Unsupported(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
-        empty = [
-            f"{name}=0" for name, size in case.unprobed().sizes.items() if not size and f"{name}=0" in self.unsupported
-        ]
-        if empty:
-            self.expect_unsupported(", ".join(empty), lambda: self._run(case))
+        case = case if self.takes_direction or case.direction is None else dataclasses.replace(case, direction=None)
+        empty = [f"{name}=0" for name, size in case.unprobed().sizes.items() if not size]
+        if declared := ", ".join(size for size in empty if size in self.unsupported):
+            self.expect_unsupported(declared, lambda: self._run(case))
         return self._run(case)
 
     def expect_nonlinearity(self, nonlinearity: str) -> None:
@@ -183,69 +152,25 @@ class Adapter:
         return Evaluation.stack([self.run(case[k]) for k in range(case.K or 0)])
 
     def expect_unsupported(self, what: str, run: Callable[[], Any]) -> NoReturn:
-        """Run what the framework refuses, and raise Unsupported with its own words.
+        """Run what the framework does not support, and raise Unsupported with the framework's own error.
 
         Raises:
-            Unsupported: always, but for
-            UnexpectedlySupported: the framework took it.
+            Unsupported: the framework raised an error.
+            UnexpectedlySupported: it returned a result.
         """
         try:
             run()
         except Exception as error:
-            # Without the colours that some have in them.
+            # Some messages come with the colours of a terminal.
             words = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().splitlines() or [""]
-            raise Unsupported(f"{self.name}: {what} is refused, {type(error).__name__}: {words[0]}") from error
-        raise UnexpectedlySupported(f"{self.name}: expected {what} to be refused, got a result")
-
-
-def on_arrays(
-    compute: Callable[..., Any], offers: Sequence[str], nonlinearities: Sequence[str]
-) -> Callable[[Case], Evaluation]:
-    """Return what runs a function of arrays on a case.
-
-    Args:
-        compute: takes xs, h0, Wx, Wh, b, upstream, nonlinearity and, where "jvp h" is on offer, xs_dot, h0_dot, Wx_dot,
-            Wh_dot, b_dot; returns what is on offer, in that order, without db where there is no bias.
-        offers: names of quantities.
-        nonlinearities: those on offer; another is refused, where the function might not look at it.
-    """
-    fields = [name for name, quantity in QUANTITIES.items() if quantity in offers]
-
-    def run(case: Case) -> Evaluation:
-        if case.nonlinearity not in nonlinearities:
-            raise Unsupported(f"expected one of {list(nonlinearities)}, got {case.nonlinearity!r}")
-        wanted = [name for name in fields if case.params.b is not None or not name.startswith("db")]
-        weights = case.params.fields().values()
-        moves = case.direction.fields().values() if case.direction is not None and "jvp h" in offers else ()
-        results = compute(case.xs, case.h0, *weights, case.upstream, case.nonlinearity, *moves)
-        return Evaluation(**({"hs": None} | dict(zip(wanted, results, strict=True))))
-
-    return run
-
-
-def frameworks() -> list[str]:
-    """Return the names of all frameworks with a file here, installed or not; ``_name.py`` is what several share."""
-    return sorted(name for _, name, is_package in pkgutil.iter_modules(__path__) if not (is_package or name[0] == "_"))
-
-
-@cache
-def packages(file: Path) -> frozenset[str]:
-    """Return the names of the packages that a file here imports when it is imported, but those of Python and ours."""
-    found: set[str] = set()
-    for statement in ast.parse(file.read_bytes()).body:
-        modules = [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
-        modules += [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else []
-        for module in modules:
-            if module.startswith("adapters._"):
-                found |= packages(file.with_name(f"{module.removeprefix('adapters.')}.py"))
-            found.add(module.partition(".")[0])
-    return frozenset(found - sys.stdlib_module_names - {"adapters", "reference"})
+            raise Unsupported(f"{self.name}: {what} is unsupported, {type(error).__name__}: {words[0]}") from error
+        raise UnexpectedlySupported(f"{self.name}: expected an error for {what}, got a result")
 
 
 def missing(framework: str) -> list[str]:
     """Return, without importing any, the packages of a framework that are not there."""
-    file = importlib.util.find_spec(f"adapters.{framework}")
-    needed = packages(Path(file.origin)) if file and file.origin else {framework}
+    file = source(framework)
+    needed = packages(file) if file else {framework}
     return sorted(name for name in needed if importlib.util.find_spec(name) is None)
 
 

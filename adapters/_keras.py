@@ -1,16 +1,17 @@
-"""What Keras is on each of its backends: ``SimpleRNNCell``, stepped, and the layer ``SimpleRNN`` over (N, T, D).
+"""Keras on each of its backends: ``SimpleRNNCell``, stepped, and the layer ``SimpleRNN`` over (N, T, D).
 
-Its weights are shaped as here. The backend is fixed once Keras is imported, so that a process has one of the three.
+Keras is called as a function of its weights, by ``stateless_call``. The backend is fixed once Keras is imported, so a
+process has one of the three.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import keras
-import numpy as np
 
-from adapters._layout import laid_out
+from adapters._way import unroll
 
 # https://keras.io/api/layers/recurrent_layers/simple_rnn/; a cell and a layer name their variables alike.
 LAYOUTS = {
@@ -19,30 +20,44 @@ LAYOUTS = {
 }
 
 
-def built(kind: str, Wx: Any, b: Any, activation: Any, **options: Any) -> Any:
-    """Return a cell or layer of these sizes, whose weights are zeros."""
-    D, H = Wx.shape
-    like = {"activation": activation, "use_bias": b is not None, "dtype": np.dtype(Wx.dtype).name}
+def called(module: Any, weights: Any, *inputs: Any) -> Any:
+    """Call a cell or layer as a function of its weights."""
+    own, others = module.trainable_variables, [variable.value for variable in module.non_trainable_variables]
+    return module.stateless_call([weights[variable.name] for variable in own], others, *inputs)[0]
+
+
+def stepped(cell: Any, weights: Any, xs: Any, states: Any) -> Any:
+    """Step a ``SimpleRNNCell``."""
+    return keras.ops.stack(unroll(lambda x, h: called(cell, weights, x, [h])[0], xs, states))[1:]
+
+
+def layer(module: Any, weights: Any, xs: Any, states: Any) -> Any:
+    """Run a ``SimpleRNN``."""
+    return keras.ops.swapaxes(called(module, weights, keras.ops.swapaxes(xs, 0, 1), *states), 0, 1)
+
+
+@cache
+def module_of(forward: Any, D: int, H: int, activation: Any, dtype: str, use_bias: bool) -> Any:
+    """Return the cell or layer of these sizes that a forward takes; its own weights are zeros, and not used."""
     zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
-    module = getattr(keras.layers, kind)(H, **like, **zeros, **options)
+    kind = keras.layers.SimpleRNNCell if forward is stepped else keras.layers.SimpleRNN
+    options = {} if forward is stepped else {"return_sequences": True}
+    module = kind(H, activation=activation, dtype=dtype, use_bias=use_bias, **zeros, **options)
     module.build((None, None, D))
     return module
 
 
-def in_order(kind: str, Wx: Any, Wh: Any, b: Any) -> list[Any]:
-    """Return the parameters of a cell or layer as it lists them."""
-    return list(laid_out(LAYOUTS[kind], Wx, Wh, b).values())
+def module_for(forward: Any, activation: Any, weights: Any) -> Any:
+    """Return the cell or layer that a forward takes and that fits the weights."""
+    Wx, *others = weights.values()
+    return module_of(forward, *Wx.shape, activation, Wx.dtype.name, len(others) > 1)
 
 
-HELD = (f"LAYOUTS = {LAYOUTS}", laid_out, built, in_order)
+# For the registry alone.
 
 
 def require(backend: str) -> None:
-    """Hold Keras to a backend.
-
-    Raises:
-        ModuleNotFoundError: it was imported with another one before.
-    """
+    """Raise ModuleNotFoundError if Keras runs on another backend, with which it was imported before."""
     if (found := keras.backend.backend()) != backend:
         message = f"adapters: keras_{backend} wants a process of its own, in which keras does not run on {found}"
         raise ModuleNotFoundError(message, name="keras")

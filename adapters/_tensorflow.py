@@ -1,22 +1,31 @@
-"""What the frameworks on top of TensorFlow share: how its tape differentiates a function that returns all states."""
+"""The frameworks on top of TensorFlow share this: how its tape differentiates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from adapters._way import bound, mapped
 
-def pull_back(states: Callable[..., Any], weights: Sequence[Any], xs: Any, h0: Any, upstream: Any) -> list[Any]:
-    """Return hs, dxs, dh0 and the gradients of the weights of a function of xs and h0 as NumPy arrays."""
-    x, h = tf.constant(xs), tf.constant(h0)
+
+def run(forward: Any, differentiate: Any, nonlinearity: Any, *arrays: Any) -> Any:
+    """Run on NumPy arrays."""
+    tensors = mapped(tf.constant, arrays)
+    return mapped(lambda tensor: tensor.numpy(), differentiate(bound(forward, nonlinearity), *tensors))
+
+
+def by_tape(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+    """Differentiate with ``tf.GradientTape``."""
+    arguments = weights, xs, states
     with tf.GradientTape() as tape:
-        tape.watch((x, h))
-        hs = states(x, h)
-    gradients = tape.gradient(hs, [x, h, *weights], tf.constant(upstream), unconnected_gradients="zero")
-    return [tensor.numpy() for tensor in (hs, *gradients)]
+        tape.watch(arguments)
+        outputs = forward(*arguments)
+    return outputs, tape.gradient(outputs, arguments, upstream, unconnected_gradients="zero")
 
 
-TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
-IMPORTS = "from collections.abc import Callable, Sequence\n\nimport tensorflow as tf"
+# For the registry alone.
+
+ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
+# A step takes a millisecond.
+LONGEST = 1000

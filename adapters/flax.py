@@ -1,19 +1,17 @@
-"""Flax: ``SimpleCell`` stepped and under the layer ``RNN``, of both of its interfaces, linen and nnx.
-
-Its weights are shaped as here. The cell has one bias, always: where a case has none it is zero, and has no gradient.
-"""
+"""Flax: ``SimpleCell`` stepped and under the layer ``RNN``, of both of its interfaces, linen and nnx."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import flax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from adapters import _jax
-from adapters._jax import differentiated, of_states
-from adapters._layout import laid_out
+from adapters import Adapter, Way, _jax
+from adapters._jax import ULPS, by_vjp, run, tanh
+from adapters._way import unroll
 
 # https://flax.readthedocs.io/en/stable/api_reference/flax.linen/layers.html, "Recurrent"; likewise flax.nnx/nn.
 LAYOUTS = {
@@ -24,50 +22,42 @@ LAYOUTS = {
 }
 
 
-def nested(name: str, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return the parameters of a cell or layer under their names."""
-    return flax.traverse_util.unflatten_dict(laid_out(LAYOUTS[name], Wx, Wh, b), sep="/")
+def linen_cell(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step ``linen.SimpleCell``."""
+    cell = linen.SimpleCell(states[0].shape[-1], activation_fn=getattr(linen, nonlinearity))
+    params = {"params": flax.traverse_util.unflatten_dict(weights, sep="/")}
+    return jnp.stack(unroll(lambda x, h: cell.apply(params, h, x)[0], xs, states)[1:])
 
 
-@differentiated
-def linen_cell(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return all states of ``linen.SimpleCell``, stepped."""
-    cell, states = linen.SimpleCell(h0.shape[-1], activation_fn=getattr(linen, f)), [h0]
-    for x in xs:
-        states.append(cell.apply({"params": nested("linen.SimpleCell", Wx, Wh, b)}, states[-1], x)[0])
-    return jnp.stack(states[1:])
+def linen_rnn(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``linen.RNN`` over ``linen.SimpleCell``, time first."""
+    cell = linen.SimpleCell(states[0].shape[-1], activation_fn=getattr(linen, nonlinearity))
+    params = flax.traverse_util.unflatten_dict(weights, sep="/")
+    return linen.RNN(cell, time_major=True).apply({"params": params}, xs, initial_carry=states[0])
 
 
-@differentiated
-def linen_rnn(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return all states of ``linen.RNN`` over ``linen.SimpleCell``, time first."""
-    layer = linen.RNN(linen.SimpleCell(h0.shape[-1], activation_fn=getattr(linen, f)), time_major=True)
-    return layer.apply({"params": nested("linen.RNN", Wx, Wh, b)}, xs, initial_carry=h0)
-
-
-def nnx_module(name: str, f: str, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return an ``nnx.SimpleCell``, or an ``nnx.RNN`` of it, with these parameters, and none drawn before."""
-    like = {"dtype": Wx.dtype, "param_dtype": Wx.dtype, "activation_fn": getattr(nnx, f)}
-    kinds = {"nnx.SimpleCell": lambda cell: cell, "nnx.RNN": lambda cell: nnx.RNN(cell, time_major=True, rngs=False)}
-    module = nnx.eval_shape(lambda: kinds[name](nnx.SimpleCell(*Wx.shape, **like, rngs=nnx.Rngs(0))))
-    graph, state = nnx.split(module)
-    nnx.replace_by_pure_dict(state, nested(name, Wx, Wh, b))
+def nnx_module(kind: Any, nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Return what ``kind`` makes of an ``nnx.SimpleCell``, with these parameters, and none drawn before."""
+    like = {"dtype": xs.dtype, "param_dtype": xs.dtype, "activation_fn": getattr(nnx, nonlinearity)}
+    sizes = xs.shape[-1], states[0].shape[-1]
+    graph, state = nnx.split(nnx.eval_shape(lambda: kind(nnx.SimpleCell(*sizes, **like, rngs=nnx.Rngs(0)))))
+    nnx.replace_by_pure_dict(state, flax.traverse_util.unflatten_dict(weights, sep="/"))
     return nnx.merge(graph, state)
 
 
-@differentiated
-def nnx_cell(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return all states of ``nnx.SimpleCell``, stepped."""
-    cell, states = nnx_module("nnx.SimpleCell", f, Wx, Wh, b), [h0]
-    for x in xs:
-        states.append(cell(states[-1], x)[0])
-    return jnp.stack(states[1:])
+def nnx_cell(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step ``nnx.SimpleCell``."""
+    cell = nnx_module(lambda cell: cell, nonlinearity, weights, xs, states)
+    return jnp.stack(unroll(lambda x, h: cell(h, x)[0], xs, states)[1:])
 
 
-@differentiated
-def nnx_rnn(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return all states of ``nnx.RNN`` over ``nnx.SimpleCell``, time first."""
-    return nnx_module("nnx.RNN", f, Wx, Wh, b)(xs, initial_carry=h0)
+def nnx_rnn(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``nnx.RNN`` over ``nnx.SimpleCell``, time first."""
+    kind = partial(nnx.RNN, time_major=True, rngs=False)
+    return nnx_module(kind, nonlinearity, weights, xs, states)(xs, initial_carry=states[0])
+
+
+# For the registry alone.
 
 
 def environment() -> dict[str, str]:
@@ -75,15 +65,16 @@ def environment() -> dict[str, str]:
     return {"flax": flax.__version__} | _jax.environment()
 
 
-IMPORTS = "import flax\nfrom flax import linen, nnx"
-HELD = (f"LAYOUTS = {LAYOUTS}", laid_out, nested)
-# An initialiser that is never drawn from divides by D. The steps of a cell are unrolled, and of none there is no state.
+# An initialiser that is never drawn from divides by D. The steps of a cell are unrolled, and without one nothing is
+# stacked.
 LAYER: dict[str, Any] = {"unsupported": ("D=0",)}
-STEPPED: dict[str, Any] = {"unsupported": ("D=0", "T=0"), "max_T": 32}
-
-ADAPTERS = (
-    of_states("flax.linen.SimpleCell", IMPORTS, (*HELD, linen_cell), "linen.SimpleCell stepped, jit", **STEPPED),
-    of_states("flax.linen.RNN", IMPORTS, (*HELD, linen_rnn), "linen.RNN over linen.SimpleCell, jit", **LAYER),
-    of_states("flax.nnx.SimpleCell", IMPORTS, (*HELD, nnx_module, nnx_cell), "nnx.SimpleCell stepped, jit", **STEPPED),
-    of_states("flax.nnx.RNN", IMPORTS, (*HELD, nnx_module, nnx_rnn), "nnx.RNN over nnx.SimpleCell, jit", **LAYER),
+CELL: dict[str, Any] = {"unsupported": ("D=0", "T=0"), "max_T": 32}
+ADAPTERS = tuple(
+    Adapter(f"flax.{name}", Way(LAYOUTS, run, name, (forward, by_vjp)), describe, tanh, ULPS, **fields)
+    for name, forward, describe, fields in (
+        ("linen.SimpleCell", linen_cell, "linen.SimpleCell stepped, jit", CELL),
+        ("linen.RNN", linen_rnn, "linen.RNN over linen.SimpleCell, jit", LAYER),
+        ("nnx.SimpleCell", nnx_cell, "nnx.SimpleCell stepped, jit", CELL),
+        ("nnx.RNN", nnx_rnn, "nnx.RNN over nnx.SimpleCell, jit", LAYER),
+    )
 )

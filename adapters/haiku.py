@@ -1,21 +1,18 @@
-"""Haiku: ``VanillaRNN``, stepped and under ``hk.dynamic_unroll``; its nonlinearity is relu, and cannot be chosen.
-
-Its weights are shaped as here. The cell has a bias, always, and a second if asked for: where a case has none it is
-zero, and has no gradient.
-"""
+"""Haiku: ``VanillaRNN``, stepped and under ``hk.dynamic_unroll``; its nonlinearity is relu, and cannot be chosen."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import haiku as hk
 import jax.numpy as jnp
 
-from adapters import _jax
-from adapters._jax import differentiated, of_states
-from adapters._layout import laid_out
+from adapters import Adapter, Way, _jax
+from adapters._jax import ULPS, by_vjp, run, tanh
+from adapters._way import unroll
 
-# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN" and "Linear". Haiku leaves alone what it needs not.
+# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN" and "Linear". Haiku ignores parameters without a use.
 LAYOUTS = {
     "VanillaRNN": {
         "vanilla_rnn/linear/w": "Wx",
@@ -27,46 +24,34 @@ LAYOUTS = {
 NONLINEARITIES = ("relu",)
 
 
-def named(Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return the parameters under their names; the second bias is zero, and left alone by a cell that has one."""
-    held = laid_out(LAYOUTS["VanillaRNN"], Wx, Wh, b)
-    modules = ("vanilla_rnn/linear", "vanilla_rnn/linear_1")
-    return {module: {name: held[f"{module}/{name}"] for name in ("w", "b")} for module in modules}
+def apply(function: Any, weights: Any, *inputs: Any) -> Any:
+    """Call a function of modules with these parameters."""
+    modules = dict[str, Any]()
+    for name, array in weights.items():
+        modules.setdefault(name.rpartition("/")[0], {})[name.rpartition("/")[2]] = array
+    return hk.without_apply_rng(hk.transform(function)).apply(modules, *inputs)
 
 
-@differentiated
-def step_cell(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return all states of ``VanillaRNN``, stepped."""
-
-    def step(x: Any, h: Any) -> Any:
-        return hk.VanillaRNN(h0.shape[-1], double_bias=False)(x, h)[1]
-
-    cell, states = hk.without_apply_rng(hk.transform(step)), [h0]
-    for x in xs:
-        states.append(cell.apply(named(Wx, Wh, b), x, states[-1]))
-    return jnp.stack(states[1:])
+def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step ``VanillaRNN`` with one bias."""
+    step = partial(apply, lambda x, h: hk.VanillaRNN(h.shape[-1], double_bias=False)(x, h)[1], weights)
+    return jnp.stack(unroll(step, xs, states)[1:])
 
 
-@differentiated
-def unroll(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return all states of ``VanillaRNN`` under ``hk.dynamic_unroll``, time first."""
-
-    def layer(xs: Any, h0: Any) -> Any:
-        return hk.dynamic_unroll(hk.VanillaRNN(h0.shape[-1], double_bias=False), xs, h0)[0]
-
-    return hk.without_apply_rng(hk.transform(layer)).apply(named(Wx, Wh, b), xs, h0)
+def unrolled(nonlinearity: str, weights: Any, xs: Any, states: Any, double_bias: bool = False) -> Any:
+    """Run ``VanillaRNN`` under ``hk.dynamic_unroll``, time first."""
+    core = partial(hk.VanillaRNN, states[0].shape[-1], double_bias=double_bias)
+    return apply(lambda xs, h0: hk.dynamic_unroll(core(), xs, h0)[0], weights, xs, *states)
 
 
-@differentiated
-def with_two_biases(f: str, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return the same of a cell with two biases, its default, between which the case's is divided."""
+def with_two_biases(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Do the same with two biases, the default of ``VanillaRNN``, each of which is half of the case's."""
+    half = weights["vanilla_rnn/linear/b"] / 2
+    halves = {"vanilla_rnn/linear/b": half, "vanilla_rnn/linear_1/b": half}
+    return unrolled(nonlinearity, weights | halves, xs, states, double_bias=True)
 
-    def layer(xs: Any, h0: Any) -> Any:
-        return hk.dynamic_unroll(hk.VanillaRNN(h0.shape[-1]), xs, h0)[0]
 
-    params = named(Wx, Wh, None if b is None else b / 2)
-    params["vanilla_rnn/linear_1"]["b"] = params["vanilla_rnn/linear"]["b"]
-    return hk.without_apply_rng(hk.transform(layer)).apply(params, xs, h0)
+# For the registry alone.
 
 
 def environment() -> dict[str, str]:
@@ -74,13 +59,10 @@ def environment() -> dict[str, str]:
     return {"haiku": hk.__version__} | _jax.environment()
 
 
-IMPORTS = "import haiku as hk"
-HELD = (f"LAYOUTS = {LAYOUTS}", laid_out, named)
-RELU: dict[str, Any] = {"nonlinearities": NONLINEARITIES}
-STEPPED: dict[str, Any] = {"recomputes": ("steps",), "max_T": 32, "unsupported": ("T=0",)} | RELU
-LAYER: dict[str, Any] = {"options": {"two biases": with_two_biases}} | RELU
-
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, nonlinearities=NONLINEARITIES)
+way = partial(Way, LAYOUTS, run, "VanillaRNN")
+OPTIONS = {"two biases": way((with_two_biases, by_vjp))}
 ADAPTERS = (
-    of_states("haiku.VanillaRNN", IMPORTS, (*HELD, step_cell), "VanillaRNN stepped, jit", **STEPPED),
-    of_states("haiku.dynamic_unroll", IMPORTS, (*HELD, unroll), "dynamic_unroll of VanillaRNN, jit", **LAYER),
+    of("haiku.VanillaRNN", way((stepped, by_vjp)), "VanillaRNN stepped, jit", max_T=32, unsupported=("T=0",)),
+    of("haiku.dynamic_unroll", way((unrolled, by_vjp)), "dynamic_unroll of VanillaRNN, jit", options=OPTIONS),
 )

@@ -1,6 +1,6 @@
 """JAX: the cell composed of jax.numpy (JAX ships none), in every way in which JAX runs and differentiates it.
 
-Each is one function at module level that is jitted forward and pull-back together: a ``jax.jit`` made anew for every
+Each differentiator is one function at module level that is jitted with all that it calls: a ``jax.jit`` made for every
 call would compile every time.
 """
 
@@ -12,137 +12,67 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jaxlib.version
-import numpy as np
 
-from adapters import Adapter, Idiom, _jax
-from adapters._jax import TANH_ULPS, tanh
-from reference.verdict import QUANTITIES
+from adapters import JVP, TWICE, Adapter, Way, _jax
+from adapters._jax import ULPS, by_vjp, run, tanh
+from adapters._way import unroll
 
 # A composed cell has its parameters as they are.
 LAYOUTS = {"scan": {"Wx": "Wx", "Wh": "Wh", "b": "b"}, "cell": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
 
 
-def cell(weights: Any, h: Any, x: Any, nonlinearity: str) -> Any:
-    """Return the next state of the composed cell; h (N, H), x (N, D)."""
-    Wx, Wh, b = weights
-    a = x @ Wx + h @ Wh
+def cell(nonlinearity: str, weights: Any, x: Any, h: Any) -> Any:
+    """Return the next state of the composed cell; x (N, D), h (N, H)."""
+    a = x @ weights["Wx"] + h @ weights["Wh"]
     f = jnp.tanh if nonlinearity == "tanh" else jax.nn.relu
-    return f(a if b is None else a + b)
+    return f(a + weights["b"] if "b" in weights else a)
 
 
-def unrolled(nonlinearity: str, xs: Any, h0: Any, weights: Any) -> Any:
-    """Return all states of the cell stepped by a Python loop, which tracing unrolls."""
-    states = [h0]
-    for x in xs:
-        states.append(cell(weights, states[-1], x, nonlinearity))
-    return jnp.stack(states[1:])
+def unrolled(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step the cell in a Python loop, which tracing unrolls."""
+    return jnp.stack(unroll(partial(cell, nonlinearity, weights), xs, states)[1:])
 
 
-def scanned(nonlinearity: str, xs: Any, h0: Any, weights: Any) -> Any:
-    """Return all states of the cell under ``lax.scan``."""
-
-    def step(h: Any, x: Any) -> Any:
-        h = cell(weights, h, x, nonlinearity)
-        return h, h
-
-    return jax.lax.scan(step, h0, xs)[1]
-
-
-def checkpointed(nonlinearity: str, xs: Any, h0: Any, weights: Any) -> Any:
-    """Return the same with each step under ``jax.checkpoint``: backward computes its states once more."""
-
-    def step(h: Any, x: Any) -> Any:
-        h = cell(weights, h, x, nonlinearity)
-        return h, h
-
-    return jax.lax.scan(jax.checkpoint(step), h0, xs)[1]
-
-
-def forward_and_pull_back(states: Any, nonlinearity: str, xs: Any, h0: Any, weights: Any, upstream: Any) -> Any:
-    """Return all states and the gradients of xs, h0 and the weights."""
-    hs, pull_back = jax.vjp(partial(states, nonlinearity), xs, h0, weights)
-    return hs, pull_back(upstream)
-
-
-jitted = jax.jit(forward_and_pull_back, static_argnums=(0, 1))
-
-
-@partial(jax.jit, static_argnums=0)
-def vmapped(nonlinearity: str, *arrays: Any) -> Any:
-    """Return the same for a stack of cases, under ``lax.scan``."""
-    return jax.vmap(partial(forward_and_pull_back, scanned, nonlinearity))(*arrays)
-
-
-@partial(jax.jit, static_argnums=0)
-def pushed_forward(nonlinearity: str, primals: Any, tangents: Any) -> Any:
-    """Return all states and their derivative along a direction."""
-    return jax.jvp(partial(scanned, nonlinearity), primals, tangents)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def differentiated_twice(states: Any, nonlinearity: str, primals: Any, tangents: Any, upstream: Any) -> Any:
-    """Return states and gradients, and the derivatives of both along a direction: forward mode over reverse mode."""
-
-    def function(xs: Any, h0: Any, weights: Any) -> Any:
-        return forward_and_pull_back(states, nonlinearity, xs, h0, weights, upstream)
-
-    return jax.jvp(function, primals, tangents)
-
-
-def flat(results: Any) -> list[Any]:
-    """Return hs, dxs, dh0, dWx, dWh and, with a bias, db as NumPy arrays."""
-    return [np.array(array) for array in jax.tree.leaves(results)]
-
-
-def run_eager(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Run the cell operation by operation, nothing compiled as a whole."""
-    with jax.enable_x64(xs.dtype == np.float64):
-        arrays = jax.tree.map(jnp.asarray, (xs, h0, (Wx, Wh, b), upstream))
-        return flat(forward_and_pull_back(unrolled, nonlinearity, *arrays))
-
-
-def run_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Run the unrolled cell; without x64, JAX would turn float64 into float32 and say nothing."""
-    with jax.enable_x64(xs.dtype == np.float64):
-        return flat(jitted(unrolled, nonlinearity, xs, h0, (Wx, Wh, b), upstream))
-
-
-def run_scan(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+def scanned(nonlinearity: str, weights: Any, xs: Any, states: Any, wrapper: Any = lambda step: step) -> Any:
     """Run the cell under ``lax.scan``."""
-    with jax.enable_x64(xs.dtype == np.float64):
-        return flat(jitted(scanned, nonlinearity, xs, h0, (Wx, Wh, b), upstream))
+
+    def step(h: Any, x: Any) -> Any:
+        h = cell(nonlinearity, weights, x, h)
+        return h, h
+
+    return jax.lax.scan(wrapper(step), *states, xs)[1]
 
 
-def run_checkpoint(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Run the cell under ``lax.scan``, each step under ``jax.checkpoint``."""
-    with jax.enable_x64(xs.dtype == np.float64):
-        return flat(jitted(checkpointed, nonlinearity, xs, h0, (Wx, Wh, b), upstream))
+def checkpointed(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Do the same with each step under ``jax.checkpoint``: backward computes its states once more."""
+    return scanned(nonlinearity, weights, xs, states, jax.checkpoint)
 
 
-def run_vmap(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Run a stack of cases: every array has one more leading axis."""
-    with jax.enable_x64(xs.dtype == np.float64):
-        return flat(vmapped(nonlinearity, xs, h0, (Wx, Wh, b), upstream))
+def eagerly(forward: Any, *arguments: Any) -> Any:
+    """Differentiate with ``jax.vjp`` operation by operation, nothing compiled as a whole."""
+    return by_vjp.__wrapped__(forward, *jax.tree.map(jnp.asarray, arguments))
 
 
-def run_jvp(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str, *dots: Any) -> list[Any]:
+@partial(jax.jit, static_argnums=0)
+def by_vmap(forward: Any, *arguments: Any) -> Any:
+    """Differentiate a stack with ``jax.vjp`` under ``jax.vmap``; every array has one more leading axis."""
+    return jax.vmap(partial(by_vjp, forward))(*arguments)
+
+
+@partial(jax.jit, static_argnums=0)
+def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
     """Differentiate forwards, along a direction, with ``jax.jvp``."""
-    with jax.enable_x64(xs.dtype == np.float64):
-        return flat(pushed_forward(nonlinearity, (xs, h0, (Wx, Wh, b)), (*dots[:2], dots[2:])))
+    outputs, along = jax.jvp(forward, (weights, xs, states), tangents)
+    return (outputs, None), (along, None)
 
 
-def run_twice(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str, *dots: Any) -> list[Any]:
-    """Differentiate the pull-back of the unrolled cell along a direction, with ``jax.jvp`` of ``jax.vjp``."""
-    with jax.enable_x64(xs.dtype == np.float64):
-        primals, tangents = (xs, h0, (Wx, Wh, b)), (*dots[:2], dots[2:])
-        return flat(differentiated_twice(unrolled, nonlinearity, primals, tangents, upstream))
+@partial(jax.jit, static_argnums=0)
+def twice(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
+    """Differentiate the pull-back along a direction: ``jax.jvp`` of ``jax.vjp``, forward mode over reverse mode."""
+    return jax.jvp(lambda *arguments: by_vjp(forward, *arguments, upstream), (weights, xs, states), tangents)
 
 
-def scan_twice(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str, *dots: Any) -> list[Any]:
-    """Differentiate the pull-back of ``lax.scan`` along a direction."""
-    with jax.enable_x64(xs.dtype == np.float64):
-        primals, tangents = (xs, h0, (Wx, Wh, b)), (*dots[:2], dots[2:])
-        return flat(differentiated_twice(scanned, nonlinearity, primals, tangents, upstream))
+# For the registry alone.
 
 
 def environment() -> dict[str, str]:
@@ -150,71 +80,22 @@ def environment() -> dict[str, str]:
     return _jax.environment() | {"jaxlib": jaxlib.version.__version__}
 
 
-IMPORTS = "from functools import partial\n\nimport jax\nimport jax.numpy as jnp"
-JITTED = "jitted = jax.jit(forward_and_pull_back, static_argnums=(0, 1))"
-
-
-def of_parts(name: str, parts: tuple[Any, ...], describe: str, **fields: Any) -> Adapter:
-    """Return the adapter whose idiom consists of the cell and these parts."""
-    return Adapter.of_arrays(name, Idiom(IMPORTS, (cell, *parts)), describe, tanh, TANH_ULPS, **fields)
-
-
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
+# Nothing can be stacked of no steps.
+loop = partial(Way, LAYOUTS, run, "cell")
+scan = partial(Way, LAYOUTS, run, "scan")
+EAGER: dict[str, Any] = {"max_T": 8, "slow": True, "unsupported": ("T=0",)}
+TWO = "composed cell, unrolled, jvp of vjp: second derivatives, jit"
+SCAN_TWO = "lax.scan, jvp of vjp: second derivatives, jit"
+STATES = "lax.scan of a step under jax.checkpoint, jit"
 ADAPTERS = (
-    of_parts(
-        "jax.eager",
-        (unrolled, forward_and_pull_back, flat, run_eager),
-        "composed cell, operation by operation",
-        max_T=8,
-        slow=True,
-        unsupported=("T=0",),
-    ),
-    of_parts(
-        "jax.cell",
-        (unrolled, forward_and_pull_back, JITTED, flat, run_cell),
-        "composed cell, unrolled, jit",
-        recomputes=("steps",),
-        max_T=32,
-        unsupported=("T=0",),
-    ),
-    of_parts(
-        "jax.scan",
-        (scanned, forward_and_pull_back, JITTED, flat, run_scan),
-        "composed cell under lax.scan, jit",
-    ),
-    of_parts(
-        "jax.checkpoint",
-        (checkpointed, forward_and_pull_back, JITTED, flat, run_checkpoint),
-        "lax.scan of a step under jax.checkpoint, jit",
-        recomputes=("states",),
-    ),
-    of_parts(
-        "jax.vmap",
-        (scanned, forward_and_pull_back, vmapped, flat, run_vmap),
-        "lax.scan, vmap over a stack, jit",
-        takes_stacks=True,
-        vectorized=True,
-    ),
-    of_parts(
-        "jax.jvp",
-        (scanned, pushed_forward, flat, run_jvp),
-        "lax.scan, jax.jvp: forward mode, jit",
-        offers=("h", "jvp h"),
-    ),
-    of_parts(
-        "jax.twice",
-        (unrolled, forward_and_pull_back, differentiated_twice, flat, run_twice),
-        "composed cell, unrolled, jvp of vjp: second derivatives, jit",
-        recomputes=("steps",),
-        max_T=8,
-        unsupported=("T=0",),
-        offers=tuple(QUANTITIES.values()),
-    ),
-    of_parts(
-        "jax.scan_twice",
-        (scanned, forward_and_pull_back, differentiated_twice, flat, scan_twice),
-        "lax.scan, jvp of vjp: second derivatives, jit",
-        # Under lax.scan, the second derivative of relu at 0 is wrong: tests/findings has it.
-        nonlinearities=("tanh",),
-        offers=tuple(QUANTITIES.values()),
-    ),
+    of("jax.eager", loop((unrolled, eagerly)), "composed cell, operation by operation", **EAGER),
+    of("jax.cell", loop((unrolled, by_vjp)), "composed cell, unrolled, jit", max_T=32, unsupported=("T=0",)),
+    of("jax.scan", scan((scanned, by_vjp)), "composed cell under lax.scan, jit"),
+    of("jax.checkpoint", scan((checkpointed, by_vjp)), STATES, recomputes=("states",)),
+    of("jax.vmap", scan((scanned, by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True),
+    of("jax.jvp", scan((scanned, by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **JVP),
+    of("jax.twice", loop((unrolled, twice)), TWO, unsupported=("T=0",), **TWICE),
+    # Under lax.scan, the second derivative of relu at 0 is wrong: tests/findings has it.
+    of("jax.scan_twice", scan((scanned, twice)), SCAN_TWO, nonlinearities=("tanh",), **TWICE),
 )

@@ -1,19 +1,16 @@
-"""MLX: the layer ``nn.RNN``, over (N, T, D), with ``mx.vjp`` and with ``mx.jvp``.
-
-MLX keeps transposed weights and one bias.
-"""
+"""MLX: the layer ``nn.RNN``, over (N, T, D), with ``mx.vjp`` and with ``mx.jvp``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from adapters import Adapter, Idiom
-from adapters._layout import laid_out
+from adapters import JVP, Adapter, Way
+from adapters._way import flat, mapped, unflattened
 
 # https://ml-explore.github.io/mlx/build/html/python/nn/_autosummary/mlx.nn.RNN.html
 LAYOUTS = {"RNN": {"Wxh": "Wx.T", "Whh": "Wh.T", "bias": "b"}}
@@ -29,30 +26,36 @@ def as_numpy(array: Any) -> Any:
     return np.array(array.view(mx.uint16)).view("bfloat16") if array.dtype == mx.bfloat16 else np.array(array)
 
 
-def states_of(nonlinearity: str) -> Callable[..., Any]:
-    """Return a function of xs, h0, Wx, Wh and, with a bias, b that runs ``nn.RNN`` and returns all states."""
+def run(forward: Any, differentiate: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
+    """Run on NumPy arrays; MLX differentiates functions of arrays, one after the other."""
 
-    def states(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any = None) -> Any:
-        layer = nn.RNN(*Wx.shape, bias=b is not None, nonlinearity=getattr(nn, nonlinearity))
-        layer.update(laid_out(LAYOUTS["RNN"], Wx, Wh, b))
-        return layer(xs.swapaxes(0, 1), h0).swapaxes(0, 1)
+    def function(*leaves: Any) -> Any:
+        return forward(nonlinearity, *unflattened(weights, leaves))
 
-    return states
+    return mapped(as_numpy, differentiate(function, *mapped(as_mlx, (weights, *arrays))))
 
 
-def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Pull back with ``mx.vjp``."""
-    primals = [as_mlx(array) for array in (xs, h0, Wx, Wh, b) if array is not None]
-    hs, gradients = mx.vjp(states_of(nonlinearity), primals, [as_mlx(upstream)])
-    return [as_numpy(array) for array in (*hs, *gradients)]
+def layer(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``nn.RNN``."""
+    sizes = xs.shape[-1], states[0].shape[-1]
+    module = nn.RNN(*sizes, bias=len(weights) > 2, nonlinearity=getattr(nn, nonlinearity))
+    module.update(weights)
+    return module(xs.swapaxes(0, 1), *states).swapaxes(0, 1)
 
 
-def push_forward(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str, *dots: Any) -> list[Any]:
+def by_vjp(function: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+    """Differentiate with ``mx.vjp``."""
+    (outputs,), gradients = mx.vjp(function, flat(weights, xs, states), [upstream])
+    return outputs, unflattened(weights, gradients)
+
+
+def by_jvp(function: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
     """Differentiate forwards, along a direction, with ``mx.jvp``."""
-    primals = [as_mlx(array) for array in (xs, h0, Wx, Wh, b) if array is not None]
-    tangents = [as_mlx(array) for array in dots if array is not None]
-    hs, hs_dot = mx.jvp(states_of(nonlinearity), primals, tangents)
-    return [as_numpy(array) for array in (*hs, *hs_dot)]
+    (outputs,), (along,) = mx.jvp(function, flat(weights, xs, states), flat(*tangents))
+    return (outputs, None), (along, None)
+
+
+# For the registry alone.
 
 
 def tanh(array: Any) -> Any:
@@ -65,18 +68,11 @@ def environment() -> dict[str, str]:
     return {"mlx": mx.__version__, "device": str(mx.default_device()), "precision": "that of each array"}
 
 
-TANH_ULPS = {"float64": 2.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
-
-IMPORTS = "from collections.abc import Callable\n\nimport mlx.core as mx\nimport mlx.nn as nn"
-ARRAYS = (as_mlx, as_numpy, f"LAYOUTS = {LAYOUTS}", laid_out, states_of)
+ULPS = {"float64": 2.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
 # Without a bias, it takes D=0.
-REFUSES = ("T=0", "D=0", "reversed")
-BACK, FORWARD = Idiom(IMPORTS, (*ARRAYS, run_layer)), Idiom(IMPORTS, (*ARRAYS, push_forward))
-MOVED = ("h", "jvp h")
-
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, unsupported=("T=0", "D=0", "reversed"))
+way = partial(Way, LAYOUTS, run, "RNN")
 ADAPTERS = (
-    Adapter.of_arrays("mlx.RNN", BACK, "nn.RNN, mx.vjp", tanh, TANH_ULPS, unsupported=REFUSES),
-    Adapter.of_arrays(
-        "mlx.jvp", FORWARD, "nn.RNN, mx.jvp: forward mode", tanh, TANH_ULPS, unsupported=REFUSES, offers=MOVED
-    ),
+    of("mlx.RNN", way((layer, by_vjp)), "nn.RNN, mx.vjp"),
+    of("mlx.jvp", way((layer, by_jvp)), "nn.RNN, mx.jvp: forward mode", **JVP),
 )

@@ -1,8 +1,6 @@
 """ONNX Runtime: the operator ``RNN`` of ONNX, forward only.
 
-Its weights are transposed and stacked by direction, W (1, H, D) and R (1, H, H); its two biases are one B (1, 2 H), of
-which the second half is held at zero. A model holds the sizes, and the parameters are inputs, so that one serves all
-cases of a shape.
+A model has fixed sizes, and its parameters are inputs, so that one model serves all cases of a shape.
 """
 
 from __future__ import annotations
@@ -14,42 +12,46 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper
 
-from adapters import Adapter, Idiom
-from adapters._layout import laid_out
+from adapters import Adapter, Way
+from adapters._way import forward_only
 
 # https://onnx.ai/onnx/operators/onnx__RNN.html, "Inputs"
 LAYOUTS = {"RNN": {"W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, 0][None]"}}
 
 
-def session_of(nodes: list[Any], dtype: str, inputs: dict[str, Any], output: tuple[str, Any]) -> Any:
-    """Return a session on the CPU of a graph of these nodes, with inputs and an output of these shapes."""
+def session_of(node: Any, dtype: str, inputs: dict[str, Any], output: tuple[Any, ...]) -> Any:
+    """Return a session on the CPU of one node, with inputs and an output Y of these shapes."""
     kind = {"float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}[dtype]
-    taken = [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()]
-    graph = helper.make_graph(nodes, "graph", taken, [helper.make_tensor_value_info(output[0], kind, output[1])])
+    given = [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()]
+    graph = helper.make_graph([node], "graph", given, [helper.make_tensor_value_info("Y", kind, output)])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 @lru_cache(maxsize=256)
-def layer(T: int, N: int, D: int, H: int, has_bias: bool, nonlinearity: str, dtype: str) -> Any:
+def operator(T: int, N: int, D: int, H: int, has_bias: bool, nonlinearity: str, dtype: str) -> Any:
     """Return the session of an ``RNN``."""
     names = ["X", "W", "R", "B" if has_bias else "", "", "initial_h"]
     node = helper.make_node("RNN", names, ["Y"], hidden_size=H, activations=[nonlinearity.capitalize()])
     shapes = {"X": (T, N, D), "W": (1, H, D), "R": (1, H, H), "B": (1, 2 * H), "initial_h": (1, N, H)}
-    return session_of([node], dtype, {name: shapes[name] for name in names if name}, ("Y", (T, 1, N, H)))
+    return session_of(node, dtype, {name: shapes[name] for name in names if name}, (T, 1, N, H))
 
 
-def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
+def layer(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run the sequence through ``RNN``."""
-    session = layer(*xs.shape, Wh.shape[0], b is not None, nonlinearity, xs.dtype.name)
-    inputs = {"X": xs, "initial_h": h0[None]} | laid_out(LAYOUTS["RNN"], Wx, Wh, b)
-    return [session.run(None, {name: np.ascontiguousarray(array) for name, array in inputs.items()})[0][:, 0]]
+    (h0,) = states
+    session = operator(*xs.shape, h0.shape[-1], "B" in weights, nonlinearity, xs.dtype.name)
+    inputs = {"X": xs, "initial_h": h0[None]} | weights
+    return session.run(None, {name: np.ascontiguousarray(array) for name, array in inputs.items()})[0][:, 0]
+
+
+# For the registry alone.
 
 
 @lru_cache(maxsize=4)
 def activation(dtype: str) -> Any:
     """Return the session of a ``Tanh`` of vectors."""
-    return session_of([helper.make_node("Tanh", ["X"], ["Y"])], dtype, {"X": ("n",)}, ("Y", ("n",)))
+    return session_of(helper.make_node("Tanh", ["X"], ["Y"]), dtype, {"X": ("n",)}, ("n",))
 
 
 def tanh(array: Any) -> Any:
@@ -63,17 +65,7 @@ def environment() -> dict[str, str]:
 
 
 # RNN has kernels for float32 and float16 alone. FINDINGS.md has why neither its tanh of float32 nor its relu is here.
-TANH_ULPS = {"float16": 1.0}
-IMPORTS = "from functools import lru_cache\n\nimport onnxruntime\nfrom onnx import TensorProto, helper"
-
-ADAPTERS = (
-    Adapter.of_arrays(
-        "onnxruntime.RNN",
-        Idiom(IMPORTS, (f"LAYOUTS = {LAYOUTS}", laid_out, session_of, layer, run_layer)),
-        "the operator RNN, forward",
-        tanh,
-        TANH_ULPS,
-        offers=("h",),
-        nonlinearities=("tanh",),
-    ),
-)
+ULPS = {"float16": 1.0}
+LIMITS: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
+LAYER = Way(LAYOUTS, forward_only, "RNN", (layer,))
+ADAPTERS = (Adapter("onnxruntime.RNN", LAYER, "the operator RNN, forward", tanh, ULPS, **LIMITS),)

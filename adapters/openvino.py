@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-from adapters import Adapter, Idiom
-from adapters._layout import laid_out
+from adapters import Adapter, Way
+from adapters._way import forward_only, unroll
 
 # https://docs.openvino.ai, operation specifications "RNNCell-3" and "RNNSequence-5", inputs
 LAYOUTS = {
@@ -33,38 +33,38 @@ def compiled(results: Any, inputs: Any) -> Any:
 
 
 def call(model: Any, inputs: Any) -> Any:
-    """Return what a model gives, copied, for its memory serves the next call; bfloat16 comes under float16's name."""
+    """Return the result, copied, for its memory serves the next call; bfloat16 comes under float16's name."""
     return model([np.ascontiguousarray(array) for array in inputs])[0].view(inputs[0].dtype).copy()
 
 
 @lru_cache(maxsize=256)
-def sequence(T: int, N: int, D: int, H: int, nonlinearity: str, dtype: str) -> Any:
-    """Return a compiled ``RNNSequence``."""
-    x, h, W, R, B = inputs = parameters(dtype, (N, T, D), (N, 1, H), (1, H, D), (1, H, H), (1, H))
+def model_of(nonlinearity: str, dtype: str, *shapes: Any) -> Any:
+    """Return a compiled ``RNNSequence``, or ``RNNCell`` where inputs have two axes."""
+    x, h, W, R, B = inputs = parameters(dtype, *shapes)
+    H = shapes[1][-1]
+    if len(shapes[0]) == 2:
+        return compiled([ops.rnn_cell(x, h, W, R, B, H, [nonlinearity], [], [])], inputs)
+    N, T, _ = shapes[0]
     lengths = ops.constant(np.full(N, T, np.int32))
     return compiled([ops.rnn_sequence(x, h, lengths, W, R, B, H, "forward", [nonlinearity]).output(0)], inputs)
 
 
-@lru_cache(maxsize=256)
-def cell(N: int, D: int, H: int, nonlinearity: str, dtype: str) -> Any:
-    """Return a compiled ``RNNCell``."""
-    x, h, W, R, B = inputs = parameters(dtype, (N, D), (N, H), (H, D), (H, H), (H,))
-    return compiled([ops.rnn_cell(x, h, W, R, B, H, [nonlinearity], [], [])], inputs)
+def run_model(nonlinearity: str, *arrays: Any) -> Any:
+    """Run the model of the shapes of these arrays."""
+    return call(model_of(nonlinearity, arrays[0].dtype.name, *(array.shape for array in arrays)), arrays)
 
 
-def run_sequence(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Run ``RNNSequence``, with a bias of zero where there is none."""
-    model = sequence(*xs.shape, len(Wh), nonlinearity, xs.dtype.name)
-    held = laid_out(LAYOUTS["RNNSequence"], Wx, Wh, b).values()
-    return [call(model, (xs.swapaxes(0, 1), h0[:, None], *held))[:, 0].swapaxes(0, 1)]
+def sequence(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``RNNSequence``."""
+    return run_model(nonlinearity, xs.swapaxes(0, 1), states[0][:, None], *weights.values())[:, 0].swapaxes(0, 1)
 
 
-def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Step an ``RNNCell``, with a bias of zero where there is none."""
-    model, hs = cell(*xs.shape[1:], len(Wh), nonlinearity, xs.dtype.name), [h0]
-    for x in xs:
-        hs.append(call(model, (x, hs[-1], *laid_out(LAYOUTS["RNNCell"], Wx, Wh, b).values())))
-    return [np.stack(hs)[1:]]
+def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step an ``RNNCell``."""
+    return np.stack(unroll(lambda x, h: run_model(nonlinearity, x, h, *weights.values()), xs, states))[1:]
+
+
+# For the registry alone.
 
 
 def tanh(array: Any) -> Any:
@@ -78,15 +78,10 @@ def environment() -> dict[str, str]:
     return {"openvino": openvino.__version__.partition("-")[0], "device": "CPU", "precision": "hinted by the inputs"}
 
 
-TANH_ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}  # FINDINGS.md: why neither float64 nor relu is here
-IMPORTS = "from functools import lru_cache\n\nimport openvino\nfrom openvino import opset13 as ops"
-PARTS = (f"LAYOUTS = {LAYOUTS}", laid_out, parameters, compiled, call)
-CELL, SEQUENCE = Idiom(IMPORTS, (*PARTS, cell, step_cell)), Idiom(IMPORTS, (*PARTS, sequence, run_sequence))
-LIMITS: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
-OF_CELL, OF_SEQUENCE = ("N=0", "D=0"), ("T=0", "N=0", "D=0")
+ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}  # FINDINGS.md: why neither float64 nor relu is here
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, offers=("h",), nonlinearities=("tanh",))
+CELL, SEQUENCE = (Way(LAYOUTS, forward_only, *way) for way in (("RNNCell", (stepped,)), ("RNNSequence", (sequence,))))
 ADAPTERS = (
-    Adapter.of_arrays("openvino.RNNCell", CELL, "RNNCell, stepped", tanh, TANH_ULPS, unsupported=OF_CELL, **LIMITS),
-    Adapter.of_arrays(
-        "openvino.RNNSequence", SEQUENCE, "RNNSequence", tanh, TANH_ULPS, unsupported=OF_SEQUENCE, **LIMITS
-    ),
+    of("openvino.RNNCell", CELL, "RNNCell, stepped", unsupported=("N=0", "D=0")),
+    of("openvino.RNNSequence", SEQUENCE, "RNNSequence", unsupported=("T=0", "N=0", "D=0")),
 )

@@ -1,4 +1,4 @@
-"""PaddlePaddle: ``nn.SimpleRNNCell``, stepped, and ``nn.SimpleRNN``, of whose two biases one is held at zero."""
+"""PaddlePaddle: ``nn.SimpleRNNCell``, stepped, and ``nn.SimpleRNN``. A module has its parameters and keeps them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ warnings.filterwarnings("ignore", "No ccache found", UserWarning)
 import paddle
 from paddle import nn
 
-from adapters import Adapter, ExpectedFailure, Idiom
-from adapters._layout import laid_out
+from adapters import Adapter, ExpectedFailure, Way
+from adapters._way import flat, mapped, unflattened, unroll
 
 # https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/SimpleRNN_en.html, "Variables"; likewise its cell.
 LAYOUTS = {
@@ -25,46 +25,47 @@ LAYOUTS = {
 
 
 def variable(array: Any) -> Any:
-    """Return a tensor that gradients are wanted of."""
+    """Return a tensor of which a gradient can be taken."""
     return paddle.to_tensor(np.ascontiguousarray(array), stop_gradient=False)
 
 
-def loaded(kind: Any, Wx: Any, Wh: Any, b: Any, nonlinearity: str, **options: Any) -> Any:
-    """Return an ``nn.SimpleRNNCell`` or ``nn.SimpleRNN`` with these parameters, made in their dtype."""
-    before = paddle.get_default_dtype()
+def run(kind: Any, forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
+    """Run a module of this kind, made in the dtype of the weights and loaded with them, on NumPy arrays."""
+    Wx, before = next(iter(weights.values())), paddle.get_default_dtype()
     paddle.set_default_dtype(Wx.dtype.name)
-    module = kind(*Wx.shape, activation=nonlinearity, **options)
+    module = kind(*reversed(Wx.shape), activation=nonlinearity)
     paddle.set_default_dtype(before)
-    for name, value in laid_out(LAYOUTS[kind.__name__], Wx, Wh, b).items():
-        getattr(module, name).set_value(np.ascontiguousarray(value))
-    return module
+    parameters = {name: getattr(module, name) for name in weights}
+    for name, parameter in parameters.items():
+        parameter.set_value(np.ascontiguousarray(weights[name]))
+    results = by_grad(partial(forward, module), parameters, *mapped(variable, arrays))
+    return mapped(lambda tensor: tensor.numpy(), results)
 
 
-def pull_back(hs: Any, x: Any, h: Any, module: Any, upstream: Any, has_bias: bool) -> list[Any]:
-    """Return hs, dxs, dh0, dWx, dWh and, with a bias, db as NumPy arrays."""
-    wanted = [x, h, *(parameter for parameter in module.parameters() if not parameter.stop_gradient)]
-    dxs, dh0, dWx, dWh, *db = (one.numpy() for one in paddle.grad([hs], wanted, [variable(upstream)]))
-    return [hs.numpy(), dxs, dh0, dWx.T, dWh.T, *db[:has_bias]]
+def by_grad(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+    """Differentiate with ``paddle.grad``."""
+    outputs = forward(xs, states)
+    return outputs, unflattened(weights, paddle.grad([outputs], flat(weights, xs, states), [upstream]))
 
 
-def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Step one ``nn.SimpleRNNCell`` through the sequence."""
-    x, h = variable(xs), variable(h0)
-    biases = {"bias_ih_attr": False, "bias_hh_attr": False} if b is None else {}
-    cell, states = loaded(nn.SimpleRNNCell, Wx, Wh, b, nonlinearity, **biases), [h]
-    for t in range(len(xs)):
-        states.append(cell(x[t], states[-1])[0])
-    return pull_back(paddle.stack(states[1:]), x, h, cell, upstream, b is not None)
+def stepped(cell: Any, xs: Any, states: Any) -> Any:
+    """Step a cell."""
+    return paddle.stack(unroll(lambda x, h: cell(x, h)[0], xs, states)[1:])
 
 
-def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Run ``nn.SimpleRNN`` over the sequence, time first; with its biases left out it would end the process."""
-    if 0 in (len(xs), len(h0)):
+def layer(module: Any, xs: Any, states: Any) -> Any:
+    """Run a layer over the sequence."""
+    if 0 in xs.shape[:2]:
         raise ValueError("nn.SimpleRNN ends the process on no steps, and leaves db unset on no rows: FINDINGS.md")
-    x, h = variable(xs), variable(h0)
-    layer = loaded(nn.SimpleRNN, Wx, Wh, b, nonlinearity, time_major=True)
-    hs, _ = layer(x, h[None])
-    return pull_back(hs, x, h, layer, upstream, b is not None)
+    return module(xs, states[0][None])[0]
+
+
+def time_first(*sizes: int, **options: Any) -> Any:
+    """Return an ``nn.SimpleRNN``, time first; without its biases it would end the process."""
+    return nn.SimpleRNN(*sizes, time_major=True, **options)
+
+
+# For the registry alone.
 
 
 def tanh(array: Any) -> Any:
@@ -78,17 +79,11 @@ def environment() -> dict[str, str]:
 
 
 # No kernel of tanh takes half precisions on a CPU.
-TANH_ULPS = {"float64": 2.5, "float32": 5.0}
-IMPORTS = "import paddle\nfrom paddle import nn"
-PARTS = (variable, f"LAYOUTS = {LAYOUTS}", laid_out, loaded, pull_back)
-CELL, LAYER = Idiom(IMPORTS, (*PARTS, step_cell)), Idiom(IMPORTS, (*PARTS, run_layer))
-of = partial(
-    Adapter.of_arrays,
-    tanh=tanh,
-    ulps=TANH_ULPS,
-    expected_failures={"nan": ExpectedFailure("relu makes 0 of NaN", "FINDINGS.md")},
-)
-
+ULPS = {"float64": 2.5, "float32": 5.0}
+FAILURES = {"nonfinite": ExpectedFailure("relu makes 0 of NaN", "FINDINGS.md")}
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, expected_failures=FAILURES)
+way = partial(Way, LAYOUTS, run)
+CELL, LAYER = way("SimpleRNNCell", (nn.SimpleRNNCell, stepped)), way("SimpleRNN", (time_first, layer))
 ADAPTERS = (
     of("paddle.SimpleRNNCell", CELL, "nn.SimpleRNNCell stepped", unsupported=("T=0",)),
     of("paddle.SimpleRNN", LAYER, "nn.SimpleRNN", unsupported=("T=0", "N=0", "D=0")),

@@ -1,58 +1,45 @@
-"""Sonnet: ``snt.VanillaRNN``, stepped and unrolled by ``snt.dynamic_unroll``, differentiated by ``GradientTape``.
-
-Its weights are shaped as here, and it has a bias always.
-"""
+"""Sonnet: ``snt.VanillaRNN``, stepped and unrolled by ``snt.dynamic_unroll``, differentiated by ``GradientTape``."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import sonnet as snt
 import tensorflow as tf
 
-from adapters import Adapter, Idiom, _tensorflow
-from adapters._layout import laid_out
-from adapters._tensorflow import TANH_ULPS, pull_back
+from adapters import Adapter, Way
+from adapters._tensorflow import LONGEST, ULPS, by_tape
+from adapters._way import mapped, unroll
 
 # https://sonnet.readthedocs.io/en/latest/api.html, "VanillaRNN"
 LAYOUTS = {"VanillaRNN": {"input_to_hidden/w": "Wx", "hidden_to_hidden/w": "Wh", "b": "b or 0"}}
 
 
-def loaded(Wx: Any, Wh: Any, b: Any, nonlinearity: str) -> Any:
-    """Return an ``snt.VanillaRNN`` with these parameters; its variables are made at a first call."""
-    dtype = tf.as_dtype(Wx.dtype)
-    inits = (snt.initializers.Constant(0.0),) * 2
-    core = snt.VanillaRNN(len(Wh), getattr(tf.nn, nonlinearity), *inits, dtype=dtype)
-    core(tf.zeros((1, len(Wx)), dtype), core.initial_state(1))
-    held = laid_out(LAYOUTS["VanillaRNN"], Wx, Wh, b)
-    for variable in core.variables:
-        variable.assign(held[variable.name.partition("/")[2].removesuffix(":0")])
-    return core
+def run(forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
+    """Run an ``snt.VanillaRNN`` with these weights on NumPy arrays; its variables are made at a first call."""
+    D, H = next(iter(weights.values())).shape
+    dtype, inits = tf.as_dtype(arrays[0].dtype), (snt.initializers.Constant(0.0),) * 2
+    core = snt.VanillaRNN(H, getattr(tf.nn, nonlinearity), *inits, dtype=dtype)
+    core(tf.zeros((1, D), dtype), core.initial_state(1))
+    variables = {one.name.partition("/")[2].removesuffix(":0"): one for one in core.variables}
+    for name, array in weights.items():
+        variables[name].assign(array)
+    results = by_tape(partial(forward, core), variables, *mapped(tf.constant, arrays))
+    return mapped(lambda tensor: tensor.numpy(), results)
 
 
-def weights(core: Any, has_bias: bool) -> list[Any]:
-    """Return the variables of a core, its bias last and only if the case has one."""
-    return [core.input_to_hidden, core.hidden_to_hidden, core._b][: 2 + has_bias]
+def stepped(core: Any, weights: Any, xs: Any, states: Any) -> Any:
+    """Step a core."""
+    return tf.stack(unroll(lambda x, h: core(x, h)[0], tf.unstack(xs), states))[1:]
 
 
-def step_cell(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Step one ``snt.VanillaRNN`` through the sequence."""
-    core = loaded(Wx, Wh, b, nonlinearity)
-
-    def states(x: Any, h: Any) -> Any:
-        hs = [h]
-        for x_t in tf.unstack(x):
-            hs.append(core(x_t, hs[-1])[0])
-        return tf.stack(hs)[1:]
-
-    return pull_back(states, weights(core, b is not None), xs, h0, upstream)
+def unrolled(core: Any, weights: Any, xs: Any, states: Any) -> Any:
+    """Unroll a core over the sequence."""
+    return snt.dynamic_unroll(core, xs, *states)[0]
 
 
-def unroll(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Unroll an ``snt.VanillaRNN`` over the sequence."""
-    core = loaded(Wx, Wh, b, nonlinearity)
-    held = weights(core, b is not None)
-    return pull_back(lambda x, h: snt.dynamic_unroll(core, x, h)[0], held, xs, h0, upstream)
+# For the registry alone.
 
 
 def tanh(array: Any) -> Any:
@@ -65,24 +52,10 @@ def environment() -> dict[str, str]:
     return {"sonnet": snt.__version__, "tensorflow": tf.__version__, "precision": "that of each core"}
 
 
-IMPORTS = f"{_tensorflow.IMPORTS}\nimport sonnet as snt"
-PARTS = (f"LAYOUTS = {LAYOUTS}", laid_out, loaded, pull_back, weights)
-
-# A step takes a millisecond.
-LONGEST = 1000
-
-ADAPTERS = tuple(
-    Adapter.of_arrays(
-        f"sonnet.{name}",
-        Idiom(IMPORTS, (*PARTS, run)),
-        describe,
-        tanh,
-        TANH_ULPS,
-        max_T=LONGEST,
-        unsupported=unsupported,
-    )
-    for name, run, describe, unsupported in (
-        ("VanillaRNN", step_cell, "snt.VanillaRNN stepped, GradientTape", ()),
-        ("dynamic_unroll", unroll, "snt.VanillaRNN, snt.dynamic_unroll, GradientTape", ("T=0",)),
-    )
+way = partial(Way, LAYOUTS, run, "VanillaRNN")
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST)
+UNROLLED = "snt.VanillaRNN, snt.dynamic_unroll, GradientTape"
+ADAPTERS = (
+    of("sonnet.VanillaRNN", way((stepped,)), "snt.VanillaRNN stepped, GradientTape"),
+    of("sonnet.dynamic_unroll", way((unrolled,)), UNROLLED, unsupported=("T=0",)),
 )

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from adapters import Adapter, Idiom
-from adapters._layout import laid_out
+from adapters import Adapter, Way
+from adapters._way import forward_only
 
 LAYOUTS = {"RNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"}}  # as torch
 
@@ -33,7 +33,7 @@ class Layer(nn.Module):
 
 
 def session_of(module: nn.Module, arguments: Any) -> Any:
-    """Return a session of what is exported of a module; the exporter warns of its own code, and logs what it lacks."""
+    """Return a session of an exported module; the exporter warns of its own code, and logs what it lacks."""
     for name in ("torch.onnx", "torch._subclasses.fake_tensor"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
@@ -51,12 +51,15 @@ def exported(T: int, N: int, D: int, H: int, bias: bool, nonlinearity: str, dtyp
     return session_of(layer, (torch.zeros(T, N, D, **like), torch.zeros(1, N, H, **like), *parameters))
 
 
-def run_layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any, nonlinearity: str) -> list[Any]:
-    """Run the exported layer, time first; the second of its biases is held at zero."""
-    session = exported(*xs.shape, len(Wh), b is not None, nonlinearity, xs.dtype.name)
-    arrays = (xs, h0[None], *laid_out(LAYOUTS["RNN"], Wx, Wh, b).values())
-    inputs = zip(session.get_inputs(), arrays, strict=True)
-    return [session.run(None, {entry.name: np.ascontiguousarray(array) for entry, array in inputs})[0]]
+def layer(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run the exported layer, time first."""
+    (h0,) = states
+    session = exported(*xs.shape, h0.shape[-1], len(weights) > 2, nonlinearity, xs.dtype.name)
+    inputs = zip(session.get_inputs(), (xs, h0[None], *weights.values()), strict=True)
+    return session.run(None, {entry.name: np.ascontiguousarray(array) for entry, array in inputs})[0]
+
+
+# For the registry alone.
 
 
 def tanh(array: Any) -> Any:
@@ -72,19 +75,8 @@ def environment() -> dict[str, str]:
 
 
 # In float32 14 ulp just above the smallest normal number, where a factor underflows; elsewhere 5.
-TANH_ULPS = {"float64": 8.0, "float32": 16.0, "float16": 1.0}
-IMPORTS = """import logging
-import warnings
-from functools import lru_cache
-
-import onnxruntime
-import torch
-from torch import nn
-from torch.func import functional_call"""
-IDIOM = Idiom(IMPORTS, (f"LAYOUTS = {LAYOUTS}", laid_out, Layer, session_of, exported, run_layer))
+ULPS = {"float64": 8.0, "float32": 16.0, "float16": 1.0}
 # A step is eight nodes of the model, and a shape a second of the exporter.
 LIMITS: dict[str, Any] = {"offers": ("h",), "max_T": 20, "unsupported": ("T=0", "D=0")}
-
-ADAPTERS = (
-    Adapter.of_arrays("torch_onnx.RNN", IDIOM, "nn.RNN exported, run by ONNX Runtime", tanh, TANH_ULPS, **LIMITS),
-)
+LAYER = Way(LAYOUTS, forward_only, "RNN", (layer,))
+ADAPTERS = (Adapter("torch_onnx.RNN", LAYER, "nn.RNN exported, run by ONNX Runtime", tanh, ULPS, **LIMITS),)

@@ -1,19 +1,17 @@
-"""The command line, ``rnn-oracle``: what may be asked for, in which words."""
+"""The command line, ``rnn-oracle``: its words and options. The commands are imported once they are needed."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from adapters.conformance.choices import ENOUGH, EXAMPLES, LARGER, LIMIT, NAMES
+from adapters.conformance import NAMES, STACKS, TIMEOUT
 from reference.archive import DTYPES
 
 ABOUT = "Judge implementations of the textbook RNN: outputs and all gradients, each held to a bound that is derived."
-OWN = "one of your own: a module of the path or of this folder, and an adapter or a function in it; may be repeated"
-JOBS = "processes at once; default: as many as cores for several frameworks, and this very process for one"
-STACKS = f"stacks of cases a check; default: {EXAMPLES}; of {2 * ENOUGH} and more, up to {LARGER} are drawn as one"
-PATIENCE = f"that one check may take in one precision, inf for any; default: {LIMIT:g}, and more for more examples"
+SUBJECTS = "torch, torch.RNN, or MODULE:NAME for a cell of your own; default: all frameworks that are installed"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``rnn-oracle``; those of the process by default.
 
     Returns:
-        The exit status: 0 all judged and passed, 1 a mismatch or nothing judged, 2 usage or a backend that was asked
-        for and is not there, 130 interrupted.
+        The exit status: 0 if everything was judged and passed; 1 for a mismatch, or if nothing was judged; 2 for bad
+        usage, or a framework that was named and is not installed; 130 if interrupted.
     """
     options = parser().parse_args(arguments)
-    # Only now: help, and a word mistyped, do not wait for what the commands need.
+    # Only now: --help and a mistyped word need none of it.
     from adapters.conformance import commands
 
     try:
@@ -42,54 +40,58 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="rnn-oracle", description=ABOUT)
     top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("list", help="list the adapters and what each can do")
+    dtypes: dict[str, Any] = {"choices": DTYPES, "metavar": "D"}
+    several = dtypes | {"nargs": "+", "help": f"of {', '.join(DTYPES)}; default: all"}
+    names: dict[str, Any] = {"nargs": "+", "choices": NAMES, "metavar": "CHECK"}
+
+    commands.add_parser("list", help="list the adapters and what each supports")
+
     check = commands.add_parser("check", help="judge adapters against the oracle")
-    check.add_argument("names", nargs="*", metavar="NAME", help="torch, or torch.RNN; default: all that are installed")
-    check.add_argument("--adapter", action="append", default=[], metavar="MODULE:NAME", help=OWN)
-    check.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}; default: all")
+    check.add_argument("names", nargs="*", metavar="NAME", help=SUBJECTS)
+    check.add_argument("--dtype", **several)
     kinds = check.add_mutually_exclusive_group()
-    kinds.add_argument("--only", nargs="+", choices=NAMES, metavar="CHECK", help=f"of {', '.join(NAMES)}; default: all")
-    kinds.add_argument("--skip", nargs="+", choices=NAMES, default=(), metavar="CHECK", help="all checks but these")
-    check.add_argument("--quantities", action="store_true", help="show the largest error of each quantity, too")
-    check.add_argument("--examples", type=positive, default=EXAMPLES, metavar="N", help=STACKS)
+    kinds.add_argument("--only", **names, help=f"of {', '.join(NAMES)}; default: all")
+    kinds.add_argument("--skip", **names, default=(), help="all checks but these")
+    check.add_argument("--stacks", type=positive, default=STACKS, metavar="N", help=f"of cases; default: {STACKS}")
     check.add_argument("--seed", type=whole_number, default=0, metavar="S", help="of the cases; default: 0")
-    check.add_argument("--shard", type=shard, default=(1, 1), metavar="I/N", help="judge the I-th of N parts alone")
-    check.add_argument("--limit", type=seconds, metavar="SECONDS", help=PATIENCE)
-    check.add_argument("--jobs", type=positive, metavar="N", help=JOBS)
+    limit = f"a check in one dtype, or inf; default: {TIMEOUT:g}, and more for more stacks"
+    check.add_argument("--timeout", type=seconds, metavar="SECONDS", help=limit)
+    check.add_argument("--jobs", type=positive, metavar="N", help="frameworks side by side; default: number of cores")
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
-    check.add_argument("--reproduce", metavar="DIR", help="write every failure down: the case, a script, a bug report")
+    check.add_argument("--by-quantity", action="store_true", help="show the largest error of each quantity, too")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
-    check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")
     check.add_argument("--html", metavar="FILE", help="write the report as a page")
-    publishing = commands.add_parser("report", help="show what check --json wrote, once or more often, and make a page")
-    publishing.add_argument("results", nargs="+", metavar="RESULTS.json", help="of one run, its shards, or many")
-    publishing.add_argument("-o", "--output", metavar="FILE.html", help="the page")
-    publishing.add_argument("--markdown", metavar="FILE", help="write the same in Markdown")
-    publishing.add_argument("--summary", metavar="FILE", help="write one line for each adapter, in Markdown")
-    publishing.add_argument("--junit", metavar="FILE", help="write the same as JUnit XML")
-    explain = commands.add_parser("explain", help="say what is wrong with an adapter on a saved case")
+    check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")
+    check.add_argument("--reproduce", metavar="DIR", help="write each failure: its smallest case, a script, a report")
+
+    explain = commands.add_parser("explain", help="print what is wrong with an adapter on a saved case")
     explain.add_argument("case", metavar="CASE.npz", help="as --reproduce writes it")
-    explain.add_argument("--adapter", required=True, metavar="NAME", help="one adapter, as torch.RNN or MODULE:NAME")
-    smoke = commands.add_parser("smoke", help="judge one small case and say what is wrong with an adapter")
-    smoke.add_argument("--adapter", required=True, metavar="NAME", help="as torch.RNN or MODULE:NAME")
-    smoke.add_argument("--dtype", choices=DTYPES, metavar="D", help="default: float32, or the first on offer")
-    porting = commands.add_parser("port", help="move weights from one framework to another, with a proof")
-    porting.add_argument("model", metavar="MODEL", help="the weights: .npz, .safetensors or .pt")
-    porting.add_argument("--from", dest="source", required=True, metavar="NAME", help="torch, or torch.RNN")
-    porting.add_argument("--to", required=True, metavar="NAME", help="flax, or flax.nnx.RNN")
-    porting.add_argument("-o", "--output", required=True, metavar="FILE", help=".npz or .safetensors")
-    porting.add_argument("--dtype", choices=DTYPES, metavar="D", help="round to it; default: that of the file")
-    porting.add_argument("--nonlinearity", choices=("tanh", "relu"), help="of the model; default: the source's first")
-    porting.add_argument("--no-proof", dest="proof", action="store_false", help="write the file, and run nothing")
+    explain.add_argument("name", metavar="NAME", help="one adapter, as torch.RNN or MODULE:NAME")
+
+    port = commands.add_parser("port", help="move weights from one framework to another, with a proof")
+    port.add_argument("model", metavar="MODEL", help="the weights: .npz, .safetensors or .pt")
+    port.add_argument("--from", dest="source", required=True, metavar="NAME", help="torch, or torch.RNN")
+    port.add_argument("--to", required=True, metavar="NAME", help="flax, or flax.nnx.RNN")
+    port.add_argument("-o", "--output", required=True, metavar="FILE", help=".npz or .safetensors")
+    port.add_argument("--dtype", **dtypes, help="round to it; default: that of the file")
+    port.add_argument("--nonlinearity", choices=("tanh", "relu"), help="of the model; default: the source's first")
+    port.add_argument("--no-proof", dest="proof", action="store_false", help="write the file, and run nothing")
+
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
-    faults.add_argument("--dtype", nargs="+", choices=DTYPES, metavar="D", help=f"of {', '.join(DTYPES)}")
+    faults.add_argument("--dtype", **several)
     faults.add_argument("--seeds", type=positive, default=5, metavar="N", help="runs of each fault; default: 5")
     faults.add_argument("--json", metavar="FILE", help="write the same as JSON")
+
+    report = commands.add_parser("report", help="show the results of check --json, of one run or many, or make a page")
+    report.add_argument("results", nargs="+", metavar="RESULTS.json", help="of one run, or of several")
+    report.add_argument("-o", "--output", metavar="PAGE.html", help="write a page")
+    report.add_argument("--markdown", metavar="FILE", help="write the same in Markdown")
+    report.add_argument("--summary", metavar="FILE", help="write one line for each adapter, in Markdown")
     return top
 
 
 class Version(argparse.Action):
-    """Show the version and exit; it is looked up only now, so that help does not wait for it."""
+    """Show the version and exit. It is looked up only here, because the lookup takes time."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Write the version to standard output, and end the process with status 0."""
@@ -109,7 +111,7 @@ def positive(text: str) -> int:
 
 
 def whole_number(text: str, least: int = 0) -> int:
-    """Return a whole number that is not less than another.
+    """Return a whole number that is at least ``least``.
 
     Raises:
         argparse.ArgumentTypeError: the text is none.
@@ -132,15 +134,3 @@ def seconds(text: str) -> float:
     if not number > 0:
         raise argparse.ArgumentTypeError(f"expected seconds above 0, or inf, got {text!r}")
     return number
-
-
-def shard(text: str) -> tuple[int, int]:
-    """Return I and N of "I/N".
-
-    Raises:
-        argparse.ArgumentTypeError: the text is none such.
-    """
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise argparse.ArgumentTypeError(f"expected I/N with 1 <= I <= N, got {text!r}")
-    return int(part), int(parts)

@@ -1,11 +1,12 @@
-"""The commands of ``rnn-oracle``, each from what was typed to what is printed."""
+"""The commands of ``rnn-oracle``, each from its options to its exit status."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
+import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -13,28 +14,26 @@ from rich.console import Console
 from rich.table import Table
 
 import adapters
-from adapters import Adapter
-from adapters.conformance import mutation, subjects
-from adapters.conformance.bar import bar
-from adapters.conformance.course import choose, grouped, judge_here, named
-from adapters.conformance.junit import write_junit
-from adapters.conformance.markdown import summary, write_markdown
-from adapters.conformance.merge import merged
-from adapters.conformance.moving import move
-from adapters.conformance.page import write_page
-from adapters.conformance.processes import apart, cores, judge_apart
-from adapters.conformance.report import ENDLESS, Report, machine
+from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
+from adapters.conformance.checks import CHECKS, suits
+from adapters.conformance.port import move, read_params
+from adapters.conformance.process import Ended, Subject, Worker
+from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
-from adapters.conformance.smoke import smoke
+from adapters.conformance.results import read_merged, write
+from adapters.conformance.run import Group, Plan, bar, judge_all
+from adapters.conformance.tables import ENDLESS
 from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
-from reference.minimise import outcome
+from reference.shrink import outcome
 
-# Given a folder for what it has compiled, JAX by itself keeps what took a second, and no cell does.
-KEEP_COMPILED = {
+ENVIRONMENT = {
+    # If JAX has a folder for compiled programs, it keeps those alone that took a second, and no cell takes as long.
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    # The threads of several frameworks would wait for each other.
+    "OMP_NUM_THREADS": "1",
 }
 
 
@@ -45,136 +44,147 @@ def wide_console() -> Console:
 
 
 def list_adapters(options: argparse.Namespace, console: Console) -> int:
-    """Print every adapter of every framework, installed or not."""
+    """Print every adapter of every framework and plug-in, installed or not."""
     table = Table("adapter", "what it calls", "version", "dtypes", "nonlinearities", "T")
-    there = [name for name in adapters.frameworks() if adapters.is_installed(name)]
-    absent = [name for name in adapters.frameworks() if name not in there]
-    rows, missing = apart(of_framework, there) if len(there) > 1 else ([of_framework(name) for name in there], [])
-    missing += [adapters.absence(name) for name in absent]
-    for entry in subjects.plugins().values():
-        try:
-            offered = subjects.from_plugin(entry)
-        except (ValueError, TypeError) as error:
-            missing.append(str(error))
-            continue
-        rows.append([listed(adapter, entry.dist.version if entry.dist else "-") for adapter in offered])
-    for row in itertools.chain.from_iterable(rows):
-        table.add_row(*row)
+    installed = [name for name in adapters.frameworks() if adapters.is_installed(name)]
+    absent = [adapters.absence(name) for name in adapters.frameworks() if name not in installed]
+    with ThreadPoolExecutor(cores()) as threads:
+        for found in threads.map(_subjects, [*installed, *discovery.plugins()]):
+            if isinstance(found, str):
+                absent.append(found)
+                continue
+            for one in found:
+                steps = "any" if one.max_T is None else f"up to {one.max_T}"
+                offers = ", ".join(one.dtypes), ", ".join(one.nonlinearities)
+                table.add_row(one.name, one.describe, one.facts.get(one.framework, "-"), *offers, steps)
     console.print(table)
-    for line in missing:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for line in absent:
+        _print(console, line)
     return 0
 
 
-def of_framework(name: str) -> list[tuple[str, ...]]:
-    """Return the rows of a framework's adapters in the list."""
-    module = adapters.load_framework(name)
-    return [listed(adapter, module.environment()[name]) for adapter in module.ADAPTERS]
-
-
-def listed(adapter: Adapter, version: str) -> tuple[str, ...]:
-    """Return the row of an adapter in the list."""
-    limit = "any" if adapter.max_T is None else f"up to {adapter.max_T}"
-    offers = (", ".join(adapter.dtypes), ", ".join(adapter.nonlinearities))
-    return adapter.name, adapter.describe, version, *offers, limit
+def _subjects(name: str) -> list[Subject] | str:
+    """Return the adapters of a framework or plug-in, imported in a process of its own; or why there are none."""
+    with tempfile.TemporaryDirectory() as folder:
+        worker = Worker([name], Path(folder, "printed"), find=discovery.everything)
+        try:
+            return worker.start()
+        except (Ended, ValueError) as error:
+            return f"{name}: {error}" if isinstance(error, Ended) else str(error)
+        finally:
+            worker.close()
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
-    """Judge the adapters asked for, each framework in a process of its own if there are several; print the table."""
-    for name in ("json", "markdown", "html"):
-        expect_folder(f"--{name}", getattr(options, name))
-    names = named([*options.names, *options.adapter])
-    groups = grouped(names)
-    report = Report({"oracle": machine()})
-    status = None
-    os.environ.update(KEEP_COMPILED | os.environ)
+    """Judge the adapters of the names, each framework in a process of its own; print the table."""
+    for option in ("json", "markdown", "html"):
+        _expect_folder(f"--{option}", getattr(options, option))
+    groups = _groups(options.names)
+    params = read_params(options.params) if options.params else None
+    chosen = set(options.only or NAMES) - set(options.skip)
+    plan = Plan(
+        checks=[check.name for check in CHECKS if check.name in chosen and suits(check, params)],
+        dtypes=[dtype for dtype in DTYPES if dtype in (options.dtype or DTYPES)],
+        stacks=options.stacks,
+        seed=options.seed,
+        timeout=options.timeout or TIMEOUT * max(1, options.stacks / STACKS),
+        params=params,
+        reproduce=Path(options.reproduce) if options.reproduce else None,
+    )
+    report, interrupted = Report({"oracle": machine()}), False
+    os.environ.update(ENVIRONMENT | os.environ)
     try:
-        options.jobs = options.jobs or (cores() if len(groups) > 1 else 1)
-        if len(groups) > 1 or options.jobs > 1:
-            judge_apart(options, groups, report, console)
-        else:
-            judge_here(options, choose(names), report, console)
-        if not report.rows:
-            asked = ", ".join(options.dtype or DTYPES)
-            report.notes.append(f"unjudged  {', '.join(groups)}: expected a precision that it offers, got {asked}")
+        judge_all(groups, plan, options.jobs or cores(), report, console)
     except KeyboardInterrupt:
-        status = 130
+        interrupted = True
+    if not report.rows and not interrupted:
+        expected = f"expected a precision that it offers, got {', '.join(plan.dtypes)}"
+        report.notes.append(f"unjudged  {', '.join(group.origin for group in groups)}: {expected}")
     if options.json:
-        report.save(options.json)
+        write(report, options.json)
     if options.html:
-        write_page([report], options.html)
+        page.write(page.render([report]), options.html)
     if options.markdown:
-        tables = [report.markdown(quantities=quantities) for quantities in (False, True)[: 1 + options.quantities]]
+        tables = [report.markdown(by_quantity=each) for each in (False, True)[: 1 + options.by_quantity]]
         Path(options.markdown).write_text("\n".join(tables), encoding="utf-8")
-    # Last: whoever reads the table may close the pipe before its end.
-    report.show(console, quantities=options.quantities)
-    if status:
-        console.print("interrupted: the table holds what was judged before", style="yellow")
-    return status or report.exit_status
+    # Last: the reader of a pipe may close it before the end of the table.
+    report.show(console, by_quantity=options.by_quantity)
+    if interrupted:
+        console.print("interrupted: the table has the results until then", style="yellow")
+    return 130 if interrupted else report.exit_status
+
+
+def _groups(names: list[str]) -> list[Group]:
+    """Return the names by framework, plug-in or module; without names, all frameworks that are installed."""
+    names = names or [name for name in adapters.frameworks() if adapters.is_installed(name)]
+    if not names:
+        lines = [f"  {adapters.install_line(name)}" for name in adapters.frameworks()]
+        first = "check: expected at least one framework, got none installed; install one:"
+        raise ValueError("\n".join([first, *lines]))
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(discovery.home(name), []).append(name)
+    return [
+        Group(origin, named, is_own=":" in named[0] or origin not in adapters.frameworks())
+        for origin, named in found.items()
+    ]
+
+
+def cores() -> int:
+    """Return the number of processes that can run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def publish(options: argparse.Namespace, console: Console) -> int:
-    """Print what runs found, and write it as a page, in Markdown and in JUnit XML if asked for; 0 once that is done."""
-    for name in ("output", "markdown", "summary", "junit"):
-        expect_folder(f"--{name}", getattr(options, name))
-    runs = merged(options.results)
+    """Print the results of one run or more, and write them as a page and in Markdown if asked for."""
+    for name in ("output", "markdown", "summary"):
+        _expect_folder(f"--{name}", getattr(options, name))
+    runs = read_merged(options.results)
     if options.output:
-        write_page(runs, options.output)
+        page.write(page.render(runs), options.output)
     if options.markdown:
-        write_markdown(runs, options.markdown)
+        page.write(page.render_markdown(runs), options.markdown)
     if options.summary:
-        Path(options.summary).write_text(summary(runs), encoding="utf-8")
-    if options.junit:
-        write_junit(runs, options.junit)
+        page.write(page.summary(runs), options.summary)
     for run in runs:
         run.show(console)
     return 0
 
 
-def smoke_adapters(options: argparse.Namespace, console: Console) -> int:
-    """Judge one small case of each adapter of a name, and say what is wrong."""
-    statuses = []
-    for adapter in subjects.find(options.adapter):
-        faults = smoke(adapter, options.dtype)
-        statuses.append(1 if faults else 0)
-        for line in faults or [
-            f"{adapter.name}: right in small cases; now: rnn-oracle check --adapter {options.adapter}"
-        ]:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-    return max(statuses)
-
-
 def explain_case(options: argparse.Namespace, console: Console) -> int:
     """Judge one adapter on one saved case and print the diagnosis."""
-    found = subjects.find(options.adapter)
+    found = discovery.find(options.name)
     if len(found) != 1:
         raise ValueError(f"explain: expected one adapter, got {[adapter.name for adapter in found]}")
     case = Case.load(options.case)
     precision = found[0].precision(case.dtype)
     if outcome(found[0], case, precision) == "pass":
-        console.print(f"{found[0].name} {case.dtype}: no fault in this case", highlight=False)
+        _print(console, f"{found[0].name} {case.dtype}: no fault in this case")
         return 0
-    with bar(console, TRIES, "smallest case, and what reproduces it") as update:
+    with bar(console, TRIES, "smallest case, and its faults") as update:
         diagnosis = explain_subject(found[0], case, precision, progress=partial(update, advance=1), tries=TRIES)
-    console.print(f"{found[0].name} {case.dtype}", style="bold", highlight=False)
-    console.print(str(diagnosis), highlight=False, markup=False, soft_wrap=True)
+    _print(console, f"{found[0].name} {case.dtype}\n{diagnosis}")
     return 1
 
 
 def port_weights(options: argparse.Namespace, console: Console) -> int:
     """Move the weights of a file to another framework, and print what both compute with them."""
-    expect_folder("--output", options.output)
+    _expect_folder("--output", options.output)
     return move(options, console)
 
 
 def judge_suite(options: argparse.Namespace, console: Console) -> int:
     """Print the mutation score of the suite."""
-    expect_folder("--json", options.json)
+    _expect_folder("--json", options.json)
     return mutation.run(options.dtype or DTYPES, options.seeds, console, options.json)
 
 
-def expect_folder(option: str, path: str | None) -> None:
-    """Raise FileNotFoundError, before any work is done, if there is no folder for a file that is to be written."""
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _expect_folder(option: str, path: str | None) -> None:
+    """Raise FileNotFoundError, before any work is done, if a file has no folder to be written to."""
     if path and not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"{option}: expected a file in a folder that is there, got {path}")
 
@@ -184,7 +194,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "check": check_adapters,
     "report": publish,
     "explain": explain_case,
-    "smoke": smoke_adapters,
     "port": port_weights,
     "faults": judge_suite,
 }

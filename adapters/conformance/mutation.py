@@ -1,4 +1,4 @@
-"""The mutation score of the suite itself: every fault of the catalogue, caught or not, after how many cases."""
+"""The mutation score of the suite itself: whether it catches every fault of the catalogue, and after how many cases."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from adapters.conformance.bar import bar
+from adapters.conformance.run import bar
 from reference.faults import COMPUTED, FAULTS
-from reference.sensitivity import CASES, SHARE, sensitivity
-from reference.teeth import LIMIT, Row, false_alarms, score
+from reference.mutation_score import CASES, LIMIT, SHARE, Row, false_alarms, score, sensitivity
 from reference.verdict import GRADIENTS
 
-# Stacks of cases on which correct code is tried, and cases in each.
+# Stacks of cases on which correct code is tried, and the number of cases in each.
 EXAMPLES, STACK = 20, 50
 
 
 def run(dtypes: Sequence[str], seeds: int, console: Console, json_file: str | None) -> int:
-    """Run the catalogue, print the table, and tell whether the suite caught everything and no correct code.
+    """Run the catalogue, print the tables, and return the exit status.
 
     Args:
         dtypes: of the cases.
         seeds: number of independent runs of each fault.
-        console: where the table goes.
-        json_file: path of a file for the same as JSON; None for none.
+        console: prints the tables.
+        json_file: path of a JSON file with the same numbers; None for none.
 
     Returns:
         0 if every fault was caught for every seed and correct code raised no alarm, else 1.
@@ -59,11 +58,10 @@ def run(dtypes: Sequence[str], seeds: int, console: Console, json_file: str | No
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """Return the table: a row for every fault, with the cases it took in every precision and what gave it away."""
+    """Return the table of all faults: the cases that each took in every precision, and what gave it away."""
     dtypes = sorted({row.dtype for row in rows}, key=COMPUTED.index)
-    found = Table(
-        "family", "fault", *dtypes, title="mutation score: cases until caught, and by what", title_style="dim"
-    )
+    title = "mutation score: cases until caught, and by what"
+    found = Table("family", "fault", *dtypes, title=title, title_style="dim")
     for fault, group in itertools.groupby(rows, key=attrgetter("fault")):
         cells = {row.dtype: cell(row) for row in group}
         found.add_row(fault.family, fault.name, *(cells.get(dtype, "-") for dtype in dtypes))
@@ -76,20 +74,20 @@ def cell(row: Row) -> str:
 
 
 def hidden(dtypes: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return the faults that a precision cannot show: name, precision and reason."""
+    """Return the faults that a precision hides: name, precision and reason."""
     return [(f.name, dtype, f.hidden[dtype]) for f in FAULTS.values() for dtype in dtypes if dtype in f.hidden]
 
 
 def hidden_table(dtypes: Sequence[str]) -> Table:
-    """Return the table of what is no fault in which precision, or no more than a rounding, and why."""
-    found = Table("fault", "not to be told in", "because", title="what a precision hides", title_style="dim")
+    """Return the table of the faults that are no more than a rounding in a precision, with the reason."""
+    found = Table("fault", "hidden in", "because", title="faults that a precision hides", title_style="dim")
     for (name, why), group in itertools.groupby(hidden(dtypes), key=itemgetter(0, 2)):
         found.add_row(name, ", ".join(dtype for _, dtype, _ in group), why)
     return found
 
 
 def sensitivity_table(smallest: dict[str, dict[str, float]]) -> Table:
-    """Return the table of the smallest errors that are detected, a row for every precision."""
+    """Return the table of the smallest detected errors, a row for every precision."""
     title = f"error of one element, relative to the largest, detected in {SHARE:.0%} of {CASES:,} cases"
     found = Table("precision", *GRADIENTS, title=title, title_style="dim")
     for dtype, errors in smallest.items():

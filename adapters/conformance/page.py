@@ -1,51 +1,33 @@
-"""The report as one page of HTML that needs nothing else: no network, no script, no font."""
+"""The report as one HTML page that needs nothing else (no network, no script, no font), and in Markdown."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
-import jinja2
+from adapters.conformance import CASES, templates
+from adapters.conformance.report import GOOD, STATUSES, Report, Result, Row
+from adapters.conformance.tables import markdown, spell_ratio
+from reference.archive import DTYPES
 
-from adapters.conformance.choices import CHECKED
-from adapters.conformance.drawing import TINT_NAMES, heat_map, histogram, spell_ratio
-from adapters.conformance.report import GOOD, STATUSES, Report, Row
-from adapters.conformance.result import Result
-
-# A sign for every status, so that colour is never the only one.
-SIGNS = dict.fromkeys(STATUSES, "\N{BALLOT X}") | {
-    "pass": "\N{CHECK MARK}",
-    "known": "\N{ALMOST EQUAL TO}",
-    "refused": "\N{EN DASH}",
-    "inconclusive": "?",
-    "interrupted": "\N{HORIZONTAL ELLIPSIS}",
-    "empty": "\N{EMPTY SET}",
-}
-ACCEPTED = (*GOOD, "refused")
-MEANINGS = {
-    "pass": "every element of every case is within its bound",
-    "fail": "an element is outside its bound, or an error was raised",
-    "stale": "a failure was expected, and there is none",
-    "known": "it fails as is known and written down",
-    "inconclusive": "the bound says too little about the value, so that nothing was shown",
-    "refused": "the framework does not offer it",
-    "empty": "nothing was judged",
-    "interrupted": "it was stopped before the end",
-}
+# The largest ratio of each tint of an error map.
+TINTS = (0.1, 1.0, 10.0, 1e3, 1e308, inf)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the matrix: an adapter in one precision in one environment."""
+    """One row of the matrix: an adapter in one dtype in one environment."""
 
     row: Row
-    run: int  # of the environments, from 0 on
+    run: int  # number of the environment, from 0 on
     checks: dict[str, Result]
 
     def anchor(self, check: str) -> str:
-        """Return the id of what stands behind a cell."""
+        """Return the id of the section to which the cell of a check links."""
         return f"{self.row.adapter}-{self.row.dtype}-{check}-{self.run}".replace(" ", "_")
 
 
@@ -53,51 +35,69 @@ def render(runs: Sequence[Report]) -> str:
     """Return the page.
 
     Args:
-        runs: one report for each environment, as ``merge`` gives them; several stand side by side.
+        runs: one report for each environment, as ``merge`` returns them.
 
     Returns:
-        The text of one HTML file.
+        The text of one HTML file, with the rows of one adapter and dtype next to one another.
     """
-    lines = _lines(runs)
-    counts = Counter(check.status for line in lines for check in line.checks.values())
-    found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters |= {"ratio": spell_ratio, "histogram": histogram, "heat_map": heat_map}
-    return found.get_template("report.html.jinja").render(
-        runs=runs,
-        lines=lines,
-        columns=_columns(runs),
-        describe=CHECKED,
-        counts=sorted(counts.items(), key=lambda item: STATUSES.index(item[0])),
-        bad=[(line, check) for line in lines for check in line.checks.values() if check.status not in ACCEPTED],
-        cases=sum(line.row.cases for line in lines),
-        signs=SIGNS,
-        meanings=MEANINGS,
-        tints=TINT_NAMES,
-    )
-
-
-def write_page(runs: Sequence[Report], path: str | Path) -> None:
-    """Write the page; what no encoding can hold, as a lone surrogate of a foreign file, becomes a question mark."""
-    Path(path).write_bytes(render(runs).encode("utf-8", "replace"))
-
-
-def _lines(runs: Sequence[Report]) -> list[Line]:
-    """Return the rows of all runs, those of one adapter and precision next to one another."""
     lines = [
         Line(row, i, {check.name: check for check in row.checks}) for i, run in enumerate(runs) for row in run.rows
     ]
     order = list(dict.fromkeys((line.row.adapter, line.row.dtype) for line in lines))
-    return sorted(lines, key=lambda line: order.index((line.row.adapter, line.row.dtype)))
-
-
-def _columns(runs: Sequence[Report]) -> list[str]:
-    """Return the checks that were made, in their usual order, and then those that this version does not know."""
+    lines.sort(key=lambda line: order.index((line.row.adapter, line.row.dtype)))
+    checks = [(line, check) for line in lines for check in line.checks.values()]
+    counts = Counter(check.status for _, check in checks)
     made = dict.fromkeys(name for run in runs for name in run.checks)
-    usual = [name for name in CHECKED if name in made]
-    return [*usual, *(name for name in made if name not in usual)]
+    return templates.render(
+        "report.html.jinja",
+        {"ratio": spell_ratio, "tint": tint},
+        runs=runs,
+        lines=lines,
+        columns=sorted(made, key=[*CASES, *made].index),
+        describe=CASES,
+        counts=sorted(counts.items(), key=lambda item: STATUSES.index(item[0])),
+        bad=[(line, check) for line, check in checks if check.status not in (*GOOD, "unsupported")],
+        cases=sum(line.row.cases for line in lines),
+    )
+
+
+def tint(ratio: float | None) -> int:
+    """Return the number of a ratio's tint, from 0 on; None is infinite."""
+    return [(inf if ratio is None else ratio) <= limit for limit in TINTS].index(True)
+
+
+def render_markdown(runs: Sequence[Report]) -> str:
+    """Return the reports one after the other in Markdown: versions, tables, remarks and failures."""
+    return templates.render("report.md.jinja", {"fenced": fenced}, runs=runs)
+
+
+def fenced(text: str) -> str:
+    """Return a block of code with a fence longer than any within the text."""
+    fence = "`" * max(3, *(len(found) + 1 for found in re.findall("`+", text)), 3)
+    return f"{fence}\n{text}\n{fence}"
+
+
+def summary(runs: Sequence[Report]) -> str:
+    """Return one table of all runs in Markdown, with a line for each adapter and version.
+
+    The cell of a dtype has the largest |error| / bound, and the status unless it is a pass. A dash stands for a dtype
+    without results. The last cell has the unsupported checks, with their dtypes unless these are all.
+    """
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in (row for run in runs for row in run.rows):
+        found.setdefault((row.adapter, row.version), []).append(row)
+    lines = []
+    for adapter, rows in found.items():
+        cells = {row.dtype: f"{max(row.worst.values()):.2f}" if row.worst else "" for row in rows}
+        cells |= {row.dtype: f"{cells[row.dtype]} {row.status}".strip() for row in rows if row.status != "pass"}
+        lacks = {row.dtype: [check.name for check in row.checks if check.status == "unsupported"] for row in rows}
+        some = {name: [dtype for dtype in lacks if name in lacks[dtype]] for names in lacks.values() for name in names}
+        unsupported = (n if len(some[n]) == len(lacks) else f"{n} in {' and '.join(some[n])}" for n in some)
+        cases = f"{sum(row.cases for row in rows):,}"
+        lines.append((*adapter, cases, *(cells.get(dtype, "-") for dtype in DTYPES), ", ".join(unsupported) or "-"))
+    return markdown(("adapter", "version", "cases", *DTYPES, "unsupported"), lines)
+
+
+def write(text: str, path: str | Path) -> None:
+    """Write a text, with a question mark for every character that UTF-8 cannot encode."""
+    Path(path).write_bytes(text.encode("utf-8", "replace"))

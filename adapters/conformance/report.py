@@ -1,34 +1,28 @@
-"""The report: what was found, as a table for people and as JSON for programs."""
+"""The report has one row for each adapter and dtype, the runs behind them, and the versions of the machine."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-import json
 import platform
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from adapters.conformance.result import HIGHEST, LOWEST, Result
+from adapters.conformance.result import STATUSES as STATUSES
+from adapters.conformance.result import ErrorMap as ErrorMap
+from adapters.conformance.result import Result as Result
+from adapters.conformance.result import largest
+from adapters.conformance.tables import ENDLESS, drawn, markdown, spell_ratio
 from reference.verdict import GRADIENTS
 
-# From the worst to the best: a row is as good as its worst check.
-STATUSES = ("fail", "error", "stale", "empty", "interrupted", "inconclusive", "known", "pass", "refused")
-GOOD = ("pass", "known")
-COLOURS = {"pass": "green", "known": "cyan", "refused": "yellow", "interrupted": "yellow", "inconclusive": "yellow"}
+GOOD = ("pass", "xfail")
 BY_QUANTITY = ("adapter", "precision", *GRADIENTS, "jvp", "hvp")
 BRIEFLY = ("adapter", "precision", "cases", "checks", "worst", "verdict")
-# Columns that no table fills.
-ENDLESS = 1000
 
 
 @dataclass
@@ -43,9 +37,8 @@ class Row:
 
     @property
     def status(self) -> str:
-        """The worst status among the checks; a refusal beside a pass is a pass; "empty" without any."""
-        found = {check.status for check in self.checks} or {"empty"}
-        return min(found, key=STATUSES.index)
+        """The worst status among the checks; "empty" without any."""
+        return min({check.status for check in self.checks} or {"empty"}, key=STATUSES.index)
 
     @property
     def cases(self) -> int:
@@ -54,26 +47,25 @@ class Row:
 
     @property
     def worst(self) -> dict[str, float]:
-        """Largest |error| / bound of each quantity over all checks but those that are known to fail."""
-        found = [check.worst for check in self.checks if check.status != "known"]
-        return {name: max(worst.get(name, 0.0) for worst in found) for worst in found for name in worst}
+        """Largest |error| / bound of each quantity over all checks except expected failures."""
+        return largest(*(check.worst for check in self.checks if check.status != "xfail"))
 
     @property
-    def resolution(self) -> float | None:
-        """Median over all cases of bound / scale of value, of the coarsest quantity."""
-        found = [resolution for check in self.checks for resolution in check.resolutions]
+    def relative_bound(self) -> float | None:
+        """Median over all cases of bound / scale of the value."""
+        found = [bound for check in self.checks for bound in check.relative_bounds]
         return float(np.median(found)) if found else None
 
     def cells(self, checks: Sequence[str]) -> tuple[str, ...]:
-        """Return the row as text: a verdict for every check, a star where something beside it is refused or untold."""
-        by_name = {check.name: check for check in self.checks}
-        verdicts = [_cell(by_name[name]) if name in by_name else "empty" for name in checks]
-        worst = _short(max(self.worst.values())) if self.worst else "-"
-        resolution = "-" if self.resolution is None else f"{self.resolution:.0e}"
-        return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, resolution, self.status
+        """Return the row as text, with the verdict of every check."""
+        by_name = {check.name: _cell(check) for check in self.checks}
+        worst = spell_ratio(max(self.worst.values())) if self.worst else "-"
+        bound = "-" if self.relative_bound is None else f"{self.relative_bound:.0e}"
+        verdicts = (by_name.get(name, "empty") for name in checks)
+        return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, bound, self.status
 
     def briefly(self) -> tuple[str, ...]:
-        """Return the row as text for a narrow screen: how many checks passed, and which of them are anything else."""
+        """Return the row as text for a narrow screen: the number of passed checks and the names of all others."""
         adapter, dtype, cases, worst, _, status = self.cells(())
         found: dict[str, list[str]] = {"pass": []}
         for check in self.checks:
@@ -82,42 +74,43 @@ class Row:
         others = [f"{cell} {', '.join(names)}" for cell, names in found.items()]
         return adapter, dtype, cases, "; ".join([passed, *others]), worst, status
 
-    def ratios(self) -> tuple[str, ...]:
-        """Return the largest |error| / bound of each quantity as text, a dash for what is not on offer."""
-        found = self.worst
-        hvp = [ratio for name, ratio in found.items() if name.startswith("hvp")]
-        columns = [found.get(name) for name in (*GRADIENTS, "jvp h")] + [max(hvp, default=None)]
-        return self.adapter, self.dtype, *("-" if ratio is None else _short(ratio) for ratio in columns)
+    def by_quantity(self) -> tuple[str, ...]:
+        """Return the largest |error| / bound of each quantity as text, a dash for a quantity that was not judged."""
+        hvp = [ratio for name, ratio in self.worst.items() if name.startswith("hvp")]
+        columns = [self.worst.get(name) for name in (*GRADIENTS, "jvp h")] + [max(hvp, default=None)]
+        return self.adapter, self.dtype, *("-" if ratio is None else spell_ratio(ratio) for ratio in columns)
+
+
+def _cell(check: Result) -> str:
+    return f"{check.status}*" if check.is_partial and check.status != "unsupported" else check.status
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was asked for, and how long it took."""
+    """The seed and the number of stacks of one run, and its duration."""
 
     seed: int
-    examples: int
-    shard: tuple[int, int]
+    stacks: int
     seconds: float
 
     def __str__(self) -> str:
-        """Return it in words: "seed 0, 8 examples, shard 2/5, 31.4 s"."""
-        shard = "" if self.shard == (1, 1) else f", shard {self.shard[0]}/{self.shard[1]}"
-        return f"seed {self.seed}, {self.examples:,} examples{shard}, {self.seconds:g} s"
+        """Return the run in words: "seed 0, 8 stacks, 31.4 s"."""
+        return f"seed {self.seed}, {self.stacks:,} stacks, {self.seconds:g} s"
 
 
 @dataclass
 class Report:
-    """Everything that one run found, or several in one environment."""
+    """The results of one run, or of several in one environment."""
 
-    environment: dict[str, dict[str, str]]
+    environment: dict[str, dict[str, str]]  # of the oracle and of each framework: versions and flags
     rows: list[Row] = field(default_factory=list)
     oracle: str = field(default_factory=lambda: metadata.version("rnn-oracle"))  # its version
-    notes: list[str] = field(default_factory=list)  # of the run as a whole
-    runs: list[Run] = field(default_factory=list)  # what was asked for, of one run or of several put together
+    notes: list[str] = field(default_factory=list)  # on the run as a whole
+    runs: list[Run] = field(default_factory=list)
 
     @property
     def exit_status(self) -> int:
-        """0 if there are rows and all passed or failed as is known, else 1."""
+        """0 if there are rows and each passed or failed as expected, else 1."""
         return 0 if self.rows and all(row.status in GOOD for row in self.rows) else 1
 
     @property
@@ -125,102 +118,61 @@ class Report:
         """Names of the checks, in order."""
         return list(dict.fromkeys(check.name for row in self.rows for check in row.checks))
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as plain data, ready for ``json.dump``."""
-        adapters: dict[str, dict[str, Any]] = {}
-        for row in self.rows:
-            entry = {"name": row.adapter, "framework": row.framework, "version": row.version, "dtypes": {}}
-            dtypes = adapters.setdefault(row.adapter, entry)["dtypes"]
-            dtypes[row.dtype] = {"status": row.status, "checks": [_plain(check) for check in row.checks]}
-        return {
-            "oracle": {"version": self.oracle},
-            "environment": self.environment,
-            "runs": [dataclasses.asdict(run) for run in self.runs],
-            "adapters": list(adapters.values()),
-        }
-
-    def save(self, path: str | Path) -> None:
-        """Write the report as JSON."""
-        Path(path).write_text(_in_lines(json.dumps(self.as_json(), indent=1, allow_nan=False)) + "\n", encoding="utf-8")
-
-    def show(self, console: Console, *, quantities: bool = False) -> None:
-        """Print the environment, the table, the largest errors by quantity if asked for, remarks and failures."""
-        for name, facts in self.environment.items():
-            listed = ", ".join(f"{key} {value}" for key, value in facts.items())
-            console.print(f"[bold]{name}[/]  {listed}", highlight=False, soft_wrap=True)
-        table = _drawn(self.header, [row.cells(self.checks) for row in self.rows], "verdicts")
-        if console.measure(table, options=console.options.update(width=ENDLESS)).maximum > console.width:
-            table = _drawn(BRIEFLY, [row.briefly() for row in self.rows], "verdicts")
-        console.print(table)
-        if quantities:
-            console.print(_drawn(BY_QUANTITY, [row.ratios() for row in self.rows], "largest |error| / bound"))
-        for line in self.remarks():
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        for row in self.rows:
-            accounts: dict[tuple[str, ...], list[str]] = {}
-            for check in row.checks:
-                if check.status in ("fail", "stale"):
-                    accounts.setdefault((check.status.upper(), *check.account), []).append(check.name)
-            for (status, *account), names in accounts.items():
-                console.print(f"\n[red]{status}[/] in {', '.join(names)}", highlight=False)
-                for line in account:
-                    console.print(line, highlight=False, markup=False, soft_wrap=True)
-
     @property
     def header(self) -> tuple[str, ...]:
         """The columns of the table."""
-        return "adapter", "precision", "cases", *self.checks, "worst", "resolution", "verdict"
+        return "adapter", "precision", "cases", *self.checks, "worst", "relative bound", "verdict"
 
     def remarks(self) -> list[str]:
-        """Return what was refused, left untold or known to fail, each once, with the precisions that it concerns."""
+        """Return each unsupported input, undetermined quantity and expected failure once, with its dtypes."""
         found: dict[str, dict[str, None]] = {}
         for row in self.rows:
             for check in row.checks:
-                known = [f"{row.adapter}: {check.known}"] if check.status == "known" else []
-                for kind, texts in (("refused", check.refusals), ("untold ", check.untold), ("known  ", known)):
+                expected = [f"{row.adapter}: {check.expected_failure}"] if check.status == "xfail" else []
+                kinds = {"unsupported": check.unsupported, "undetermined": check.undetermined, "xfail": expected}
+                for kind, texts in kinds.items():
                     for text in texts:
                         found.setdefault(f"{kind}  {check.name}: {text}", {})[row.dtype] = None
         return [*(f"{line} ({', '.join(dtypes)})" for line, dtypes in found.items()), *self.notes]
 
+    def show(self, console: Console, *, by_quantity: bool = False) -> None:
+        """Print the environment, the table, the largest errors by quantity if asked for, remarks and failures."""
+        for name, facts in self.environment.items():
+            listed = ", ".join(f"{key} {value}" for key, value in facts.items())
+            console.print(Text.assemble((name, "bold"), f"  {listed}"), soft_wrap=True)
+        table = drawn(self.header, [row.cells(self.checks) for row in self.rows], "verdicts")
+        if console.measure(table, options=console.options.update(width=ENDLESS)).maximum > console.width:
+            table = drawn(BRIEFLY, [row.briefly() for row in self.rows], "verdicts")
+        console.print(table)
+        if by_quantity:
+            console.print(drawn(BY_QUANTITY, [row.by_quantity() for row in self.rows], "largest |error| / bound"))
+        lines = self.remarks()
+        for row in self.rows:
+            accounts: dict[tuple[str, ...], list[str]] = {}
+            for check in row.checks:
+                if check.status in ("fail", "xpass"):
+                    accounts.setdefault((check.status.upper(), *check.account), []).append(check.name)
+            for (status, *account), names in accounts.items():
+                lines += [f"\n{status} in {', '.join(names)}", *account]
+        for line in lines:
+            style = "red" if line.startswith(("\nFAIL", "\nXPASS")) else None
+            console.print(line, highlight=False, markup=False, soft_wrap=True, style=style)
+
     def __str__(self) -> str:
-        """Return what ``show`` prints, without colours: the table, remarks and failures."""
+        """Return the text that ``show`` prints, without colours."""
         text = io.StringIO()
         self.show(Console(file=text, width=ENDLESS, no_color=True))
         return text.getvalue()
 
-    def markdown(self, *, quantities: bool = False) -> str:
-        """Return the table, or that of the largest errors by quantity, in Markdown."""
-        header = BY_QUANTITY if quantities else self.header
-        rows = [row.ratios() if quantities else row.cells(self.checks) for row in self.rows]
-        return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, tuple("---" for _ in header), *rows))
-
-
-def _short(ratio: float) -> str:
-    return f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.1e}"
-
-
-def _cell(check: Result) -> str:
-    return f"{check.status}*" if check.is_partial and check.status != "refused" else check.status
-
-
-def _drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -> Table:
-    """Return a table for the terminal, its verdicts in colour."""
-    table = Table(title=title, title_style="dim", title_justify="center", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in header:
-        numeric = name in ("cases", "worst", "resolution") or name in BY_QUANTITY[2:]
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "checks")
-    for cells in rows:
-        table.add_row(*(_coloured(cell) for cell in cells))
-    return table
-
-
-def _coloured(cell: str) -> str:
-    status = cell.removesuffix("*")
-    return f"[{COLOURS.get(status, 'red')}]{cell}[/]" if status in STATUSES else cell
+    def markdown(self, *, by_quantity: bool = False) -> str:
+        """Return the table, or the largest errors by quantity, in Markdown."""
+        if by_quantity:
+            return markdown(BY_QUANTITY, [row.by_quantity() for row in self.rows])
+        return markdown(self.header, [row.cells(self.checks) for row in self.rows])
 
 
 def machine() -> dict[str, str]:
-    """Return what a reader must know of the machine and of the oracle's own arithmetic."""
+    """Return the versions of Python and NumPy, and the kind of the machine."""
     return {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -228,29 +180,46 @@ def machine() -> dict[str, str]:
     }
 
 
-def _plain(check: Result) -> dict[str, Any]:
-    """Return a result as plain data; JSON has no infinity, so that null stands for one in ``worst``."""
-    names = ("name", "status", "cases", "examples", "inconclusive", "resolution", "refusals", "untold", "known")
-    histogram = {"lowest": LOWEST, "highest": HIGHEST, "counts": check.histogram}
-    asked = [part._asdict() for part in check.asked]
-    failure = None
-    if check.failure is not None:
-        failure = {
-            "message": check.failure,
-            "crashed": check.crashed,
-            "diagnosis": check.diagnosis,
-            "reproduction": [str(path) for path in check.reproduction],
-            "script": check.script,
-            "heat": check.heat.as_json() if check.heat else None,
-        }
-    return {name: getattr(check, name) for name in names} | {
-        "worst": {name: ratio if np.isfinite(ratio) else None for name, ratio in check.worst.items()},
-        "asked": asked,
-        "histogram": histogram,
-        "failure": failure,
-    }
+def merge(reports: Sequence[Report]) -> list[Report]:
+    """Return one report for each environment, in order of appearance.
+
+    Two reports share an environment if the oracle's version and all facts on every common framework agree. Equal
+    reports are one run, and counted once.
+
+    Args:
+        reports: of any number of runs; unchanged.
+
+    Returns:
+        The reports of the environments. None of them shares a row with the arguments.
+    """
+    runs: list[Report] = []
+    for i, report in enumerate(reports):
+        if report in reports[:i]:
+            continue
+        same = next((run for run in runs if _share_environment(run, report)), None)
+        if same is None:
+            same = Report({}, [], report.oracle)
+            runs.append(same)
+        same.environment |= report.environment
+        same.runs += report.runs
+        for row in report.rows:
+            add_row(same.rows, row)
+    return runs
 
 
-def _in_lines(text: str) -> str:
-    """Put every list of numbers on one line; no text within quotes has a line break to be mistaken for one."""
-    return re.sub(r"\[\n(?:[-+.,\s\deE]|null)*\]", lambda found: " ".join(found[0].split()), text)
+def _share_environment(one: Report, other: Report) -> bool:
+    shared = one.environment.keys() & other.environment.keys()
+    return one.oracle == other.oracle and all(one.environment[name] == other.environment[name] for name in shared)
+
+
+def add_row(rows: list[Row], new: Row) -> None:
+    """Add a row to those of its environment, check by check if adapter and dtype are there; ``new`` stays unchanged."""
+    names = (new.adapter, new.dtype, new.version)
+    old = next((row for row in rows if (row.adapter, row.dtype, row.version) == names), None)
+    if old is None:
+        old = Row(new.adapter, new.framework, new.version, new.dtype)
+        rows.append(old)
+    checks = {check.name: check for check in old.checks}
+    for check in new.checks:
+        checks[check.name] = checks[check.name] + check if check.name in checks else dataclasses.replace(check)
+    old.checks = list(checks.values())

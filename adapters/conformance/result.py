@@ -1,132 +1,204 @@
-"""What one check found about one adapter in one dtype."""
+"""The result of one check with one adapter and dtype, and the map of its first failure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, Self
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from adapters.conformance.heat import Heat
 from reference import Case, Verdict
 
-# What there is to say of a status that is not good, though nothing failed.
+# From the worst to the best. A row has the status of its worst check.
+STATUSES = ("fail", "xpass", "empty", "interrupted", "inconclusive", "xfail", "pass", "unsupported")
+# The account of a status that is not good although no case failed.
 WITHOUT_FAILURE = {
-    "stale": "expected a failure, got none: {0.known}",
-    "inconclusive": "expected bounds that can tell, got {0.inconclusive} of {0.cases} cases that are inconclusive",
+    "xpass": "expected a failure, got none: {0.expected_failure}",
+    "inconclusive": "expected bounds that can decide, got {0.inconclusive} of {0.cases} cases that are inconclusive",
     "empty": "expected cases to be judged, got none",
 }
-# The bins of the histogram, in decades of the largest |error| / bound of a case; what lies beyond is in the outermost.
-LOWEST, HIGHEST, BINS = -4, 1, 20
-EDGES = np.logspace(LOWEST, HIGHEST, BINS + 1)[1:-1]
+# Lists without repetitions, when results are added.
+JOINED = ("unsupported", "undetermined", "reproduction")
+# Rows and columns of an error map, at most. A person cannot tell more of them apart.
+LARGEST = 64
 
 
-class Part(NamedTuple):
-    """Which examples of a check were asked for: every ``parts``-th of so many, from the ``part``-th on."""
+@dataclass(frozen=True)
+class ErrorMap:
+    """|error| / bound of a quantity as a matrix: the columns are the last axis, the rows are all others.
 
-    seed: int
-    part: int  # from 1 on
-    parts: int
-    examples: int  # of the check in the whole run
+    Raises:
+        ValueError: the ratios are no matrix, or the element ``first`` is not outside its bound.
+    """
+
+    quantity: str
+    shape: tuple[int, ...]  # of the quantity
+    ratios: tuple[tuple[float | None, ...], ...]  # at most LARGEST x LARGEST; None is infinite, as in JSON
+    offset: tuple[int, int]  # row and column of the first ratio
+    first: tuple[int, ...]  # index of the first element outside; of dx, in the last step, where backward begins
+    cut: bool  # whether the quantity has more elements than ratios
+
+    def __post_init__(self) -> None:
+        if len({len(line) for line in self.ratios}) != 1 or not self.shape or len(self.first) != len(self.shape):
+            raise ValueError("expected a matrix of ratios and an index for each axis")
+        row, column = self.mark
+        inside = 0 <= row < len(self.ratios) and 0 <= column < len(self.ratios[0])
+        ratio = self.ratios[row][column] if inside else 0.0
+        if ratio is not None and ratio <= 1:
+            raise ValueError(f"expected an element outside its bound at {list(self.first)}")
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self | None:
+        """Return the map of the first quantity that is wrong in a verdict on a single case; None if none is."""
+        for quantity, compared in verdict.compared.items():
+            if (compared.ratio > 1).any():
+                return cls.from_ratios(quantity, compared.ratio)
+        return None
+
+    @classmethod
+    def from_ratios(cls, quantity: str, ratio: NDArray[np.float64]) -> Self:
+        """Return the map of an array of ratios, cut around the first that exceeds 1."""
+        outside = np.argwhere(ratio > 1)
+        if quantity.endswith("dx"):
+            outside = outside[outside[:, 0] == outside[-1, 0]]
+        first = tuple(int(i) for i in outside[0])
+        matrix = ratio.reshape(-1, ratio.shape[-1])
+        top, left = (
+            max(0, min(at - LARGEST // 2, size - LARGEST))
+            for at, size in zip(_place(first, ratio.shape), matrix.shape, strict=True)
+        )
+        kept = matrix[top : top + LARGEST, left : left + LARGEST]
+        ratios = tuple(tuple(float(f"{r:.3g}") if np.isfinite(r) else None for r in line) for line in kept)
+        return cls(quantity, ratio.shape, ratios, (top, left), first, kept.size < ratio.size)
 
     @property
-    def indices(self) -> range:
-        """Those examples, by their number from 0 on."""
-        return range(self.part - 1, self.examples, self.parts)
+    def mark(self) -> tuple[int, int]:
+        """Row and column of the first element outside, in ``ratios``."""
+        row, column = _place(self.first, self.shape)
+        return row - self.offset[0], column - self.offset[1]
+
+
+def _place(index: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return row and column of an element in the matrix whose columns are the last axis."""
+    return (int(np.ravel_multi_index(index[:-1], shape[:-1])) if len(shape) > 1 else 0), index[-1]
+
+
+# Above 2**53, most readers of JSON round an integer.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 @dataclass
-class Result:
-    """What one check found about one adapter in one dtype, kept up to date while it runs."""
+class Tally:
+    """The fields of a result that a results file has under the same names."""
 
     name: str
-    cases: int = 0
-    examples: int = 0
-    inconclusive: int = 0
-    worst: dict[str, float] = field(default_factory=dict)  # quantity: largest |error| / bound
-    histogram: list[int] = field(default_factory=lambda: [0] * BINS)  # cases by their largest |error| / bound
-    resolutions: list[float] = field(default_factory=list)  # of the coarsest quantity of every case
-    refusals: list[str] = field(default_factory=list)
-    untold: list[str] = field(default_factory=list)  # of what no bound can tell anything, and why
-    failure: str | None = None
-    crashed: bool = False  # the failure is an error that was raised, not a wrong answer
-    known: str | None = None  # why a failure is expected, and where that is written down
-    counterexample: Case | None = None
+    cases: Count = 0
+    examples: Count = 0  # stacks of cases that passed
+    inconclusive: Count = 0
+    unsupported: list[str] = field(default_factory=list)  # inputs that the framework does not take, with its error
+    undetermined: list[str] = field(default_factory=list)  # what the bound is too wide to decide, and why
+    expected_failure: str | None = None  # reason and reference
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """The fields of a result that a results file has under ``failure``."""
+
+    crashed: bool = False  # the failure is an error that was raised, not a wrong number
     diagnosis: str | None = None
     reproduction: list[Path] = field(default_factory=list)
     script: str | None = None  # the text of the script among them
-    heat: Heat | None = None  # where the failure lies
+    error_map: ErrorMap | None = None
+
+
+@dataclass
+class Result(Findings, Tally):
+    """The result of one check with one adapter and dtype, kept up to date while the check runs."""
+
+    worst: dict[str, float] = field(default_factory=dict)  # quantity: largest |error| / bound
+    relative_bounds: list[float] = field(default_factory=list)  # of every case, the largest over its quantities
+    failure: str | None = None
+    counterexample: Case | None = None
     interrupted: bool = False
-    asked: list[Part] = field(default_factory=list)  # of one run, or of several put together; none: a whole run
 
     @property
     def status(self) -> str:
-        """Give "fail", "stale", "known", "interrupted", "inconclusive", "refused", "empty" or "pass".
+        """Return one of ``STATUSES``.
 
-        Stale: a failure was expected, and there is none in a whole run; what a shard leaves out may have it. Refused:
-        nothing was on offer. Empty: nothing was judged.
+        An xfail is a failure that was expected. An xpass is a check that passed although a failure was expected. A
+        check is unsupported if the framework takes none of its cases, and empty if no case was judged.
         """
         if self.failure is not None:
-            return "known" if self.known else "fail"
+            return "xfail" if self.expected_failure else "fail"
         if self.interrupted:
             return "interrupted"
-        if self.known and self.is_whole:
-            return "stale"
+        if self.expected_failure:
+            return "xpass"
         if self.inconclusive:
             return "inconclusive"
         if not self.cases:
-            return "refused" if self.refusals else "empty"
+            return "unsupported" if self.unsupported else "empty"
         return "pass"
 
     @property
-    def is_whole(self) -> bool:
-        """Whether all examples of some run were asked for, be it in several parts."""
-        runs = {(part.seed, part.examples) for part in self.asked}
-        seen = {
-            run: {i for part in self.asked if run == (part.seed, part.examples) for i in part.indices} for run in runs
-        }
-        return not self.asked or any(len(seen[run]) == run[1] for run in runs)
-
-    @property
     def failed(self) -> bool:
-        """Whether it failed on a case that is at hand, and not as is known."""
+        """Whether the check failed unexpectedly and the failing case is at hand."""
         return self.status == "fail" and self.counterexample is not None
 
     @property
-    def resolution(self) -> float | None:
-        """Median over the cases of bound / scale of value, of the coarsest quantity; None before the first case."""
-        return float(np.median(self.resolutions)) if self.resolutions else None
+    def relative_bound(self) -> float | None:
+        """Median over the cases of bound / scale of the value; None before the first case."""
+        return float(np.median(self.relative_bounds)) if self.relative_bounds else None
 
     @property
     def account(self) -> list[str]:
-        """What a person reads of a failure: what failed, where it starts, what it looks like, where it is written."""
+        """The lines that a person reads: the failure, its diagnosis, and the files that reproduce it."""
         if self.failure is None:
             return [WITHOUT_FAILURE.get(self.status, self.status).format(self)]
         written = [f"written: {path}" for path in self.reproduction]
         return [self.failure, *([self.diagnosis] if self.diagnosis else []), *written]
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether an input was unsupported or a quantity undetermined beside the cases that were judged."""
+        return bool(self.unsupported or self.undetermined)
+
     def add(self, verdict: Verdict) -> None:
         """Count the cases of a verdict."""
         self.cases += len(verdict.statuses)
         self.inconclusive += verdict.statuses.count("inconclusive")
-        for name, worst in verdict.worst.items():
-            self.worst[name] = max(self.worst.get(name, 0.0), worst.ratio)
-        counts = np.bincount(np.searchsorted(EDGES, verdict.ratios), minlength=BINS)
-        self.histogram = [old + int(new) for old, new in zip(self.histogram, counts, strict=True)]
-        self.resolutions += verdict.resolutions.tolist()
+        ratios = {name: worst.ratio for name, worst in verdict.worst.items()}
+        self.worst = largest(self.worst, ratios)
+        self.relative_bounds += verdict.relative_bounds.tolist()
 
-    @property
-    def is_partial(self) -> bool:
-        """Whether something was refused, or left because nothing can be told of it, beside what was judged."""
-        return bool(self.refusals or self.untold)
+    def note_unsupported(self, text: str) -> None:
+        """Note an unsupported input, once."""
+        self.unsupported = [*dict.fromkeys([*self.unsupported, text])]
 
-    def refuse(self, refusal: str) -> None:
-        """Note a refusal, once."""
-        if refusal not in self.refusals:
-            self.refusals.append(refusal)
+    def note_undetermined(self, text: str) -> None:
+        """Note a quantity whose bound is too wide to decide, once."""
+        self.undetermined = [*dict.fromkeys([*self.undetermined, text])]
 
-    def leave(self, untold: str) -> None:
-        """Note what is not judged because no bound can tell anything of it, once."""
-        if untold not in self.untold:
-            self.untold.append(untold)
+    def __add__(self, other: Result) -> Result:
+        """Return the result of two runs of one check: the accounts of both failures, the map of the first."""
+        first = self if self.failure is not None or other.failure is None else other
+        summed = ("cases", "examples", "inconclusive", "relative_bounds", *JOINED)
+        changes: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in summed}
+        changes |= {name: [*dict.fromkeys(changes[name])] for name in JOINED}
+        for name in ("failure", "diagnosis"):
+            texts = dict.fromkeys(filter(None, (getattr(self, name), getattr(other, name))))
+            changes[name] = "\n\n".join(texts) or None
+        for name in ("crashed", "interrupted", "expected_failure"):
+            changes[name] = getattr(self, name) or getattr(other, name)
+        # The failure that one run expects excuses no failure that the other run did not expect.
+        if "fail" in (self.status, other.status):
+            changes["expected_failure"] = None
+        return replace(first, **changes, worst=largest(self.worst, other.worst))
+
+
+def largest(*ratios: dict[str, float]) -> dict[str, float]:
+    """Return the largest ratio of each quantity."""
+    return {name: max(found.get(name, 0.0) for found in ratios) for one in ratios for name in one}

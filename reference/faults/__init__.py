@@ -1,19 +1,20 @@
 """The catalogue of faults: named, realistic mistakes that authors of recurrent cells make.
 
-Each is written over the reference's own cell, as the one thing that is wrong in it, and computes in the case's own
-dtype, so that nothing else is. Two uses: the suite must catch them all (``reference.teeth``), and a subject that
-fails can be compared with them.
+Each is one change to the reference's own layer, computed in the case's own dtype. The suite must catch all of them
+(``reference.mutation_score``), and ``reference.explain`` compares a failure with them.
 
     subject = FAULTS["Wh transposed"].subject()
     evaluation = subject(case)
 """
 
-from reference.faults import activation, bias, bptt, contract, derivative, layout, numerical, state, weights
+from reference.faults.backward import BPTT, DERIVATIVE, WEIGHTS
+from reference.faults.contract import CONTRACT, CORNER
 from reference.faults.fault import COMPUTED, HALVES, Fault, compute
+from reference.faults.forward import ACTIVATION, BIAS, LAYOUT, STATE
+from reference.faults.numerical import NUMERICAL
 
-FAMILIES = tuple(
-    module.family for module in (layout, bias, activation, state, derivative, bptt, weights, numerical, contract)
-)
-FAULTS: dict[str, Fault] = {fault.name: fault for family in FAMILIES for fault in family.faults}
+TABLES = (LAYOUT, BIAS, ACTIVATION, STATE, DERIVATIVE, BPTT, WEIGHTS, NUMERICAL, CONTRACT, CORNER)
+FAULTS: dict[str, Fault] = {fault.name: fault for table in TABLES for fault in table}
+FAMILIES: dict[str, tuple[Fault, ...]] = {table[0].family: table for table in TABLES}
 
 __all__ = ["COMPUTED", "FAMILIES", "FAULTS", "HALVES", "Fault", "compute"]

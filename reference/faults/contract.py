@@ -1,23 +1,25 @@
-"""Faults of the contract: inputs changed, memory shared, the wrong dtype or shape, calls that differ."""
+"""Faults of the contract (inputs changed, memory shared, dtype or shape wrong, calls that differ) and of corners."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from reference.case import Case
 from reference.evaluation import Evaluation
-from reference.faults.fault import Family, compute, with_tanh
+from reference.faults.fault import fault, more, with_params, with_tanh
+from reference.faults.forward import batch_first
 from reference.trial import Subject
 
-family = Family("contract")
+replace = dataclasses.replace
+OTHER = {"float64": "float32", "float32": "float64", "bfloat16": "float32", "float16": "float32"}
 
 
 def overwrite(array: Any, values: Any) -> Any:
-    """Write to a read-only array as compiled code does, which knows its address alone."""
+    """Write to a read-only array, as compiled code does at an address."""
     owner = array if array.base is None else array.base
     owner.flags.writeable = True
     array.flags.writeable = True
@@ -26,82 +28,79 @@ def overwrite(array: Any, values: Any) -> Any:
     return array
 
 
-@family.subject("input mutated")
-def input_mutated() -> Subject:
-    """Takes the initial state as its buffer and leaves the last state in it."""
-
-    def subject(case: Case) -> Evaluation:
-        evaluation = compute(case)
-        overwrite(case.h0, evaluation.hs[..., -1, :, :])
-        return evaluation
-
-    return subject
+def after(evaluation: Evaluation, _: Any) -> Evaluation:
+    """Return the evaluation, once something else was done."""
+    return evaluation
 
 
-@family.subject("parameter mutated")
-def parameter_mutated() -> Subject:
-    """Applies the gradient to Wh inside backward."""
-
-    def subject(case: Case) -> Evaluation:
-        evaluation = compute(case)
-        overwrite(case.params.Wh, case.params.Wh - evaluation.dWh)
-        return evaluation
-
-    return subject
+def reused(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
+    """Return the states in a buffer of their shape."""
+    evaluation = run(case)
+    buffer = kept.setdefault(case.upstream.shape, evaluation.hs)
+    buffer[...] = evaluation.hs
+    return replace(evaluation, hs=buffer)
 
 
-@family.subject("result written over an input")
-def aliased() -> Subject:
-    """Returns the states in the memory of the upstream gradient, which it needs no more."""
-
-    def subject(case: Case) -> Evaluation:
-        evaluation = compute(case)
-        return dataclasses.replace(evaluation, hs=overwrite(case.upstream, evaluation.hs))
-
-    return subject
+def unsteady(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
+    """Return dWh moved by one bit, in every second call."""
+    evaluation, kept["odd"] = run(case), not kept.get("odd", True)
+    moved = np.nextafter(evaluation.dWh, np.asarray(np.inf, case.dtype))
+    return replace(evaluation, dWh=moved) if kept["odd"] else evaluation
 
 
-@family.subject("buffer of the result used again")
-def reused() -> Subject:
-    """Returns its own buffer of states, which the next call of the same shape writes over."""
-    buffers: dict[tuple[int, ...], Any] = {}
-
-    def subject(case: Case) -> Evaluation:
-        evaluation = compute(case)
-        buffer = buffers.setdefault(case.upstream.shape, evaluation.hs)
-        buffer[...] = evaluation.hs
-        return dataclasses.replace(evaluation, hs=buffer)
-
-    return subject
+def cleared(array: Any, *index: Any) -> Any:
+    """Return an array with zeros at an index."""
+    found = np.array(array)
+    found[index] = 0
+    return found
 
 
-@family.result("another dtype")
-def other_dtype(case: Case, evaluation: Evaluation) -> Evaluation:
-    """Returns dWh in another dtype than its parameter's: float64 under float32, float32 under the others."""
-    other = "float64" if case.dtype == "float32" else "float32"
-    return dataclasses.replace(evaluation, dWh=evaluation.dWh.astype(other))
+def few(case: Case) -> bool:
+    """Return whether there are no more inputs than units, the probe's columns counted as inputs."""
+    return case.sizes["D"] <= case.sizes["H"]
 
 
-@family.result("axes of length 1 squeezed", applies=lambda case: 1 in (*case.upstream.shape, *case.xs.shape))
-def squeezed(case: Case, evaluation: Evaluation) -> Evaluation:
-    """Squeezes its results, so that a batch of one loses its axis."""
-    return evaluation.map(np.squeeze)
-
-
-@family.subject("non-deterministic")
-def unsteady() -> Subject:
-    """Adds up in another order at every call, so that the last bit of dWh comes and goes."""
-    calls = itertools.count()
-
-    def subject(case: Case) -> Evaluation:
-        evaluation = compute(case)
-        moved = np.nextafter(evaluation.dWh, np.asarray(np.inf, case.dtype))
-        return dataclasses.replace(evaluation, dWh=moved) if next(calls) % 2 else evaluation
-
-    return subject
-
-
-@family.result("NaN laundered into 0", applies=lambda case: not case.finite and with_tanh(case))
-def laundered(case: Case, evaluation: Evaluation) -> Evaluation:
-    """Replaces NaN in its results by zero."""
-    return evaluation.map(lambda array: np.where(np.isnan(array), np.zeros_like(array), array))
+# Tables: a row has the name, the description, the conditions and the change by hook.
+# fmt: off
+contract, corner = partial(fault, "contract"), partial(fault, "corner")
+CONTRACT = (
+    contract("input mutated", "Takes the initial state as its buffer and leaves the last state in it.",
+             result=lambda case, found: after(found, overwrite(case.h0, found.hs[..., -1, :, :]))),
+    contract("parameter mutated", "Applies the gradient to Wh inside backward.",
+             result=lambda case, found: after(found, overwrite(case.params.Wh, case.params.Wh - found.dWh))),
+    contract("result written over an input", "Returns the states in the memory of the upstream gradient.",
+             result=lambda case, found: replace(found, hs=overwrite(case.upstream, found.hs))),
+    contract("buffer of the result used again", "Returns a buffer, which the next call writes over.", calls=reused),
+    contract("another dtype", "Returns dWh in another dtype than its parameter's.",
+             result=lambda case, found: replace(found, dWh=found.dWh.astype(OTHER[case.dtype]))),
+    contract("axes of length 1 squeezed", "Squeezes its results, so that a batch of one loses its axis.",
+             lambda case: 1 in (*case.upstream.shape, *case.xs.shape),
+             result=lambda case, found: found.map(np.squeeze)),
+    contract("non-deterministic", "Adds up in another order at every call, which moves a bit of dWh.", calls=unsteady),
+    contract("NaN laundered into 0", "Replaces NaN in its results by zero.",
+             lambda case: not case.finite, with_tanh,
+             result=lambda case, found: found.map(lambda each: np.where(np.isnan(each), np.zeros_like(each), each))),
+)
+CORNER = (
+    corner("state forgotten where D <= H", "Has a fast path for few inputs, which leaves out the product with Wh.",
+           few, more(T=1), recurrent_term=lambda layer, right, h: right(np.zeros_like(h))),
+    corner("dh0 missing where D <= H", "Has a fast path for few inputs, which returns no gradient of h0.",
+           few, more(T=1), result=lambda case, found: replace(found, dh0=np.zeros_like(found.dh0))),
+    corner("inputs beyond the H-th not read", "Loops over the inputs up to H, which is right unless D > H.",
+           lambda case: not few(case),
+           case=lambda case: replace(case, xs=cleared(case.xs, ..., slice(case.sizes["H"], None)))),
+    corner("last input column not read", "Ends the loop over the inputs one column early.",
+           case=lambda case: replace(case, xs=cleared(case.xs, ..., -1))),
+    corner("last column of dx zero", "Ends the loop over the columns of dx one early.",
+           result=lambda case, found: replace(found, dxs=cleared(found.dxs, ..., -1))),
+    corner("last row of dWx zero", "Ends the loop over the rows of dWx one early.",
+           result=lambda case, found: replace(found, dWx=cleared(found.dWx, ..., -1, slice(None)))),
+    corner("Wx transposed where D = H", "Transposes Wx unless its shape is (D, H), which a square matrix passes.",
+           lambda case: case.sizes["D"] == case.sizes["H"], more(H=1),
+           case=lambda case: with_params(case, Wx=case.params.Wx.mT)),
+    corner("inputs squeezed where D = 1", "Squeezes inputs of one column and reads them as (N, T).",
+           lambda case: case.sizes["D"] == 1, more(N=1, T=1), case=batch_first),
+    corner("activation of a tail of units forgotten", "Vectorizes over 4 units and leaves the rest without activation.",
+           lambda case: bool(case.sizes["H"] % 4), f=lambda layer, right, a: np.concatenate(
+               [right(a)[..., : layer.H // 4 * 4], a[..., layer.H // 4 * 4 :]], axis=-1)),
+)

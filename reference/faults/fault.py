@@ -1,87 +1,160 @@
-"""What a fault is, and the short ways to write one: bend the case, a method of the cell, the tape, or the result."""
+"""A fault: one mistake in otherwise correct code, as a function on a hook of that code.
+
+    case(case)                            -> the case that correct code is given
+    result(case, evaluation)              -> the evaluation that is returned
+    calls(run, case, kept)                -> the evaluation, from calls of correct code; ``kept`` lasts between calls
+    tape(layer, hs, xs, before, saved)    -> xs, before, saved: the numbers that backward works from
+
+Every other hook is the name of a method of the cell or of the layer (``forward``, ``f``, ``to_state``, ``product``).
+Its function (layer, right, *arguments) stands in the place of the method ``right``.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from reference.archive import DTYPES
 from reference.case import Case
-from reference.cells import RNN, Array
+from reference.cells import Array, Cell
 from reference.evaluation import Evaluation
 from reference.faults.storage import carried
-from reference.sequence import TimeRNN, evaluate_arrays, lift, rows, steps
+from reference.layer import Layer, evaluate_in
 from reference.trial import Subject
 
-Tape = tuple[Array, Array, Array]
+Change = Callable[..., Any]
+Condition = Callable[[Case], bool]
 # Precisions that the catalogue computes in, and those of them whose unit roundoff is above 1e-4.
 COMPUTED, HALVES = DTYPES, ("bfloat16", "float16")
-Written = TypeVar("Written")
+# Hooks around correct code; all others are inside of it.
+AROUND = ("case", "result", "calls")
 
 
-class Decorator(Protocol):
-    """What collects a piece of code and returns it as it is."""
-
-    def __call__(self, written: Written) -> Written:
-        """Collect ``written``."""
-
-
-def always(case: Case) -> bool:
-    """Tell that a mistake can show in any case."""
-    return True
-
-
-def with_bias(case: Case) -> bool:
-    """Tell whether the cell has a bias."""
-    return case.params.b is not None
-
-
-def with_tanh(case: Case) -> bool:
-    """Tell whether the nonlinearity is tanh."""
-    return case.nonlinearity == "tanh"
-
-
-def with_relu(case: Case) -> bool:
-    """Tell whether the nonlinearity is relu."""
-    return case.nonlinearity == "relu"
-
-
-def longer_than(T: int) -> Callable[[Case], bool]:
-    """Return a test for more than T steps."""
-    return lambda case: case.sizes["T"] > T
-
-
-def with_rows(case: Case) -> bool:
-    """Tell whether the batch has more than one row."""
-    return case.sizes["N"] > 1
-
-
-def with_units(case: Case) -> bool:
-    """Tell whether there is more than one hidden unit."""
-    return case.sizes["H"] > 1
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fault:
-    """A mistake that authors of recurrent cells make, with a way to have it made."""
+    """A mistake that authors of recurrent cells make, with a way to make it."""
 
     name: str
     family: str
-    description: str  # one sentence: what the author of such code did wrong
-    subject: Callable[[], Subject]  # a fresh one for each use, since some keep state from call to call
-    hidden: Mapping[str, str] = field(default_factory=dict, hash=False)  # precisions that cannot show it, and why
-    applies: Callable[[Case], bool] = always  # False where such code returns just what correct code does
-    kind: str = "subject"  # how it is written: the name of the method of Family that took it
-    written: Any = None  # what that method took, for two faults to be had at once
+    description: str  # one sentence: the mistake of the author
+    conditions: tuple[Condition, ...]  # such code is right unless all are met
+    hidden: Mapping[str, str]  # precisions that cannot show it, and why
+    changes: Mapping[str, Change]  # by hook
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """Precisions in which the mistake is more than a rounding: all but the hidden ones."""
         return tuple(dtype for dtype in COMPUTED if dtype not in self.hidden)
+
+    def applies(self, case: Case) -> bool:
+        """Return whether the mistake can show in a case."""
+        return all(condition(case) for condition in self.conditions)
+
+    def subject(self, run: Subject | None = None, base: Mapping[str, Change] | None = None) -> Subject:
+        """Return a fresh subject that makes the mistake; some keep a state from call to call.
+
+        Args:
+            run: correct code to make it with; ``compute`` by default.
+            base: changes that are no mistake, below a fault inside of the layer: another product, another tanh.
+        """
+        inside = {hook: change for hook, change in self.changes.items() if hook not in AROUND}
+        right = run or compute
+        correct = partial(compute, changes=(base or {}, inside)) if inside else right
+        bend, calls, result = (self.changes.get(hook) for hook in ("case", "calls", "result"))
+        kept: dict[Any, Any] = {}
+
+        def subject(case: Case) -> Evaluation:
+            if not self.applies(case):
+                return right(case)
+            # Such code takes the probe for columns like any other.
+            bent = bend(dataclasses.replace(case, probe=None)) if bend else case
+            evaluation: Evaluation = calls(correct, bent, kept) if calls else correct(bent)
+            return result(case, evaluation) if result else evaluation
+
+        return subject
+
+
+def fault(
+    family: str,
+    name: str,
+    description: str,
+    *conditions: Condition,
+    hidden: Mapping[str, str] | None = None,
+    **changes: Change,
+) -> Fault:
+    """Return a row of the catalogue; ``changes`` are functions by hook."""
+    return Fault(name, family, description, conditions, hidden or {}, changes)
+
+
+def compute(case: Case, changes: tuple[Mapping[str, Change], ...] = ()) -> Evaluation:
+    """Evaluate a case in its own dtype, in a half precision with sums in float32, as a correct implementation does.
+
+    Args:
+        case: one case or a stack.
+        changes: to the layer and its cell, by hook; the first are the innermost.
+
+    Returns:
+        The evaluation in the case's dtype, in memory of its own.
+    """
+    wide, kind = carried(case.dtype)
+    into = lambda array: array.astype(wide, copy=False).view(kind)  # noqa: E731
+    with np.errstate(all="ignore"):
+        evaluation = evaluate_in(case, into, partial(changed, changes))
+        return evaluation.map(lambda array: np.array(array, case.xs.dtype))
+
+
+def changed(changes: tuple[Mapping[str, Change], ...], cell: Cell, parameters: dict[str, Array]) -> Layer:
+    """Return a layer with changes to it and to its cell."""
+    layer = Layer(cell, parameters)
+    for hook, change in (item for each in changes for item in each.items()):
+        if hook == "tape":
+            setattr(layer, "forward", partial(_taped, layer, layer.forward, change))  # noqa: B010
+        else:
+            owner = cell if hasattr(cell, hook) else layer
+            written = partial(_multiplied, change) if hook == "product" else change
+            setattr(owner, hook, partial(written, layer, getattr(owner, hook)))
+    return layer
+
+
+def _taped(layer: Layer, right: Change, change: Change, xs: Array, states: Any) -> Any:
+    """Run forward and change the tape that it wrote."""
+    hs, last = right(xs, states)
+    layer.tape = change(layer, hs, *layer.tape)
+    return hs, last
+
+
+def _multiplied(change: Change, layer: Layer, right: Change, p: Array, q: Array) -> Array:
+    """Return a changed product of plain arrays, stored as others are."""
+    found = np.asarray(change(layer, right, np.asarray(p), np.asarray(q)), q.dtype)
+    return +found.view(type(layer.Wh))
+
+
+# Conditions.
+
+
+def more(**sizes: int) -> Condition:
+    """Return the condition that sizes are larger than these: T, N, D (the probe's columns included) or H."""
+    return lambda case: all(case.sizes[axis] > size for axis, size in sizes.items())
+
+
+def with_bias(case: Case) -> bool:
+    """Return whether there is a bias."""
+    return case.params.b is not None
+
+
+def with_tanh(case: Case) -> bool:
+    """Return whether the nonlinearity is tanh."""
+    return case.nonlinearity == "tanh"
+
+
+def with_relu(case: Case) -> bool:
+    """Return whether the nonlinearity is relu."""
+    return case.nonlinearity == "relu"
 
 
 def hides(reason: str, *dtypes: str) -> dict[str, str]:
@@ -89,34 +162,7 @@ def hides(reason: str, *dtypes: str) -> dict[str, str]:
     return dict.fromkeys(dtypes, reason)
 
 
-def scaled(array: Any, share: float) -> Any:
-    """Return an array multiplied by ``share``, in its dtype, which bfloat16 would lose beside a number."""
-    return np.asarray(array * share, array.dtype)
-
-
-def compute(
-    case: Case, Layer: type[TimeRNN] = TimeRNN, arithmetic: type[np.ndarray[Any, Any]] = np.ndarray
-) -> Evaluation:
-    """Evaluate a case in its own dtype, in a half precision with sums in float32, as a correct implementation does.
-
-    Args:
-        case: one case or a stack.
-        Layer: the layer, to have a mistake in it.
-        arithmetic: a kind of array, to have a mistake in that.
-
-    Returns:
-        The evaluation in the case's dtype, in memory of its own.
-    """
-    wide, kind = carried(case.dtype, arithmetic)
-    arrays = lift(case, lambda array: array.astype(wide, copy=False).view(kind))
-    with np.errstate(all="ignore"):
-        evaluation = evaluate_arrays(**arrays, f=case.nonlinearity, Layer=Layer)
-        return evaluation.map(lambda array: np.array(array, case.xs.dtype))
-
-
-def unaware(case: Case) -> Case:
-    """Return the case as an implementation sees it, to which a probe is columns like any other."""
-    return dataclasses.replace(case, is_probed=False)
+# Changes that several faults share.
 
 
 def with_params(case: Case, **arrays: Array) -> Case:
@@ -124,118 +170,50 @@ def with_params(case: Case, **arrays: Array) -> Case:
     return dataclasses.replace(case, params=dataclasses.replace(case.params, **arrays))
 
 
-@dataclass(frozen=True)
-class Family:
-    """Collect the faults of one kind; its methods decorate the lines that are wrong.
-
-    The docstring of what is decorated, one sentence, becomes the description.
-    """
-
-    name: str
-    faults: list[Fault] = field(default_factory=list)
-
-    def case(self, name: str, **options: Any) -> Decorator:
-        """Have a function ``case -> case`` applied before correct code runs."""
-        return self._collect(
-            name, options | {"kind": "case"}, lambda bend: lambda: lambda case: compute(bend(unaware(case)))
-        )
-
-    def result(self, name: str, **options: Any) -> Decorator:
-        """Have a function ``case, evaluation -> evaluation`` applied after correct code ran."""
-        return self._collect(
-            name, options | {"kind": "result"}, lambda bend: lambda: lambda case: bend(case, compute(case))
-        )
-
-    def cell(self, name: str, **options: Any) -> Decorator:
-        """Have a class derived from the cell run in its place."""
-        return self._collect(
-            name, options | {"kind": "cell"}, lambda Cell: lambda: lambda case: compute(case, unrolled(Cell))
-        )
-
-    def tape(self, name: str, **options: Any) -> Decorator:
-        """Have a function of (xs, h_prev, hs), what backward works from, applied between forward and backward."""
-        return self._collect(
-            name, options | {"kind": "tape"}, lambda bend: lambda: lambda case: compute(case, taped(bend))
-        )
-
-    def arithmetic(self, name: str, **options: Any) -> Decorator:
-        """Have a kind of array run through correct code."""
-        return self._collect(
-            name, options | {"kind": "arithmetic"}, lambda kind: lambda: lambda case: compute(case, arithmetic=kind)
-        )
-
-    def subject(self, name: str, **options: Any) -> Decorator:
-        """Take a function that returns a fresh subject."""
-        return self._collect(name, options, lambda make: make)
-
-    def _collect(
-        self, name: str, options: dict[str, Any], subject: Callable[[Any], Callable[[], Subject]]
-    ) -> Decorator:
-        def decorate(written: Written) -> Written:
-            description = " ".join((written.__doc__ or "").split())
-            self.faults.append(Fault(name, self.name, description, subject(written), written=written, **options))
-            return written
-
-        return decorate
+def weights(case: Case, evaluation: Evaluation) -> dict[str, Any]:
+    """Return the gradients of the parameters, by field, that an evaluation has."""
+    fields = {f"d{name}": getattr(evaluation, f"d{name}") for name in case.cell_type.parameters()}
+    return {name: array for name, array in fields.items() if array is not None}
 
 
-def unrolled(cell: type[RNN]) -> type[TimeRNN]:
-    """Return the layer that unrolls another cell."""
-
-    class Unrolled(TimeRNN):
-        Cell = cell
-
-    return Unrolled
+def scaled(evaluation: Evaluation, fields: Mapping[str, Any], share: float) -> Evaluation:
+    """Return the evaluation with some fields multiplied by ``share``, in their dtype."""
+    # bfloat16 turns into float32 beside a number.
+    shares = {name: np.asarray(array * share, array.dtype) for name, array in fields.items()}
+    return dataclasses.replace(evaluation, **shares)
 
 
-def taped(bend: Callable[..., Tape]) -> type[TimeRNN]:
-    """Return a layer whose backward works from another tape than its forward wrote."""
-
-    class Taped(TimeRNN):
-        def forward(self, xs: Array) -> Array:
-            hs = super().forward(xs)
-            if self._tape is not None:
-                self._tape = bend(*self._tape)
-            return hs
-
-    return Taped
+def picked(select: Any) -> Change:
+    """Return a change of ``to_parameters``: sums over the steps and rows of an index (..., T, N, F) alone."""
+    return lambda layer, right, *arrays: right(*(None if array is None else array[select] for array in arrays))
 
 
-class Selective(RNN):
-    """A cell that can tell the steps apart in the merged rows that ``to_params`` is given."""
-
-    T = 0
-
-    def advance(self, drive: Array, h_prev: Array) -> Array:
-        """Return the next state and count the step."""
-        self.T += 1
-        return super().advance(drive, h_prev)
-
-    def select(self, index: Any, *merged: Array) -> list[Array]:
-        """Return, of rows merged from (T, N, F), those at an index of the last three axes, merged again."""
-        return [rows(steps(array, self.T, array.shape[-2] // self.T)[index]) for array in merged]
+def kept_steps(array: Any, *kept: int) -> Any:
+    """Return gradients (..., T, N, H) with all but some steps set to zero."""
+    found = np.zeros_like(array)
+    for t in kept:
+        found[..., t, :, :] = array[..., t, :, :]
+    return found
 
 
-def piecewise(case: Case, length: int, *, carry: bool) -> Evaluation:
+def piecewise(run: Subject, case: Case, length: int, *, carry: bool) -> Evaluation:
     """Evaluate a few steps at a time, each piece as a sequence of its own: no gradient crosses from one to another.
 
     Args:
+        run: correct code.
         case: one case or a stack; T at least 1.
         length: steps in a piece; the last may be shorter.
         carry: start each piece from the state that the one before ended in; otherwise from h0.
 
     Returns:
-        The evaluation of the whole, weight gradients added up, dh0 that of the first piece.
+        The evaluation of the whole: sums of the pieces' gradients of the parameters, and of h0 if all start from it.
     """
     parts: list[Evaluation] = []
     for start in range(0, case.sizes["T"], length):
         xs, upstream = (array[..., start : start + length, :, :] for array in (case.xs, case.upstream))
         h0 = parts[-1].hs[..., -1, :, :] if parts and carry else case.h0
-        parts.append(compute(dataclasses.replace(case, xs=xs, upstream=upstream, h0=h0, finite=False)))
+        parts.append(run(dataclasses.replace(case, xs=xs, upstream=upstream, h0=h0, finite=False)))
     hs, dxs = (np.concatenate([getattr(part, name) for part in parts], axis=-3) for name in ("hs", "dxs"))
-    gradients = {
-        name: np.sum([getattr(part, name) for part in parts], axis=0, dtype=case.xs.dtype)
-        for name, array in parts[0].fields().items()
-        if name.startswith("dW") or (name == "db" and array is not None)
-    }
-    return Evaluation(hs, dxs, parts[0].dh0, **gradients)
+    summed = [*weights(case, parts[0]), *([] if carry else ["dh0"])]
+    sums = {name: np.sum([getattr(part, name) for part in parts], axis=0, dtype=case.xs.dtype) for name in summed}
+    return dataclasses.replace(parts[0], hs=hs, dxs=dxs, **sums)

@@ -1,6 +1,7 @@
 """The adapters as parameters: a test with ``adapter`` runs for each, one with ``dtype`` too for each of its dtypes.
 
-One with ``fault`` besides runs for every fault of the catalogue that concerns the dtype. The marker ``gradients``
+One with ``fault`` besides runs for every fault of the catalogue that concerns the dtype, and one with ``quantity`` for
+every field of an evaluation that the adapter offers. The marker ``gradients``
 leaves out the adapters that do not offer just these, with ``nonlinearity`` those that do not offer it, and with
 ``first`` all but the first of a framework; the marker ``only`` leaves out other dtypes, or other frameworks, than it
 names, and so does the environment variable RNN_ORACLE_DTYPES, but for tests with the marker ``always``.
@@ -17,13 +18,13 @@ import adapters
 from adapters import Adapter
 from reference.archive import DTYPES
 from reference.faults import FAULTS
-from reference.verdict import GRADIENTS
+from reference.verdict import GRADIENTS, QUANTITIES
 
 ASKED = os.environ.get("RNN_ORACLE_DTYPES", " ".join(DTYPES)).split()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    names = [name for name in ("adapter", "dtype", "fault") if name in metafunc.fixturenames]
+    names = [name for name in ("adapter", "dtype", "fault", "quantity") if name in metafunc.fixturenames]
     if "adapter" not in names:
         return
     marker = metafunc.definition.get_closest_marker("gradients")
@@ -55,11 +56,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def parameters(adapter: Adapter, *others: str, dtypes: Container[str]) -> list[object]:
-    """Return the parameter sets of one adapter, alone or with its dtypes, or with dtypes and faults."""
+    """Return the parameter sets of one adapter, alone or with its dtypes, or with dtypes and faults or quantities."""
     if not others:
         return [pytest.param(adapter, id=adapter.name)]
     offered = [dtype for dtype in adapter.dtypes if dtype in dtypes]
     pairs = [(dtype, f"{adapter.name}-{dtype}") for dtype in offered]
+    if "quantity" in others:
+        fields = [field for field, name in QUANTITIES.items() if name in adapter.offers]
+        return [pytest.param(adapter, dtype, field, id=f"{id_}-{field}") for dtype, id_ in pairs for field in fields]
     if "fault" not in others:
         return [pytest.param(adapter, dtype, id=id_) for dtype, id_ in pairs]
     return [

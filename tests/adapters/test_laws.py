@@ -15,7 +15,7 @@ from adapters import Adapter, Unsupported
 from adapters.conformance import memory
 from adapters.conformance.checks import CHECKS, Asked, run
 from adapters.conformance.laws import LAWS, rows_of, slice_of
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from reference import PRECISIONS, Case, Evaluation, Mismatch
 from reference.sequence import evaluate_arrays
 

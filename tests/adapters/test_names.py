@@ -35,7 +35,7 @@ def test_the_readme_shows_it_and_its_verdict(adapter: Adapter, dtype: str) -> No
     # Above 1 is a fault.
     assert 0 < float(worst) <= 1
     fails = any(name.endswith(dtype) or " " not in name for name in adapter.expected_failures)
-    assert known == ["known"] * fails
+    assert known == ["xfail"] * fails
     assert all((row[other] == "-") == (other not in adapter.dtypes) for other in DTYPES)
 
 

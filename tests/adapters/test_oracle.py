@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adapters import Adapter, UnexpectedlySupported, Unsupported
 from adapters.conformance.judges import offering, whole
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from reference import Case, Evaluation, Mismatch, certify
 from reference.strategies import Shape, cases
 from reference.trial import trial
@@ -50,18 +50,15 @@ def test_matches_oracle(adapter: Adapter, dtype: str, data: st.DataObject) -> No
     assert not found.inconclusive
 
 
-@pytest.mark.parametrize("quantity", QUANTITIES)
 def test_a_subject_with_one_element_off_is_rejected(adapter: Adapter, dtype: str, quantity: str) -> None:
     def subject(case: Case) -> Evaluation:
         right = adapter(case)
-        if QUANTITIES[quantity] not in adapter.offers:
-            raise Mismatch(f"{dtype} {quantity} is not on offer")
         wrong = np.array(getattr(right, quantity)).astype(np.float64)
         wrong.flat[-1] += TOLD[dtype] * np.abs(wrong).max()
         return dataclasses.replace(right, **{quantity: wrong.astype(case.xs.dtype)})
 
     case = case_for(adapter, dtype, T=1, N=2, D=2, H=2, seed=1).probed()
-    with pytest.raises(Mismatch, match=f"{dtype} "):
+    with pytest.raises(Mismatch, match=rf"{dtype} {QUANTITIES[quantity]}\["):
         trial(subject, case, adapter.precision(dtype)).require()
 
 
@@ -107,7 +104,7 @@ def test_the_bound_is_that_of_its_own_precision(adapter: Adapter) -> None:
     assert certify(case, answer, adapter.precision(fine)).status == "fail"
 
 
-def test_refuses_by_name_what_it_does_not_offer(adapter: Adapter) -> None:
+def test_an_input_that_is_not_on_offer_is_unsupported_by_name(adapter: Adapter) -> None:
     limited = dataclasses.replace(adapter, max_T=2, nonlinearities=("tanh",), tanh_ulps={"float64": 1.0})
     with pytest.raises(Unsupported, match=rf"{adapter.name}: expected T <= 2, got T=3"):
         limited(case_for(adapter, "float64", T=3, nonlinearity="tanh"))
@@ -118,7 +115,7 @@ def test_refuses_by_name_what_it_does_not_offer(adapter: Adapter) -> None:
 
 
 @pytest.mark.parametrize("place", ["xs", "h0", "upstream"])
-def test_what_is_not_finite_is_refused_where_it_is_not_asked_about(place: str) -> None:
+def test_numbers_that_are_not_finite_are_unsupported_where_a_finding_says_why(place: str) -> None:
     ulps = {"float64": 1.0, "float32": 1.0}
     adapter = Adapter("numpy.any", lambda case: Evaluation(case.upstream), "any", np.tanh, ulps, finite=("float32",))
     for dtype, value in (("float32", np.inf), ("float32", np.nan), ("float64", -np.inf)):
@@ -136,22 +133,22 @@ def test_what_is_not_finite_is_refused_where_it_is_not_asked_about(place: str) -
             assert adapter(case).hs is case.upstream
 
 
-def test_what_the_framework_is_said_to_refuse_and_does_not_is_an_error(adapter: Adapter) -> None:
+def test_a_result_for_an_unsupported_input_is_an_error(adapter: Adapter) -> None:
     def run(case: Case) -> Evaluation:
         return Evaluation(case.upstream)
 
     stale = dataclasses.replace(adapter, unsupported=("N=0",), run=run)
-    with pytest.raises(UnexpectedlySupported, match=f"^{adapter.name}: expected N=0 to be refused, got a result$"):
+    with pytest.raises(UnexpectedlySupported, match=f"^{adapter.name}: expected an error for N=0, got a result$"):
         stale(case_for(adapter, adapter.dtypes[0], T=2, N=0))
 
 
-def test_a_refusal_is_in_the_words_of_the_framework(adapter: Adapter) -> None:
+def test_an_unsupported_input_is_reported_with_the_error_of_the_framework(adapter: Adapter) -> None:
     def run(case: Case) -> Evaluation:
         raise RuntimeError("\x1b[96mno rows\x1b[0m\nno answer")
 
-    refusing = dataclasses.replace(adapter, unsupported=("N=0",), run=run)
-    with pytest.raises(Unsupported, match=f"^{adapter.name}: N=0 is refused, RuntimeError: no rows$"):
-        refusing(case_for(adapter, adapter.dtypes[0], T=2, N=0))
+    raising = dataclasses.replace(adapter, unsupported=("N=0",), run=run)
+    with pytest.raises(Unsupported, match=f"^{adapter.name}: N=0 is unsupported, RuntimeError: no rows$"):
+        raising(case_for(adapter, adapter.dtypes[0], T=2, N=0))
 
 
 def test_a_single_case_is_its_place_in_a_stack(adapter: Adapter, dtype: str) -> None:

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import adapters
-from adapters._layout import Layout
-from adapters._port import layouts
-from adapters.conformance.moving import prove, prove_apart
+from adapters.conformance.port import prove, prove_apart
+from adapters.layout import Layout, layouts
 from reference import Case, Params
 
 D, H = 3, 4
@@ -121,7 +120,7 @@ def test_names_order_and_shapes_are_those_of_the_module(held: Layout, bias: bool
     if framework in OPERATORS:
         pytest.skip(f"{framework} has no module")
     params = Params(np.ones((D, H)), np.ones((H, H)), np.ones(H) if bias else None)
-    got = {name: array.shape for name, array in held.named(params).items()}
+    got = {name: array.shape for name, array in held.to_framework(params).items()}
     if framework in COMPOSED:
         assert all(name == place for name, place in held.places.items())
         return
@@ -135,9 +134,9 @@ def test_names_order_and_shapes_are_those_of_the_module(held: Layout, bias: bool
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 def test_the_framework_is_certified_on_what_is_laid_out(held: Layout, bias: bool) -> None:
     params = Case.random(D=D, H=H, dtype=dtype_for(held), bias=bias).params
-    half = prove(held.name, params, held.nonlinearities[0])
-    assert half.certified, half.told
-    assert half.told.startswith("largest |error| / bound 0.")
+    proof = prove(held.name, params, held.nonlinearities[0])
+    assert proof.certified, proof.account
+    assert proof.account.startswith("largest |error| / bound 0.")
 
 
 @pytest.mark.parametrize(("what", "size"), [("Wx", 6), ("Wh", 7)])
@@ -153,13 +152,13 @@ def test_a_layout_with_a_fault_is_not_certified(
     shared = getattr(module, "_keras", module).LAYOUTS
     monkeypatch.setitem(shared, kind, {name: turns.get(place, place) for name, place in held.places.items()})
     # Of other sizes than elsewhere: what was compiled has the layout of that time.
-    half = prove(held.name, Case.random(D=size, H=size, dtype=dtype_for(held)).params, held.nonlinearities[0])
-    assert not half.certified
+    proof = prove(held.name, Case.random(D=size, H=size, dtype=dtype_for(held)).params, held.nonlinearities[0])
+    assert not proof.certified
     # The probe makes Wx taller than wide, so that a transposed one does not fit in the first place.
-    assert what == "Wx" or "x its bound" in half.told
+    assert what == "Wx" or "x its bound" in proof.account
 
 
 def test_a_proof_has_a_process_of_its_own(held: Layout) -> None:
     params = Case.random(D=D, H=H, dtype=dtype_for(held)).params
-    half = prove_apart(held.name, params, held.nonlinearities[0])
-    assert half.certified, half.told
+    proof = prove_apart(held.name, params, held.nonlinearities[0])
+    assert proof.certified, proof.account

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import dataclasses
+import importlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,39 +13,46 @@ from pathlib import Path
 import pytest
 
 import adapters
-from adapters import Adapter, Idiom
+from adapters import Adapter, Way
+from adapters._source import REGISTRY
 from adapters.conformance.reproduce import reproduce
 from reference import Case
 
 pytestmark = pytest.mark.gradients
 
-# A layer around the framework's own that gives a transposed dWh back.
+# What runs the framework, with a transposed dWh.
 FAULTY = """
+import numpy as np
+
 
 def transposed(*arguments):
-    results = list({name}(*arguments))
-    results[4] = np.array(np.swapaxes(results[4], -1, -2))
-    return results
+    outputs, (weights, xs, states) = {run}(*arguments)
+    places = [item for places in LAYOUTS.values() for item in places.items()]
+    name = next(name for name, place in places if place[:2] == "Wh" and name in weights)
+    return outputs, (weights | {{name: np.array(np.swapaxes(weights[name], -1, -2))}}, xs, states)
+
 """
-FAULT, MENDED = "np.swapaxes(results[4], -1, -2)", "results[4]"
+FAULT, MENDED = "np.swapaxes(weights[name], -1, -2)", "weights[name]"
 
 
 @pytest.fixture
-def faulty(adapter: Adapter, tmp_path: Path) -> Adapter:
-    """Return the adapter with a fault in its idiom, in a file of its own."""
-    assert adapter.idiom is not None
-    idiom = adapter.idiom
-    header = f"from typing import Any\n\nimport numpy as np\n{idiom.imports}\n\n\n"
-    path = tmp_path / "faulty.py"
-    path.write_text(header + idiom.source + "\n" + FAULTY.format(name=idiom.compute.__name__))
-    spec = importlib.util.spec_from_file_location("faulty", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    subject = Idiom(idiom.imports, (*idiom.parts, module.transposed))
-    ours = {name: getattr(adapter, name) for name in ("nonlinearities", "takes_stacks", "max_T")}
-    return Adapter.of_arrays(adapter.name, subject, adapter.describe, adapter.tanh, adapter.tanh_ulps, **ours)
+def faulty(adapter: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Adapter:
+    """Return the adapter with a fault, of a framework of its own that is called faulty."""
+    assert isinstance(adapter.run, Way)
+    folder = tmp_path / "adapters"
+    folder.mkdir()
+    for file in Path(adapters.__file__).parent.glob("*.py"):
+        shutil.copy(file, folder)
+    text = (folder / f"{adapter.framework}.py").read_text("utf-8")
+    fault = FAULTY.format(run=adapter.run.run.__name__)
+    (folder / "faulty.py").write_text(text.replace(REGISTRY, fault + REGISTRY))
+    monkeypatch.setattr(adapters, "__path__", [*adapters.__path__, str(folder)])
+    monkeypatch.delitem(sys.modules, "adapters.faulty", raising=False)
+    module = importlib.import_module("adapters.faulty")
+    (same,) = (one for one in module.ADAPTERS if one.name == adapter.name)
+    assert isinstance(same, Adapter)
+    assert isinstance(same.run, Way)
+    return dataclasses.replace(same, name="faulty.way", run=dataclasses.replace(same.run, run=module.transposed))
 
 
 # All scripts in one process, since a framework may take seconds to import.
@@ -109,5 +118,5 @@ def test_the_script_imports_numpy_and_the_framework_alone(faulty: Adapter, tmp_p
     lines = [
         line.split()[1].split(".")[0] for line in script.read_text().splitlines() if line.startswith(("import", "from"))
     ]
-    needed = adapters.packages(Path(adapters.__file__).with_name(f"{faulty.framework}.py"))
+    needed = adapters.packages(tmp_path / "adapters" / "faulty.py")
     assert set(lines) - set(sys.stdlib_module_names) <= {"numpy"} | needed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,14 @@ def test_a_thousandth_in_one_gradient_is_no_format() -> None:
 
 def test_jax_without_x64_is_told() -> None:
     jax = pytest.importorskip("jax")
-    from adapters.jax import flat, jitted, scanned
+    from adapters._jax import by_vjp
+    from adapters.jax import scanned
 
     case = Case.random(T=4, seed=3)
-    weights = (case.params.Wx, case.params.Wh, case.params.b)
+    forward = functools.partial(scanned, "tanh")
     with jax.enable_x64(False):
-        found = flat(jitted(scanned, "tanh", case.xs, case.h0, weights, case.upstream))
+        hs, (weights, dxs, (dh0,)) = by_vjp(forward, case.params.fields(), case.xs, (case.h0,), case.upstream)
+    found = [np.array(array) for array in (hs, dxs, dh0, weights["Wx"], weights["Wh"], weights["b"])]
     with pytest.raises(TypeError, match=r"^certify: expected hs as an array of float64, got float32 \(T=4, "):
         certify(case, Evaluation(*found), PRECISIONS["float64"])
     # Cast back, as a wrapper that wants float64 does, it has lost its name, and not its digits.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,9 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
-from adapters._layout import laid_out  # noqa: E402
-from adapters.conformance.weights import read_params  # noqa: E402
-from adapters.torch import LAYOUTS, load_module  # noqa: E402
+from adapters._places import to_framework  # noqa: E402
+from adapters.conformance.port import read_params  # noqa: E402
+from adapters.torch import LAYOUTS, as_tensor  # noqa: E402
 from reference import Case, TimeRNN  # noqa: E402
 
 
@@ -43,16 +43,33 @@ def test_the_only_layer_of_a_larger_model_is_found(tmp_path: Path) -> None:
     assert read_params(tmp_path / "model.pt").Wx.shape == (3, 4)
 
 
-@pytest.mark.parametrize("options", [{"num_layers": 2}, {"bidirectional": True}])
-def test_more_than_one_layer_or_direction_is_refused(tmp_path: Path, options: dict[str, object]) -> None:
-    torch.save(torch.nn.RNN(3, 4, **options).state_dict(), tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"--params: expected one weight_ih in .*, got \['weight_ih_l0', 'weight_ih_l"):
+@pytest.mark.parametrize("kinds", [("Linear",), ("RNN", "RNNCell"), ()])
+def test_a_model_without_exactly_one_recurrent_layer_is_an_error(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    model = torch.nn.ModuleList(getattr(torch.nn, kind)(3, 4) for kind in kinds)
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    names = re.escape(str(sorted(model.state_dict())))
+    with pytest.raises(ValueError, match=f"expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays {names}"):
         read_params(tmp_path / "model.pt")
 
 
-def test_a_gated_layer_is_refused_by_its_shape(tmp_path: Path) -> None:
+def test_arrays_of_no_layer_beside_it_are_left_alone(tmp_path: Path) -> None:
+    np.savez(tmp_path / "model.npz", Wx=np.ones((3, 4)), Wh=np.eye(4), steps=np.arange(3))
+    params = read_params(tmp_path / "model.npz")
+    assert (params.Wx.shape, params.Wh.shape, params.b) == ((3, 4), (4, 4), None)
+
+
+@pytest.mark.parametrize("options", [{"num_layers": 2}, {"bidirectional": True}])
+def test_more_than_one_layer_or_direction_is_an_error(tmp_path: Path, options: dict[str, object]) -> None:
+    torch.save(torch.nn.RNN(3, 4, **options).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"--params .*: expected no more than .* of a torch.RNN, got \['weight_ih_l"):
+        read_params(tmp_path / "model.pt")
+
+
+def test_a_gated_layer_is_an_error_of_its_shape(tmp_path: Path) -> None:
     torch.save(torch.nn.LSTM(3, 4).state_dict(), tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"Params: expected Wh of shape \(16, 16\), got \(4, 16\) \(D=3, H=16\)"):
+    with pytest.raises(
+        ValueError, match=r"--params .*: expected weight_hh_l0 of shape \(16, 16\), got \(16, 4\) \(D=3, H=16\)"
+    ):
         read_params(tmp_path / "model.pt")
 
 
@@ -71,7 +88,7 @@ def test_code_in_a_file_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not Path("unpickled").exists()
 
 
-def test_a_truncated_file_and_a_file_of_other_things_are_refused(tmp_path: Path) -> None:
+def test_a_truncated_file_and_a_file_without_tensors_are_errors(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save(torch.nn.RNN(3, 4).state_dict(), path)
     path.write_bytes(path.read_bytes()[:-200])
@@ -98,10 +115,12 @@ def test_a_nan_in_the_weights_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bias", [True, False])
 def test_parameters_of_a_stack_are_what_stack_module_state_makes_of_its_modules(bias: bool) -> None:
     case = Case.random(D=3, H=4, bias=bias, stack=5, dtype="float32")
-    Wx, Wh, b = case.params.fields().values()
-    loaded = (load_module(torch.nn.RNNCell, Wx[k], Wh[k], None if b is None else b[k], "tanh") for k in range(5))
-    wanted, _ = torch.func.stack_module_state([copy.deepcopy(cell) for cell in loaded])
-    got = laid_out(LAYOUTS["RNNCell"], Wx, Wh, b)
-    assert got.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        np.testing.assert_array_equal(got[name], tensor.detach().numpy())
+    cells = [torch.nn.RNNCell(3, 4, bias=bias) for _ in range(5)]
+    for k, cell in enumerate(cells):
+        held = to_framework(LAYOUTS["RNNCell"], case[k].params.fields())
+        cell.load_state_dict({name: as_tensor(array) for name, array in held.items()})
+    expected, _ = torch.func.stack_module_state(cells)
+    actual = to_framework(LAYOUTS["RNNCell"], case.params.fields())
+    assert actual.keys() == expected.keys()
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(actual[name], tensor.detach().numpy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -17,12 +18,16 @@ from hypothesis import strategies as st
 
 import adapters
 import adapters.jax
+from adapters import Way
+from adapters._places import to_framework
+from adapters._way import compute_by
 from adapters.conformance.checks import CHECKS, Asked, quiet, run
 from adapters.conformance.choices import EXAMPLES
-from adapters.conformance.result import Result
-from adapters.torch import load_module
+from adapters.conformance.report import Result
+from adapters.torch import LAYOUTS, layer
 from reference import Case
 from reference.sequence import evaluate_arrays
+from reference.verdict import QUANTITIES
 from tests.benchmarks.timing import Table
 
 # Rounds, seconds that the suite is given in each, and those that what it is compared with is given.
@@ -30,7 +35,20 @@ ROUNDS, BUDGET, BESIDE = 3, 20.0, 5.0
 # Examples of the test that people write after which it looks at the clock.
 WRITTEN = 25
 NUMBERS = st.floats(-1.5, 1.5, width=32)
-Compute = Callable[..., Any]
+Compute = Callable[..., dict[str, Any]]
+
+
+def computing(name: str) -> Compute:
+    """Return an adapter as a function of arrays that returns arrays by quantity, with tanh."""
+    (adapter,) = adapters.load(name)
+    way = adapter.run
+    assert isinstance(way, Way)
+    run, places = partial(way.run, *way.parts), way.layouts[way.kind]
+
+    def compute(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any, upstream: Any) -> dict[str, Any]:
+        return compute_by(run, places, "tanh", {"Wx": Wx, "Wh": Wh, "b": b}, xs, (h0,), upstream)
+
+    return compute
 
 
 def naive(compute: Compute, lengths: Sequence[int] = range(1, 9)) -> float:
@@ -47,9 +65,10 @@ def naive(compute: Compute, lengths: Sequence[int] = range(1, 9)) -> float:
         arrays = [data.draw(given_arrays.arrays(np.float32, shape, elements=NUMBERS)) for shape in shapes]
         xs, h0, Wx, Wh, b, upstream = arrays
         wanted = evaluate_arrays(xs, h0, Wx, Wh, b, upstream=upstream, f="tanh")
-        for got, want in zip(compute(*arrays, "tanh"), wanted.fields().values(), strict=True):
+        found = compute(*arrays)
+        for field, want in wanted.fields().items():
             # Far from what float32 can do, so that long products of wide numbers raise no false alarm.
-            np.testing.assert_allclose(got, want, rtol=1e-2, atol=1e-2)
+            np.testing.assert_allclose(found[QUANTITIES[field]], want, rtol=1e-2, atol=1e-2)
         cases += 1
 
     while time.perf_counter() - begun < BESIDE:
@@ -82,31 +101,28 @@ def one_by_one(judge: Callable[[Case], Any], T: int = 3) -> float:
 
 def gradcheck(case: Case) -> None:
     """Check a layer of PyTorch by finite differences."""
-    layer = load_module(torch.nn.RNN, case.params.Wx, case.params.Wh, case.params.b, "tanh")
-    arrays = (torch.tensor(case.xs).requires_grad_(), torch.tensor(case.h0)[None].requires_grad_())
+    weights = to_framework(LAYOUTS["RNN"], case.params.fields())
+    arrays = [torch.tensor(array).requires_grad_() for array in (case.xs, case.h0, *weights.values())]
     torch.autograd.gradcheck(
-        lambda xs, h0, *weights: torch.func.functional_call(
-            layer, dict(zip(dict(layer.named_parameters()), weights, strict=True)), (xs, h0)
-        )[0],
-        (*arrays, *layer.parameters()),
+        lambda xs, h0, *held: layer("tanh", dict(zip(weights, held, strict=True)), xs, (h0,)), arrays
     )
 
 
 def check_grads(case: Case) -> None:
     """Check a scan of JAX by finite differences, in reverse mode."""
-    weights = (case.params.Wx, case.params.Wh, case.params.b)
     with jax.enable_x64(True):
-        function = lambda *arrays: adapters.jax.scanned("tanh", *arrays)  # noqa: E731
-        jax.test_util.check_grads(function, (case.xs, case.h0, weights), order=1, modes=["rev"])
+        function = partial(adapters.jax.scanned, "tanh")
+        jax.test_util.check_grads(function, (case.params.fields(), case.xs, (case.h0,)), order=1, modes=["rev"])
 
 
 def compare() -> Table:
     """Return the table: cases a second of the suite over those of the others, in turn, the medians of all rounds."""
     rows: list[list[str | float]] = []
-    for names, step, by_differences in (
-        (("jax.scan", "jax.vmap"), adapters.jax.run_scan, check_grads),
-        (("torch.RNNCell", "torch.vmap"), adapters.torch.step_cell, gradcheck),
+    for names, by_differences in (
+        (("jax.scan", "jax.vmap"), check_grads),
+        (("torch.RNNCell", "torch.vmap"), gradcheck),
     ):
+        step = computing(names[0])
         for name in names:
             found = []
             for _ in range(ROUNDS):

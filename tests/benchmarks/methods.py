@@ -24,7 +24,7 @@ from jax import test_util
 import adapters
 from reference import PRECISIONS, Case, Evaluation, Params
 from reference.faults import FAMILIES, FAULTS, Fault, compute
-from reference.teeth import drawn
+from reference.mutation_score import drawn
 from reference.trial import Subject, trial
 
 # True: it complains. False: it does not. None: it cannot be asked, or not in reasonable time.
@@ -233,8 +233,8 @@ def main() -> None:
     arguments, started = parser.parse_args(), time.perf_counter()
     caught = {name: caught_by(method, arguments.seed, arguments.cases) for name, method in METHODS.items()}
     rows = [
-        [family.name, *(f"{sum(f.name in caught[m] for f in family.faults) / len(family.faults):.0%}" for m in METHODS)]
-        for family in FAMILIES
+        [family, *(f"{sum(fault.name in caught[m] for fault in faults) / len(faults):.0%}" for m in METHODS)]
+        for family, faults in FAMILIES.items()
     ]
     rows.append([f"all {len(FAULTS)}", *(f"{len(caught[m]) / len(FAULTS):.0%}" for m in METHODS)])
     grown = [

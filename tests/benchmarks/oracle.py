@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 import adapters.jax
-from adapters.torch import as_tensor, load_module
+from adapters._jax import by_vjp
+from adapters._places import to_framework
+from adapters.torch import LAYOUTS, as_tensor
 from reference import Case, evaluate
 from tests.benchmarks.timing import Table, times
 
@@ -21,21 +23,23 @@ SIZES = ((1, 1, 8, 8), (1000, 1, 8, 8), (32, 16, 32, 32), (64, 32, 128, 128), (1
 
 def torch_layer(case: Case) -> Callable[[], Any]:
     """Return forward and backward of ``torch.nn.RNN``, its module made and its inputs converted before."""
-    layer = load_module(torch.nn.RNN, case.params.Wx, case.params.Wh, case.params.b, case.nonlinearity)
     x, h = as_tensor(case.xs).requires_grad_(), as_tensor(case.h0)[None].requires_grad_()
+    layer = torch.nn.RNN(*case.params.Wx.shape, nonlinearity=case.nonlinearity, dtype=x.dtype)
+    held = to_framework(LAYOUTS["RNN"], case.params.fields())
+    layer.load_state_dict({name: as_tensor(array) for name, array in held.items()})
     upstream, wanted = as_tensor(case.upstream), (x, h, *layer.parameters())
     return lambda: torch.autograd.grad(layer(x, h)[0], wanted, upstream)
 
 
 def jax_scan(case: Case) -> Callable[[], Any]:
     """Return forward and vjp of a jitted ``lax.scan``, compiled before it is timed."""
-    weights = (case.params.Wx, case.params.Wh, case.params.b)
+    forward = partial(adapters.jax.scanned, case.nonlinearity)
     with jax.enable_x64(case.dtype == "float64"):
-        arrays = jax.tree.map(jax.numpy.asarray, (case.xs, case.h0, weights, case.upstream))
+        arrays = jax.tree.map(jax.numpy.asarray, (case.params.fields(), case.xs, (case.h0,), case.upstream))
 
     def run() -> None:
         with jax.enable_x64(case.dtype == "float64"):
-            jax.block_until_ready(adapters.jax.jitted(adapters.jax.scanned, case.nonlinearity, *arrays))
+            jax.block_until_ready(by_vjp(forward, *arrays))
 
     return run
 

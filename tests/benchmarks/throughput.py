@@ -11,24 +11,23 @@ from typing import Any
 
 import jax
 
-import adapters.jax
-import adapters.torch
+import adapters
 from adapters import Adapter
 from adapters.conformance.checks import STEP, Asked, run
 from adapters.conformance.choices import EXAMPLES
-from adapters.conformance.result import Result
+from adapters.conformance.report import Result
 from reference import Case
-from tests.benchmarks.judging import ROUNDS, check_grads, gradcheck, naive, one_by_one
+from tests.benchmarks.judging import ROUNDS, check_grads, computing, gradcheck, naive, one_by_one
 from tests.benchmarks.timing import Table
 
 # Steps of the cases.
 LENGTHS = (1, 8)
 # The check "step", of so many steps.
 OF_LENGTHS = [dataclasses.replace(STEP, lengths=(T,)) for T in LENGTHS]
-# Framework: its cell as that test calls it, the name of its check by finite differences, and that check.
-OTHERS: dict[str, tuple[Callable[..., Any], str, Callable[..., Any]]] = {
-    "jax": (adapters.jax.run_scan, "check_grads", check_grads),
-    "torch": (adapters.torch.step_cell, "gradcheck", gradcheck),
+# Framework: the adapter that the test calls, the name of its check by finite differences, and that check.
+OTHERS: dict[str, tuple[str, str, Callable[..., Any]]] = {
+    "jax": ("jax.scan", "check_grads", check_grads),
+    "torch": ("torch.RNNCell", "gradcheck", gradcheck),
 }
 
 
@@ -73,7 +72,8 @@ def in_turn(compute: Callable[..., Any], subjects: Mapping[str, Callable[[], lis
 def compare() -> Table:
     """Return the table: cases a second over those of the test that people write, cold, of the same framework and T."""
     rows: list[list[str | float]] = []
-    for framework, (compute, other, judge) in OTHERS.items():
+    for framework, (name, other, judge) in OTHERS.items():
+        compute = computing(name)
         found = in_turn(compute, {"float64": partial(by_differences, judge)})
         rows += [[f"{framework}: {other}", dtype, *ratios] for dtype, ratios in found.items()]
         for adapter in adapters.load(framework):

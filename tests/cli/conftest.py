@@ -1,4 +1,4 @@
-"""A framework of its own for the tests of the command line: NumPy, with adapters that are right and wrong."""
+"""Adapters for the tests of the command line: of a framework in this process, and of a module that any process has."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import adapters
+import adapters.conformance.port  # before a test hides the layouts of PyTorch
 from adapters.conformance.cli import main
 
 ADAPTER_FILE = """
-import os, signal
 import dataclasses
 import numpy as np
 from adapters import Adapter, ExpectedFailure
@@ -28,32 +28,32 @@ def wrong(case):
 def crash(case):
     raise RuntimeError("the kernel died")
 
-def interrupted(case):
-    os.kill(os.getpid(), signal.SIGINT)
-    return right(case)
-
-def refusing(case):
-    raise NotImplementedError
-
 def environment():
     return {"numpy": np.__version__, "precision": "as NumPy has it"}
 
 ULPS = {"float64": 2.5, "float32": 2.5}
 KNOWN = {"sequence": ExpectedFailure("dWh comes transposed", "an issue of NumPy's")}
 ADAPTERS = tuple(
-    Adapter(f"numpy.{f.__name__}", f, f"a subject that is {f.__name__}", np.tanh, ULPS, takes_stacks=True)
-    for f in (right, wrong, crash, interrupted)
+    Adapter("numpy." + f.__name__, f, f"a subject that is {f.__name__}", np.tanh, ULPS, takes_stacks=True)
+    for f in (right, wrong, crash)
 ) + (
     Adapter("numpy.short", right, "no step at all", np.tanh, ULPS, max_T=0),
     Adapter("numpy.known", wrong, "known to be wrong", np.tanh, ULPS, takes_stacks=True, expected_failures=KNOWN),
     Adapter("numpy.mended", right, "no longer wrong", np.tanh, ULPS, takes_stacks=True, expected_failures=KNOWN),
 )
 """
+# The same adapters in a module: `check` judges each in a process of its own, which can import it by MODULE:NAME.
+OWN_FILE = f"""{ADAPTER_FILE.replace('"numpy.', '"own.')}
+right, wrong, crash, short, known, mended = ADAPTERS
+"""
 
 
 @pytest.fixture
 def framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make ``numpy`` the only framework there is."""
+    """Make ``numpy`` the only framework of this process, in a folder with the module ``own``."""
+    (tmp_path / "own.py").write_text(OWN_FILE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "own", raising=False)
     folder = tmp_path / "adapters"
     folder.mkdir()
     (folder / "numpy.py").write_text(ADAPTER_FILE)

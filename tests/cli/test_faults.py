@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from reference.faults import FAULTS
-from reference.sensitivity import sensitivity
-from reference.teeth import Catch, Row
+from reference.mutation_score import Catch, Row, sensitivity
 
 Run = Callable[..., tuple[int, str, str]]
 

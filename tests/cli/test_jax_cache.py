@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("jax")
 
-ASKED = ("check", "jax.scan", "--only", "step", "--dtype", "float32", "--examples", "1")
+ASKED = ("check", "jax.scan", "--only", "step", "--dtype", "float32", "--stacks", "1")
 
 
 def compiled(folder: Path, **environment: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 import adapters
-from adapters.conformance import moving
+from adapters.conformance import port as porting
 from adapters.conformance.cli import main
 from reference import Case
 
@@ -22,7 +23,8 @@ Run = Callable[..., tuple[int, str, str]]
 # A framework whose cell computes h @ wh + x @ wx + b of what is laid out for it.
 FRAMEWORK = """
 import numpy as np
-from adapters import Adapter, laid_out
+from adapters import Adapter
+from adapters._places import to_framework
 from reference.sequence import evaluate_arrays
 
 LAYOUTS = {
@@ -35,7 +37,7 @@ LAYOUTS = {
 
 def named(name, ulps):
     def run(case):
-        wx, wh, b = (laid_out(LAYOUTS[name], *case.params.fields().values()) | {"b": case.params.b}).values()
+        wx, wh, b = (to_framework(LAYOUTS[name], case.params.fields()) | {"b": case.params.b}).values()
         return evaluate_arrays(case.xs, case.h0, wx, wh, b, upstream=case.upstream, f=case.nonlinearity)
 
     def biased(case):
@@ -56,7 +58,7 @@ ADAPTERS = tuple(
 def port(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run the command with NumPy as a framework, in a folder of its own; its proofs are made in this process."""
     (Path(adapters.__path__[0]) / "numpy.py").write_text(FRAMEWORK)
-    monkeypatch.setattr(moving, "prove_apart", moving.prove)
+    monkeypatch.setattr(porting, "prove_apart", porting.prove)
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "model.npz")
 
@@ -95,7 +97,7 @@ def test_a_layout_that_is_wrong_is_not_certified_and_the_file_stays(port: Run, d
     (line,) = (line for line in out.splitlines() if line.startswith("numpy.transposed"))
     assert line.startswith("numpy.transposed: NOT CERTIFIED, tanh, float32 h[")
     assert line.count("x its bound") == 1
-    assert out.splitlines()[-1] == "not proved: out.npz is there, and not to be trusted"
+    assert out.splitlines()[-1] == "not proved: do not use out.npz"
     assert Path("out.npz").is_file()
 
 
@@ -115,7 +117,7 @@ def test_relu_is_proved_where_it_is_asked_for(port: Run) -> None:
 
 def test_without_a_proof_nothing_runs_and_that_is_said(port: Run) -> None:
     status, out, _ = port("right", "transposed", "--no-proof", output="out.safetensors")
-    assert (status, out) == (0, "written: out.safetensors\nnothing was proved: neither framework has run\n")
+    assert (status, out) == (0, "written: out.safetensors\nnot proved: neither framework was run\n")
     with np.load("model.npz") as model:
         moved = safetensors.numpy.load_file("out.safetensors")
         np.testing.assert_array_equal(moved["wh"], model["wh"].T)
@@ -128,7 +130,7 @@ def test_what_is_rounded_or_made_up_is_said(port: Run, tmp_path: Path) -> None:
     assert out.splitlines()[:3] == [
         "rounded to float32 in 12 of 12 elements: Wx",
         "rounded to float32 in 16 of 16 elements: Wh",
-        "numpy.biased has a bias, always: of a model without one it is zero",
+        "added: numpy.biased always has a bias, which is zero for a model without one",
     ]
 
 
@@ -138,7 +140,7 @@ def test_a_sum_of_two_biases_that_is_rounded_is_said(port: Run, tmp_path: Path) 
     np.savez(tmp_path / "two.npz", wx=arrays["wx"].T[None], wh=arrays["wh"][None], b=both)
     status, out, _ = port("two", "right", model="two.npz")
     assert status == 0
-    assert out.splitlines()[0] == "rounded to float32 in 2 of 4 elements: the sum of the two biases of numpy.two"
+    assert out.splitlines()[0] == "rounded to float32 in 2 of 4 elements: the sum of the two biases"
 
 
 def test_a_dtype_that_is_too_narrow_for_the_numbers_is_refused(port: Run, tmp_path: Path) -> None:
@@ -222,19 +224,28 @@ def test_a_framework_that_is_absent_comes_with_its_install_line(
         assert moved.files == ["Wxh", "Whh"]
 
 
-def test_a_process_that_ends_or_hangs_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
-    params = Case.random(D=3, H=4).params
-    monkeypatch.setattr(moving, "_prove_into", ending)
-    half = moving.prove_apart("numpy.right", params, "tanh")
-    assert str(half) == "numpy.right: NOT CERTIFIED, expected an answer, got the end of its process by exit status 3"
-    monkeypatch.setattr(moving, "_prove_into", hanging)
-    monkeypatch.setattr(moving, "PATIENCE", 0.1)
-    half = moving.prove_apart("numpy.right", params, "tanh")
-    assert str(half) == "numpy.right: NOT CERTIFIED, expected an answer within 0.1 s, got none"
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        ("ending", "the process ended with exit status 3 and no answer"),
+        ("dying", "the process ended with SIGKILL and no answer"),
+        ("hanging", "no answer within 1 s; the process was killed"),
+    ],
+)
+def test_a_process_that_ends_or_hangs_is_not_certified(monkeypatch: pytest.MonkeyPatch, act: str, words: str) -> None:
+    monkeypatch.setattr(porting, "prove", globals()[act])
+    if act == "hanging":
+        monkeypatch.setattr(porting, "PATIENCE", 1.0)
+    proof = porting.prove_apart("numpy.right", Case.random(D=3, H=4).params, "tanh")
+    assert str(proof) == f"numpy.right: NOT CERTIFIED, {words}"
 
 
 def ending(*arguments: Any) -> None:
     os._exit(3)
+
+
+def dying(*arguments: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def hanging(*arguments: Any) -> None:

@@ -1,25 +1,28 @@
-"""Several frameworks: each in a process of its own, so that what one does to its process costs its own row."""
+"""Each framework, module or plug-in has a process of its own: what a subject does to it costs one check."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapters.conformance import processes
+from adapters.conformance import discovery
 from adapters.conformance.cli import main
-from reference.archive import DTYPES
+from adapters.conformance.process import Ended, Worker
 
+ROOT = Path(__file__).parents[2]
 MODULE = """
 import dataclasses, os, signal, sys, time
 import numpy as np
-from adapters import Adapter
+from adapters import Adapter, ExpectedFailure
 from reference import evaluate
 
 def right(case):
@@ -35,13 +38,25 @@ def only_in(dtype, harm):
         return right(case)
     return run
 
+class Odd(Exception):
+    def __init__(self, first, second):
+        self.unpicklable = lambda: first
+
+def raise_what_cannot_be_pickled():
+    raise Odd(1, 2)
+
 def segfault():
-    print("the kernel says something", file=sys.stderr, flush=True)
+    print("the kernel prints soething", flush=True)
     os.kill(os.getpid(), signal.SIGSEGV)
 
 def hang():
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])  # as code does that never comes back to Python
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGTERM])  # as code that never returns to Python
     time.sleep(1000)
+
+def hang_once_it_is_small(case):
+    if case.sizes["T"] == 1 and case.K == 1:
+        hang()
+    return wrong(case) if case.sizes["T"] > 1 else right(case)
 
 ULPS = {"float64": 2.5, "float32": 2.5}
 
@@ -49,191 +64,187 @@ def named(name, run, **more):
     return Adapter(f"NAME.{name}", run, name, np.tanh, ULPS, takes_stacks=True, **more)
 
 good = named("good", right)
-both = [good, named("vectorized", right, vectorized=True)]
 bad = named("bad", wrong)
-crashing = [named("crashing", only_in("float64", segfault)), good]
+silent = named("silent", only_in("float64", lambda: os._exit(0)))
 leaving = named("leaving", only_in("float64", lambda: os._exit(3)))
+exiting = named("exiting", only_in("float64", lambda: sys.exit("no more")))
+crashing = named("crashing", only_in("float64", segfault))
+aborting = named("aborting", only_in("float64", os.abort))
+odd = named("odd", only_in("float64", raise_what_cannot_be_pickled))
 hanging = named("hanging", only_in("float64", hang))
-interrupted = named("interrupted", only_in("float64", lambda: os.kill(os.getpid(), signal.SIGINT)))
+never_small = named("never_small", hang_once_it_is_small)
+tearing = named("tearing", only_in("float64", lambda: print("a line\\n" * 3, flush=True)))
+excused = named("excused", only_in("float64", segfault),
+                expected_failures={"sequence": ExpectedFailure("it crashes", "our list")})
+def wait():
+    open("waiting", "w").close()
+    time.sleep(1000)
+
+waiting = named("waiting", only_in("float64", wait))
+everybody = [good, silent, leaving, exiting, crashing, aborting, odd, excused, tearing]
 """
 Run = Callable[..., tuple[int, dict[str, dict[str, dict[str, Any]]], str]]
+PASS = {"step": "pass", "sequence": "pass", "trained": "pass"}
 
 
 @pytest.fixture
-def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Judge adapters of two modules; give the exit status, the checks by adapter, dtype and name, and the output."""
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Be in a folder with two modules of adapters, and one that ends its process when it is imported."""
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(MODULE.replace("NAME", name))
     (tmp_path / "dying.py").write_text("import os\nos._exit(7)\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    return tmp_path
 
-    def run(*names: str, extra: tuple[str, ...] = ("--only", "step", "sequence")) -> tuple[int, Any, str]:
-        asked = [word for name in names for word in ("--adapter", name)]
-        status = main(["check", *asked, "--examples", "1", "--json", "r.json", *extra])
-        found = json.loads(Path("r.json").read_text())["adapters"]
-        rows = {
-            adapter["name"]: {
-                dtype: {check["name"]: check for check in kind["checks"]} for dtype, kind in adapter["dtypes"].items()
-            }
-            for adapter in found
-        }
-        return status, rows, capsys.readouterr().out
+
+@pytest.fixture
+def check(modules: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Judge adapters; give the exit status, the checks by adapter, dtype and name, and the output."""
+
+    def run(*words: str) -> tuple[int, Any, str]:
+        quick = ("--stacks", "1", "--json", "r.json", *(() if "--only" in words else ("--only", *PASS)))
+        status = main(["check", *words, *quick])
+        return status, results(modules / "r.json"), capsys.readouterr().out
 
     return run
+
+
+def results(path: Path) -> dict[str, Any]:
+    """Return the checks in a results file by adapter, dtype and name."""
+    return {
+        adapter["name"]: {
+            dtype: {check["name"]: check for check in kind["checks"]} for dtype, kind in adapter["dtypes"].items()
+        }
+        for adapter in json.loads(path.read_text())["adapters"]
+    }
 
 
 def statuses(row: dict[str, Any]) -> dict[str, str]:
     return {name: found["status"] for name, found in row.items()}
 
 
-ONLY_GOOD = ("--only", "step")
-PASS = {"step": "pass", "sequence": "pass"}
+ENDS = {
+    "silent": "the process ended with exit status 0",
+    "leaving": "the process ended with exit status 3",
+    "exiting": "contract: expected an Evaluation, got sys.exit('no more')",
+    "crashing": "the process ended with signal 11 (Segmentation fault); the last line it printed: the kernel prints so",
+    "aborting": "the process ended with signal 6 (Aborted)",
+    "odd": "raised Odd: (1, 2) (T=",
+}
 
 
-def test_rows_stand_in_the_order_in_which_they_were_asked_for(check: Run) -> None:
-    status, rows, out = check("two:good", "one:good")
-    assert status == 0
-    assert list(rows) == ["two.good", "one.good"]
-    assert all(statuses(row) == PASS for adapter in rows.values() for row in adapter.values())
-    assert out.index("two.good") < out.index("one.good")
-
-
-def test_of_several_frameworks_the_checks_of_most_cases_come_first_but_in_the_table(
-    check: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[tuple[str, ...]] = []
-
-    def give(worker: processes.Worker, job: processes.Job, rows: Any) -> None:
-        begun.append((job.origin.partition(":")[0], *(job.dtypes if job.mass is False else ("mass",))))
-        given(worker, job, rows)
-
-    given = processes.Worker.give
-    monkeypatch.setattr(processes.Worker, "give", give)
-    asked = ("--only", "step", "trained", "--jobs", "2", "--dtype", *PASS_DTYPES)
-    status, rows, out = check("one:both", "two:both", extra=asked)
-    assert status == 0
-    assert begun[:2] == [("one", "mass"), ("two", "mass")]
-    assert sorted(begun[2:]) == [(name, dtype) for name in ("one", "two") for dtype in sorted(PASS_DTYPES)]
-    assert list(rows) == ["one.good", "one.vectorized", "two.good", "two.vectorized"]
-    assert [list(row) for row in rows.values()] == [list(PASS_DTYPES)] * 4
-    assert all(list(found) == ["step", "trained"] for row in rows.values() for found in row.values())
-    assert out.index("one.good") < out.index("one.vectorized")
-
-
-def test_a_process_goes_on_with_the_framework_that_it_has_imported(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, jobs = list[str](), list[tuple[str, ...]]()
-
-    def start(options: Any, job: processes.Job, *others: Any) -> processes.Worker:
-        begun.append(job.origin)
-        return started(options, job, *others)
-
-    def give(worker: processes.Worker, job: processes.Job, rows: Any) -> None:
-        jobs.append(job.dtypes)
-        given(worker, job, rows)
-
-    started, given = processes.start, processes.Worker.give
-    monkeypatch.setattr(processes, "start", start)
-    monkeypatch.setattr(processes.Worker, "give", give)
-    _, rows, _ = check("one:good", extra=(*ONLY_GOOD, "--jobs", "2"))
-    assert list(rows["one.good"]) == list(PASS_DTYPES)
-    assert begun == ["one", "one"]
-    assert jobs == [(dtype,) for dtype in DTYPES]
-
-
-def test_what_comes_first_of_all_frameworks_comes_before_the_rest_of_one() -> None:
-    mass, rest, others = (
-        processes.Job(name, (), (), first) for name, first in (("b", True), ("a", False), ("b", False))
-    )
-    assert processes.following([mass, rest, others], "a") is None
-    assert processes.following([rest, others], "b") == others
-    assert processes.following([mass, rest, others], "b") == mass
-    assert processes.following([], "a") is None
-
-
-def test_one_framework_on_several_processes_gives_the_rows_of_one(check: Run) -> None:
-    alone, beside = check("one:crashing", extra=ONLY_GOOD), check("one:crashing", extra=(*ONLY_GOOD, "--jobs", "2"))
-    assert alone[:2] == beside[:2]
-    assert list(beside[1]["one.crashing"]) == ["float64", "float32"]
-
-
-def test_processes_judge_the_very_cases_that_one_process_does(check: Run) -> None:
-    alone = check("one:good")[1]["one.good"]
-    beside = check("one:good", "two:good")[1]["one.good"]
-    assert alone == beside
-
-
-def test_a_crash_costs_its_own_row_and_what_was_judged_before_is_kept(check: Run) -> None:
-    status, rows, out = check("one:crashing", "two:good")
+def test_what_ends_a_process_costs_its_own_checks_and_is_told_in_words(check: Run) -> None:
+    status, rows, out = check("one:everybody", "two:good")
     assert status == 1
-    assert statuses(rows["one.crashing"]["float64"]) == {"step": "pass", "sequence": "fail"}
-    assert statuses(rows["one.crashing"]["float32"]) == PASS
-    assert all(statuses(rows[name][dtype]) == PASS for name in ("one.good", "two.good") for dtype in PASS_DTYPES)
-    told = r"FAIL in sequence\none.crashing float64: expected an answer, got the end of the process by signal 11 \(Seg"
-    assert re.search(told, out)
-    assert "(the kernel says something)" in out
+    for name, how in ENDS.items():
+        assert statuses(rows[f"one.{name}"]["float64"]) == PASS | dict.fromkeys(("sequence", "trained"), "fail")
+        assert statuses(rows[f"one.{name}"]["float32"]) == PASS
+        message = rows[f"one.{name}"]["float64"]["sequence"]["failure"]["message"]
+        assert message.startswith(f"one.{name} float64: {how}")
+        assert message in out
+    # A crash that is expected is one; each of its checks has its own expectation.
+    assert statuses(rows["one.excused"]["float64"]) == PASS | {"sequence": "xfail", "trained": "fail"}
+    for name in ("one.good", "one.tearing", "two.good"):
+        assert [statuses(rows[name][dtype]) for dtype in ("float64", "float32")] == [PASS, PASS]
+    # The rows stand in the order of the names, and nothing that a subject prints stands among them.
+    assert list(rows) == [*(f"one.{name}" for name in ("good", *ENDS, "excused", "tearing")), "two.good"]
+    assert "a line" not in out.split("printed  one: ")[0]
+    assert "printed  one: " in out
 
 
-PASS_DTYPES = ("float64", "float32")
+@pytest.mark.parametrize("name", ["silent", "crashing"])
+def test_a_subject_that_is_alone_ends_no_process_but_its_own(check: Run, name: str) -> None:
+    status, rows, out = check(f"one:{name}", "--dtype", "float64")
+    assert status == 1
+    assert statuses(rows[f"one.{name}"]["float64"]) == PASS | dict.fromkeys(("sequence", "trained"), "fail")
+    assert f"one.{name} float64: {ENDS[name]}" in out
+    # The advice comes from a process of its own, too.
+    assert out.startswith(f"one.{name} float64, one small case: {ENDS[name]}")
 
 
-def test_a_process_that_leaves_is_told_by_its_exit_status(check: Run) -> None:
-    _, rows, out = check("one:leaving", "two:good")
-    assert statuses(rows["one.leaving"]["float32"]) == PASS
-    assert "one.leaving float64: expected an answer, got the end of the process by exit status 3" in out
-
-
-def test_a_module_that_ends_its_process_when_imported_has_a_row(check: Run) -> None:
-    # On one core it would have one row of all dtypes.
-    status, rows, out = check("dying:adapter", "two:good", extra=("--only", "step", "sequence", "--jobs", "2"))
+def test_a_module_that_ends_its_process_when_it_is_imported_has_a_row(check: Run) -> None:
+    status, rows, out = check("dying:adapter", "two:good", "--dtype", "float32")
     assert status == 1
     assert statuses(rows["dying"]["float32"]) == {"import": "fail"}
-    assert statuses(rows["two.good"]["float64"]) == PASS
-    assert "got the end of the process by exit status 7" in out
+    assert statuses(rows["two.good"]["float32"]) == PASS
+    assert "dying: the process ended with exit status 7" in out
 
 
-def test_code_that_hangs_for_good_is_ended_and_costs_its_own_row(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "GRACE", 1.0)
-    status, rows, out = check("one:hanging", "two:good", extra=("--only", "step", "sequence", "--limit", "2"))
+def test_code_that_hangs_is_killed_and_costs_its_own_check(check: Run, tmp_path: Path) -> None:
+    asked = ("--timeout", "6", "--reproduce", str(tmp_path / "new"), "--only", "step", "sequence", "--jobs", "2")
+    status, rows, out = check("one:hanging", "two:never_small", *asked)
     assert status == 1
     assert statuses(rows["one.hanging"]["float64"]) == {"step": "pass", "sequence": "fail"}
-    assert statuses(rows["one.hanging"]["float32"]) == PASS
-    assert "expected an answer within 2 s, got none, and no way to stop but to end the process" in out
+    assert statuses(rows["one.hanging"]["float32"]) == {"step": "pass", "sequence": "pass"}
+    late = "no answer within 6 s; the process was killed"
+    assert f"one.hanging float64: {late}" in out
+    # A failure is kept if the search for its smallest case hangs.
+    failure = rows["two.never_small"]["float64"]["sequence"]["failure"]
+    assert failure["message"].startswith("two.never_small float64 dWh[")
+    assert f"undiagnosed  two.never_small-float64-sequence: {late}" in out
+    assert f"unwritten  two.never_small-float64-sequence: {late}" in out
 
 
-def test_a_failure_is_explained_and_written_down_as_in_one_process(check: Run, tmp_path: Path) -> None:
-    extra = ("--only", "sequence", "--dtype", "float32", "--examples", "4", "--reproduce", str(tmp_path / "found"))
-    status, rows, out = check("one:bad", "two:good", extra=extra)
-    assert status == 1
-    failure = rows["one.bad"]["float32"]["sequence"]["failure"]
-    assert "`dWh transposed`" in failure["diagnosis"]
-    assert failure["reproduction"]
-    assert all(Path(path).is_file() for path in failure["reproduction"])
-    assert out.count("FAIL in") == 1
+def test_an_interrupt_prints_what_was_judged_and_ends_with_130(modules: Path) -> None:
+    code = "import sys; from adapters.conformance.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ("check", "one:waiting", "--only", *PASS, "--stacks", "1", "--json", "r.json", "--timeout", "inf")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        cwd=modules,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # In the background of a shell, interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while process.poll() is None and not (modules / "waiting").exists():
+        time.sleep(0.1)
+    # As a terminal does, to every process of the group.
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert "interrupted: the table has the results until then" in out
+    assert statuses(results(modules / "r.json")["one.waiting"]["float64"]) == {
+        "step": "pass",
+        "sequence": "interrupted",
+    }
 
 
-def test_what_was_judged_before_an_interruption_is_kept(check: Run) -> None:
-    status, rows, out = check("one:interrupted", "two:good")
-    assert status == 130
-    assert statuses(rows["one.interrupted"]["float64"]) == {"step": "pass", "sequence": "interrupted"}
-    assert "interrupted: the table holds what was judged before" in out
+def test_an_attribute_that_is_not_there_ends_with_status_2(modules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "one:god", "two:good", "--stacks", "1"]) == 2
+    assert "check: expected an attribute of one among" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not processes.CAN_WAIT, reason="interrupts cannot wait on Windows")
-def test_an_interruption_while_a_process_starts_is_one(check: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(*asked: Any) -> processes.Worker:
-        worker = started(*asked)
-        assert worker.process.pid is not None
-        os.kill(worker.process.pid, signal.SIGINT)
-        return worker
+def test_a_worker_describes_its_adapters_and_is_replaced_once_it_has_ended(modules: Path) -> None:
+    worker = Worker(["one:both", "one:good"], modules / "printed", find=only_good)
+    try:
+        (subject,) = worker.start()
+        assert (subject.name, subject.framework, subject.dtypes) == ("one.good", "one", ("float64", "float32"))
+        assert worker.call(describe, "one.good", 3) == "one.good 3"
+        with pytest.raises(Ended, match=r"^the process ended with exit status 5$"):
+            worker.call(leave, "one.good")
+        with pytest.raises(
+            Ended, match=r"^the process ended with exit status 1; the last line it printed: KeyError: 'x'$"
+        ):
+            worker.call(fail, "one.good")
+        assert worker.call(describe, "one.good", 4) == "one.good 4"
+    finally:
+        worker.close()
 
-    started = processes.start
-    monkeypatch.setattr(processes, "start", start)
-    status, rows, out = check("one:good", "two:good")
-    assert (status, rows) == (130, {})
-    assert "interrupted: the table holds what was judged before" in out
+
+def only_good(name: str) -> Any:
+    return discovery.find("one:good")
 
 
-def test_an_attribute_that_is_not_there_ends_with_status_2(check: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check", "--adapter", "one:god", "--adapter", "two:good", "--examples", "1"]) == 2
-    assert "--adapter: expected an attribute of one as" in capsys.readouterr().err
+def describe(adapter: Any, number: int) -> str:
+    return f"{adapter.name} {number}"
+
+
+def leave(adapter: Any) -> None:
+    os._exit(5)
+
+
+def fail(adapter: Any) -> None:
+    raise KeyError("x")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,19 +15,15 @@ import pytest
 
 import adapters.conformance
 from adapters import Adapter, Unsupported
-from adapters.conformance import check, checks
-from adapters.conformance.checks import CHECKS, Asked, run
-from adapters.conformance.choices import NAMES
-from adapters.conformance.guard import TimedOut, time_limit
-from adapters.conformance.judges import whole
-from adapters.conformance.report import Row
-from adapters.conformance.result import Result
-from adapters.conformance.subjects import as_adapter
+from adapters.conformance import NAMES, check, checks
+from adapters.conformance.checks import CHECKS, Job, run
+from adapters.conformance.discovery import as_adapter
+from adapters.conformance.report import Result, Row
 from reference import Case, Evaluation, Mismatch
 from reference.strategies import LARGEST_STACK
 from tests.conformance import cells, exact
 
-QUICK: dict[str, Any] = {"examples": 2, "dtypes": ["float32"], "only": ["step", "sequence"]}
+QUICK: dict[str, Any] = {"stacks": 2, "dtypes": ["float32"], "only": ["step", "sequence"]}
 
 
 def statuses(cell: Callable[[Case], Any], **options: Any) -> list[str]:
@@ -39,7 +33,7 @@ def statuses(cell: Callable[[Case], Any], **options: Any) -> list[str]:
 
 
 def test_a_function_is_judged_in_all_dtypes_on_all_checks() -> None:
-    report = check(cells.right, examples=1)
+    report = check(cells.right, stacks=1)
     assert [row.dtype for row in report.rows] == ["float64", "float32", "bfloat16", "float16"]
     assert {row.adapter for row in report.rows} == {"right"}
     assert report.checks == list(NAMES)
@@ -58,7 +52,7 @@ def test_a_warning_of_numpy_s_about_nan_is_no_fault() -> None:
 
 def test_an_adapter_is_judged_as_it_is() -> None:
     own = Adapter("mine.fused", cells.doubled, "wrong", np.tanh, {"float32": 2.5, "float64": 2.5})
-    report = check(own, on_fail="report", examples=1, only=["step"])
+    report = check(own, on_fail="report", stacks=1, only=["step"])
     assert [(row.adapter, row.framework, row.dtype) for row in report.rows] == [
         ("mine.fused", "mine", "float32"),
         ("mine.fused", "mine", "float64"),
@@ -66,12 +60,12 @@ def test_an_adapter_is_judged_as_it_is() -> None:
     assert report.exit_status == 1
 
 
-# Of the checks here, "long" asks for tanh alone and "memory" for one case, whose nonlinearity is whatever there is.
+# Of the checks here, "long" asks for tanh alone and "strides" for one case, whose nonlinearity is whatever there is.
 @pytest.mark.parametrize(
     ("own", "other", "never", "refusing"),
     [
-        ("tanh", "relu", [], ["step", "edges", "shapes"]),
-        ("relu", "tanh", ["long"], ["step", "edges", "long", "shapes", "memory"]),
+        ("tanh", "relu", [], ["step", "extremes", "shapes"]),
+        ("relu", "tanh", ["long"], ["step", "extremes", "long", "shapes", "strides"]),
     ],
 )
 def test_what_has_one_nonlinearity_is_asked_for_it_in_all_cases(
@@ -79,14 +73,14 @@ def test_what_has_one_nonlinearity_is_asked_for_it_in_all_cases(
 ) -> None:
     # Its shapes are others, of which as many cases are asked for only where none is too large.
     monkeypatch.setattr(checks, "NUMBERS", LARGEST_STACK)
-    asked: dict[str, Any] = {"examples": 8, "only": ["step", "edges", "long", "shapes", "memory"]}
+    asked: dict[str, Any] = {"stacks": 8, "only": ["step", "extremes", "long", "shapes", "strides"]}
     single = Adapter("mine.single", cells.right, own, np.tanh, {"float32": 2.5}, nonlinearities=(own,))
     (one,), (both,) = check(single, **asked).rows, check(cells.right, dtypes=["float32"], **asked).rows
     assert {found.name: found.cases for found in one.checks} == {
         found.name: 0 if found.name in never else found.cases for found in both.checks
     }
     words = f"mine.single: expected one of ['{own}'], got '{other}'"
-    assert {found.name: found.refusals for found in one.checks if found.refusals} == {
+    assert {found.name: found.unsupported for found in one.checks if found.unsupported} == {
         name: [words] for name in refusing
     }
     assert [found.name for found in one.checks if found.status != "pass"] == never
@@ -95,11 +89,12 @@ def test_what_has_one_nonlinearity_is_asked_for_it_in_all_cases(
 def test_a_wrong_cell_is_told_what_is_wrong_once_all_checks_have_run() -> None:
     seen: list[str] = []
     told = (
+        r"^doubled float32, one case of tanh (.|\n)*\ndb is 2 times what it should be(.|\n)*`db summed twice`.*\n\n"
         r"doubled float32, step: fail\ndoubled float32 db\[\d\]: got \S+, want \S+\n.* x its bound .*\n"
         r"db is wrong; h, dx, dh0, dWx, dWh are right (.|\n)*`db summed twice`"
     )
     with pytest.raises(Mismatch, match=told):
-        check(cells.doubled, progress=seen.append, examples=2, dtypes=["float32"], only=["step", "trained", "options"])
+        check(cells.doubled, progress=seen.append, stacks=2, dtypes=["float32"], only=["step", "trained", "options"])
     assert check(cells.doubled, on_fail="report", **QUICK).exit_status == 1
 
 
@@ -109,25 +104,11 @@ def test_of_what_no_bound_can_tell_anything_it_is_said(dtype: str, status: str) 
     # Without what it looks like, which takes longer than all else.
     (long,) = (each for each in CHECKS if each.name == "long")
     found = Result("long")
-    run(long, Asked(as_adapter(cells.doubled, [dtype]), dtype, examples=1, seed=0), found)
+    run(long, Job(as_adapter(cells.doubled, [dtype]), dtype, stacks=1, seed=0), found)
     assert found.status == status
-    assert [words.split(" steps")[0] for words in found.untold] == ["dWx, dWh, db after 1000"] * (status == "pass")
+    words = "dWx, dWh, db after 1000 steps: the rounding of each step's share to storage may be as large"
+    assert found.undetermined == [words] * (status == "pass")
     assert Row("doubled", "doubled", "-", dtype, [found]).cells(["long"])[3] == status + "*" * (status == "pass")
-
-
-@pytest.mark.parametrize(
-    ("dtype", "T", "H"), [("float16", 3, 1), ("float16", 1, 1), ("float16", 3, 2), ("float32", 3, 1)]
-)
-def test_of_one_unit_whose_steps_are_fused_half_of_the_gradients_are_left_untold(dtype: str, T: int, H: int) -> None:
-    adapter = dataclasses.replace(exact.ADAPTERS[1], recomputes=("steps",))
-    case = Case.random(T, H=H, dtype=dtype, direction=True, stack=2).probed()
-    found = Result("sequence")
-    whole(adapter, case, adapter.precision(dtype), found)
-    left = ["dh0, dWx, dWh, db, hvp dh0, hvp dWx, hvp dWh, hvp db of one unit, each from"] * (
-        (dtype, T, H) == ("float16", 3, 1)
-    )
-    assert [words.split(" a loop")[0] for words in found.untold] == left
-    assert ("dh0" in found.worst) == (not left)
 
 
 def test_progress_tells_what_is_being_judged() -> None:
@@ -144,10 +125,10 @@ BAD: dict[Callable[[Case], Any], str] = {
     cells.in_float64: "contract: expected hs as an array of float32, got an array of float64",
     cells.lists: "contract: expected dh0 as an array of float32, got a list of",
     cells.objects: "contract: expected dh0 as an array of float32, got a function",
-    cells.unsummed: r"contract: expected db of shape \(H,\) = \(\d,\), got \(\d, \d\) \(T=1, ",
+    cells.unsummed: r"contract: expected db of shape \(H,\) = \(\d,\), got \(\d, \d\); it is not summed over N \(T=1, ",
     cells.mutating: r"contract: expected the case unchanged, got a write to a read-only array \(assignment destination",
-    cells.without_dwh: r"contract: expected a dWh, as without_dwh offers \['h', 'dx'",
-    cells.without_hs: "contract: expected a hs, as without_hs offers",
+    cells.without_dwh: r"contract: expected dWh of shape \(H, H\) = \(\d, \d\), got None \(T=1, ",
+    cells.without_hs: r"contract: expected hs of shape \(T, N, H\) = \(1, \d, \d\), got None \(T=1, ",
 }
 
 
@@ -165,7 +146,7 @@ def test_a_broken_cell_is_told_in_one_sentence_and_every_check_runs(cell: Callab
 def test_a_crash_on_other_memory_is_told_with_its_layout() -> None:
     told = r"float32: reversed inputs: raised ValueError: negative strides \(T=4, N=2, D=8, H=5\)$"
     with pytest.raises(Mismatch, match=told):
-        check(cells.crashing_on_reversed_memory, **QUICK | {"only": ["memory"]})
+        check(cells.crashing_on_reversed_memory, **QUICK | {"only": ["strides"]})
 
 
 def test_what_was_judged_before_a_crash_is_kept() -> None:
@@ -183,58 +164,24 @@ def test_an_interrupt_passes() -> None:
 def test_what_it_prints_is_taken_up_and_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     report = check(cells.printing, **QUICK)
     assert capsys.readouterr().out == ""
-    assert re.search(r"printed  printing: in \d+ calls, first 'step by step'", str(report))
+    assert re.search(r"printed  printing: in \d+ calls, the first line 'step by step'", str(report))
     assert check(cells.right, **QUICK).notes == []
-
-
-def test_a_hang_costs_its_own_check_and_no_other() -> None:
-    before = signal.getsignal(signal.SIGALRM)
-    (row,) = check(cells.hanging, on_fail="report", limit=0.5, **QUICK | {"only": ["step", "sequence", "trained"]}).rows
-    assert [found.status for found in row.checks] == ["pass", "fail", "fail"]
-    assert row.checks[1].account == ["hanging float32: expected an answer within 0.5 s, got none"]
-    assert signal.getsignal(signal.SIGALRM) is before
-    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
-
-
-def test_a_timer_that_is_running_is_left_alone() -> None:
-    signal.setitimer(signal.ITIMER_REAL, 600)
-    try:
-        with time_limit(0.01):
-            assert signal.getitimer(signal.ITIMER_REAL)[0] > 500
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def test_another_thread_has_no_limit() -> None:
-    ended: list[str] = []
-
-    def wait() -> None:
-        with time_limit(0.01):
-            threading.Event().wait(0.1)
-        ended.append("by itself")
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    thread.join()
-    assert ended == ["by itself"]
-    with pytest.raises(TimedOut, match=r"expected an answer within 0.01 s, got none"), time_limit(0.01):
-        threading.Event().wait(60)
 
 
 @pytest.mark.parametrize("key", ["sequence", "sequence float32"])
 def test_a_failure_that_is_expected_is_none(key: str) -> None:
     known = {key: "the loop dies, see our list"}
     report = check(cells.crashing_on_sequences, expected_failures=known, **QUICK)
-    assert [found.status for found in report.rows[0].checks] == ["pass", "known"]
-    assert "known    sequence: crashing_on_sequences: the loop dies, see our list (expected_failures)" in str(report)
+    assert [found.status for found in report.rows[0].checks] == ["pass", "xfail"]
+    assert "xfail  sequence: crashing_on_sequences: the loop dies, see our list (expected_failures)" in str(report)
 
 
 def test_an_expected_failure_that_does_not_fail_is_a_failure() -> None:
     known = {"step": "was wrong once"}
-    assert statuses(cells.right, expected_failures=known) == ["stale", "pass"]
-    with pytest.raises(Mismatch, match=r"step: stale\nexpected a failure, got none: was wrong once"):
+    assert statuses(cells.right, expected_failures=known) == ["xpass", "pass"]
+    with pytest.raises(Mismatch, match=r"step: xpass\nexpected a failure, got none: was wrong once"):
         check(cells.right, expected_failures=known, **QUICK)
-    assert statuses(cells.right, expected_failures={"step float32": "was wrong once"}) == ["stale", "pass"]
+    assert statuses(cells.right, expected_failures={"step float32": "was wrong once"}) == ["xpass", "pass"]
 
 
 @pytest.mark.parametrize(
@@ -257,7 +204,7 @@ def test_an_expected_failure_names_a_check_and_has_a_reason(expected: Mapping[st
         ({"only": []}, r"^only: expected some of \['step', .*\], got \[\]$"),
         ({"dtypes": ["float8"]}, r"^dtypes: expected some of \['float64', .*\], got \['float8'\]$"),
         ({"dtypes": []}, r"^dtypes: expected some of .*, got \[\]$"),
-        ({"examples": 0}, "^check: expected examples of at least 1, got 0$"),
+        ({"stacks": 0}, "^check: expected stacks of at least 1, got 0$"),
         ({"seed": -1}, "^check: expected a seed of at least 0, got -1$"),
         ({"on_fail": "shout"}, "^check: expected on_fail as 'raise' or 'report', got 'shout'$"),
     ],
@@ -273,18 +220,20 @@ def test_what_is_no_function_is_refused(subject: Any) -> None:
         check(subject)
 
 
-def test_nothing_but_refusals_is_no_success() -> None:
-    def refusing(case: Case) -> Evaluation:
+def test_nothing_but_unsupported_cases_is_no_success() -> None:
+    def unsupporting(case: Case) -> Evaluation:
         raise Unsupported("no kernel")
 
-    with pytest.raises(Mismatch, match=r"^check: expected something to be judged, got only refusals: \['no kernel'"):
-        check(refusing, **QUICK)
+    with pytest.raises(
+        Mismatch, match=r"^check: expected something to be judged, got only unsupported cases: \['no kernel'"
+    ):
+        check(unsupporting, **QUICK)
 
 
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (Result("step", cases=9, inconclusive=2), "expected bounds that can tell, got 2 of 9 cases that are inconclus"),
+        (Result("step", cases=9, inconclusive=2), "expected bounds that can decide, got 2 of 9 cases that"),
         (Result("step"), "expected cases to be judged, got none"),
     ],
 )
@@ -296,9 +245,45 @@ def test_the_command_line_offers_all_checks_in_their_order() -> None:
     assert list(NAMES) == [kind.name for kind in CHECKS]
 
 
+def test_derivatives_along_a_direction_are_asked_over_few_steps_and_that_is_told() -> None:
+    asked: dict[str, Any] = {
+        "stacks": 24,
+        "dtypes": ["float32"],
+        "only": ["sequence", "nonfinite", "long", "trained", "10k-steps"],
+    }
+    (row,) = check(exact.ADAPTERS[1], on_fail="report", **asked).rows
+    assert {found.name: (found.status, found.unsupported) for found in row.checks} == {
+        "sequence": ("pass", []),
+        "nonfinite": (
+            "unsupported",
+            ["exact.twice: the place of infinity times zero along a direction depends on the form of the formula"],
+        ),
+        "long": (
+            "unsupported",
+            ["exact.twice: derivatives along a direction are enclosed over at most 8 steps, not 1,000"],
+        ),
+        "trained": ("pass", []),
+        "10k-steps": (
+            "unsupported",
+            ["exact.twice: derivatives along a direction are enclosed over at most 8 steps, not 10,000"],
+        ),
+    }
+
+
+def test_an_option_may_leave_a_quantity_out_but_not_be_wrong() -> None:
+    def without_dh0(case: Case) -> Evaluation:
+        return dataclasses.replace(cells.right(case), dh0=None)
+
+    for run_option, status in ((without_dh0, "pass"), (cells.doubled, "fail"), (cells.in_float64, "fail")):
+        own = dataclasses.replace(as_adapter(cells.right, ["float32"]), options={"h0 omitted": run_option})
+        (row,) = check(own, on_fail="report", only=["options"]).rows
+        assert row.status == status
+    assert "h0 omitted: contract: expected hs as an array of float32" in str(row.checks[0].failure)
+
+
 def test_the_package_has_no_other_front_ends() -> None:
     with pytest.raises(AttributeError, match=r"module 'adapters\.conformance' has no attribute 'chek'"):
-        _ = adapters.conformance.chek  # type: ignore[attr-defined]
+        _ = adapters.conformance.chek
 
 
 def test_importing_the_front_ends_imports_no_pytest() -> None:

@@ -83,7 +83,7 @@ def test_a_failure_is_its_account_and_no_traceback(run: Run) -> None:
     assert "1 failed" in out
     assert "Mismatch: doubled float32 db[1]: got " in out
     assert "`db summed twice`" in out
-    assert "as_tests.py" not in out.split("= FAILURES =")[1].split("short test summary")[0]
+    assert "api.py" not in out.split("= FAILURES =")[1].split("short test summary")[0]
 
 
 def test_an_expected_failure_is_a_strict_xfail(run: Run) -> None:
@@ -96,7 +96,7 @@ def test_an_expected_failure_is_a_strict_xfail(run: Run) -> None:
     assert "[XPASS(strict)] the loop dies" in out
 
 
-def test_the_profile_says_how_many_examples_unless_they_are_given(run: Run) -> None:
+def test_the_profile_has_the_number_of_stacks_unless_it_is_given(run: Run) -> None:
     def calls(options: str, profile: str) -> int:
         only = f"only=['step'], dtypes=['float32'], {options}"
         return run("printing", only, "--hypothesis-profile", profile).count("step by step\n")
@@ -104,13 +104,13 @@ def test_the_profile_says_how_many_examples_unless_they_are_given(run: Run) -> N
     two, three = calls("", "two"), calls("", "three")
     # A stack of 52 cases, of the third and large shape of 38, and one of them twice more.
     assert (two, three) == (2 * (52 + 2), 2 * (52 + 2) + 38 + 2)
-    assert calls("examples=3", "two") == three
+    assert calls("stacks=3", "two") == three
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"examples": 0}, "^parametrize: expected examples of at least 1, got 0$"),
+        ({"stacks": 0}, "^parametrize: expected stacks of at least 1, got 0$"),
         ({"expected_failures": {"stpe": "typo"}}, "^expected_failures: expected one of .*, got 'stpe'$"),
         ({"dtypes": ["float8"]}, r"^dtypes: expected some of .*, got \['float8'\]$"),
         ({"only": ["steps"]}, r"^only: expected some of .*, got \['steps'\]$"),

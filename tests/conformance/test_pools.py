@@ -11,10 +11,11 @@ import pytest
 
 from adapters import Adapter
 from adapters.conformance import check
-from adapters.conformance.checks import CHECKS, Asked, Drawn, pool_of_shapes, run
-from adapters.conformance.result import Result
-from adapters.conformance.subjects import as_adapter
+from adapters.conformance.checks import CHECKS, Drawn, Job, pool_of_shapes, run
+from adapters.conformance.discovery import as_adapter
+from adapters.conformance.report import Result
 from reference import PRECISIONS, Case, Evaluation
+from reference.archive import spell
 from reference.faults import compute
 from reference.strategies import EDGES, NORMS, Shape
 from reference.values import UPSTREAMS
@@ -74,7 +75,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_stack_of_edges_has_all_of_them(seed: int, drawn: list[dict[str, Any]]) -> None:
-    check(compute, dtypes=["float32"], only=["edges"], seed=seed, examples=1)
+    DRAWN["extremes"].cases(Job(as_adapter(compute), "float32", 1, seed), lambda case: None)
     assert [options["nonlinearity"] for options in drawn] == ["tanh", "relu"]
     for options in drawn:
         assert options["values"] == [
@@ -84,8 +85,8 @@ def test_every_stack_of_edges_has_all_of_them(seed: int, drawn: list[dict[str, A
 
 def test_the_shortest_runs_have_all_norms_and_upstream_gradients_together(drawn: list[dict[str, Any]]) -> None:
     for seed in range(24):
-        asked = Asked(as_adapter(compute), "float32", 1, seed=seed)
-        DRAWN["step"].each(asked, lambda case: None)
+        asked = Job(as_adapter(compute), "float32", 1, seed=seed)
+        DRAWN["step"].cases(asked, lambda case: None)
     assert len(drawn) == 48
     assert {options["norm"] for options in drawn} == set(NORMS)
     assert {options["upstream"] for options in drawn} == set(UPSTREAMS)
@@ -98,7 +99,7 @@ def test_each_drawn_check_tells_a_transposed_gradient_by_itself() -> None:
         return dataclasses.replace(answer, dWh=answer.dWh.mT)
 
     # Beside NaN and infinity nothing can be told of the parameters' gradients.
-    telling = [name for name in DRAWN if name != "nan"]
+    telling = [name for name in DRAWN if name != "nonfinite"]
     report = check(transposed, dtypes=["float32"], only=telling, on_fail="report")
     assert {found.name: found.status for found in report.rows[0].checks} == dict.fromkeys(telling, "fail")
 
@@ -106,7 +107,7 @@ def test_each_drawn_check_tells_a_transposed_gradient_by_itself() -> None:
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("adapter", exact.ADAPTERS, ids=lambda adapter: adapter.name)
 def test_of_every_case_something_can_be_told(adapter: Adapter, dtype: str) -> None:
-    (row,) = check(adapter, dtypes=[dtype], only=["step", "sequence", "edges", "nan"], examples=16).rows
+    (row,) = check(adapter, dtypes=[dtype], only=["step", "sequence", "extremes", "nonfinite"], stacks=16).rows
     assert row.cases > 2_500
     assert row.status == "pass"
     assert not any(found.inconclusive for found in row.checks)
@@ -130,20 +131,59 @@ def test_one_example_tells_what_becomes_of_nan(wrong: Callable[[Evaluation], Any
         return dataclasses.replace(answer, hs=wrong(answer))
 
     # Without what it looks like, which takes longer than all else.
-    found = Result("nan")
-    run(DRAWN["nan"], Asked(as_adapter(subject, ["float32"]), "float32", examples=1, seed=0), found)
+    found = Result("nonfinite")
+    run(DRAWN["nonfinite"], Job(as_adapter(subject, ["float32"]), "float32", stacks=1, seed=0), found)
     assert found.status == "fail"
     assert found.failure is not None
     assert "h[" in found.failure
 
 
-def test_a_longer_run_has_fewer_and_larger_stacks_than_are_asked_for() -> None:
-    def stacks(examples: int) -> list[int]:
-        found: list[int] = []
-        asked = Asked(as_adapter(compute), "float32", examples, seed=0)
-        DRAWN["step"].each(asked, lambda case: found.append(case.K or 0))
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_one_unit_is_asked_for_single_steps_in_wide_formats_alone(dtype: str) -> None:
+    def units(name: str) -> set[int]:
+        jobs = (Job(as_adapter(compute), dtype, 8, seed) for seed in range(20))
+        return {shape.H for job in jobs for shape in DRAWN[name].shapes(job)}
+
+    assert (1 in units("step")) == (dtype in ("float64", "float32"))
+    assert all(1 not in units(name) for name in DRAWN if name != "step")
+
+
+@pytest.mark.parametrize("adapter", exact.ADAPTERS, ids=lambda adapter: adapter.name)
+def test_all_adapters_have_the_same_shapes_but_for_steps_along_a_direction(adapter: Adapter) -> None:
+    for each in DRAWN.values():
+        for seed in range(3):
+            ours = each.shapes(Job(adapter, "float32", 8, seed))
+            theirs = each.shapes(Job(as_adapter(compute), "float32", 8, seed))
+            most = 8 if adapter.takes_direction else 1000
+            assert ours == tuple(shape._replace(T=min(shape.T, most)) for shape in theirs)
+
+
+def test_a_run_has_as_many_stacks_as_are_asked_for_and_a_longer_one_more_shapes() -> None:
+    def stacks(number: int) -> list[Case]:
+        found: list[Case] = []
+        DRAWN["step"].cases(Job(as_adapter(compute), "float32", number, seed=0), lambda case: found.append(case))
         return found
 
-    short, middle, long = map(stacks, (8, 48, 104))
-    assert [len(short), len(middle), len(long)] == [8, 24, 26]
-    assert [max(short), max(middle), max(long)] == [52, 2 * 52, 4 * 52]
+    short, long = stacks(8), stacks(104)
+    assert (len(short), len(long)) == (8, 104)
+    assert max(case.K or 0 for case in short + long) == 52
+    assert len({spell(case.sizes) for case in short}) == 3 < len({spell(case.sizes) for case in long})
+
+
+def digest(case: Case) -> bytes:
+    """Return the bits of a case."""
+    return b"".join(array.tobytes() for array in case.fields().values() if isinstance(array, np.ndarray))
+
+
+@pytest.mark.parametrize("stacks", [1, 4])
+@pytest.mark.parametrize("name", DRAWN)
+def test_another_seed_has_other_cases(name: str, stacks: int) -> None:
+    def seen(seed: int) -> set[bytes]:
+        found: set[bytes] = set()
+        DRAWN[name].cases(Job(as_adapter(compute), "float32", stacks, seed), lambda case: found.add(digest(case)))
+        return found
+
+    # Also where there is one example of a shape, with which Hypothesis begins.
+    runs = [seen(seed) for seed in range(4)]
+    assert len(set.union(*runs)) == sum(map(len, runs))
+    assert seen(0) == runs[0]

@@ -16,8 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import adapters
-from adapters._layout import Layout
-from adapters._port import layout, layouts
+from adapters._places import PLACES, to_framework
+from adapters.layout import Layout, layout, layouts
 from reference import Params
 from reference.archive import DTYPES, dtype_of
 
@@ -63,18 +63,58 @@ def with_bias(params: Params) -> Params:
 @settings(max_examples=10)
 @given(params=arbitrary_params())
 def test_a_round_trip_loses_no_bit(source: Layout, target: Layout, params: Params) -> None:
-    there = source.named(params)
-    back = source.named(target.params(target.named(source.params(there))))
+    there = source.to_framework(params)
+    back = source.to_framework(target.params(target.to_framework(source.params(there))))
     # What always has a bias gives a model without one a bias of zeros.
-    assert_same_bits(back, source.named(with_bias(params)) if target.always_biased else there)
+    assert_same_bits(back, source.to_framework(with_bias(params)) if target.always_biased else there)
 
 
 @pytest.mark.parametrize("held", LAYOUTS, ids=lambda held: held.name)
 @given(params=arbitrary_params())
 def test_what_a_layout_holds_it_gives_back(held: Layout, params: Params) -> None:
     want = with_bias(params) if held.always_biased else params
-    got = held.params(held.named(params))
+    got = held.params(held.to_framework(params))
     assert_same_bits({k: v for k, v in got.fields().items() if v is not None}, dict(present(want)))
+
+
+@pytest.mark.parametrize("held", LAYOUTS, ids=lambda held: held.name)
+@given(params=arbitrary_params())
+def test_gradients_are_read_by_the_same_table_and_a_second_bias_is_dropped(held: Layout, params: Params) -> None:
+    named = held.to_framework(params)
+    second = {name: array + 1 for name, array in named.items() if held.places[name] in ("0", "0?")}
+    expected = with_bias(params) if held.always_biased else params
+    actual = {name: np.array(array, order="C") for name, array in held.to_reference(named | second).items()}
+    assert_same_bits(dict(sorted(actual.items())), dict(sorted(present(expected))))
+
+
+@pytest.mark.parametrize("held", LAYOUTS, ids=lambda held: held.name)
+def test_gradients_read_by_a_layout_with_a_transposed_Wh_are_others(held: Layout) -> None:
+    params = Params(np.ones((2, 3)), np.arange(9.0).reshape(3, 3), np.ones(3))
+    wrong = transposed(held).to_reference(held.to_framework(params))
+    assert wrong["Wh"].tolist() == params.Wh.T.tolist() != params.Wh.tolist()
+
+
+def test_a_stack_is_read_and_written_like_its_cells() -> None:
+    stack = Params(np.arange(12.0).reshape(2, 3, 2), np.arange(8.0).reshape(2, 2, 2), np.arange(4.0).reshape(2, 2))
+    for held in (one for one in LAYOUTS if not any("[None]" in place for place in one.places.values())):
+        named = to_framework(held.places, stack.fields())
+        for k in range(2):
+            cell = held.to_framework(Params(stack.Wx[k], stack.Wh[k], None if stack.b is None else stack.b[k]))
+            assert {name: array[k].tolist() for name, array in named.items()} == {
+                n: a.tolist() for n, a in cell.items()
+            }
+        assert {name: array.tolist() for name, array in held.to_reference(named).items()} == {
+            name: array.tolist() for name, array in stack.fields().items()
+        }
+
+
+def test_the_arrays_of_a_case_are_not_copied() -> None:
+    params = Params(np.ones((3, 2)), np.ones((2, 2)), np.ones(2))
+    for held in LAYOUTS:
+        named = to_framework(held.places, params.fields())
+        for name, place in held.places.items():
+            if PLACES.get(place.removesuffix("[None]")) in ("Wx", "Wh"):
+                assert np.may_share_memory(named[name], params.fields()[place[:2]]), (held.name, name)
 
 
 def present(params: Params) -> list[tuple[str, Any]]:
@@ -86,7 +126,7 @@ def test_a_layout_with_a_transposed_Wh_gives_other_bits(held: Layout) -> None:
     params = Params(np.ones((2, 3)), np.arange(9.0).reshape(3, 3), np.ones(3))
     wrong = transposed(held)
     with pytest.raises(AssertionError):
-        assert_same_bits(dict(present(wrong.params(held.named(params)))), dict(present(params)))
+        assert_same_bits(dict(present(wrong.params(held.to_framework(params)))), dict(present(params)))
 
 
 def transposed(held: Layout) -> Layout:
@@ -99,7 +139,7 @@ def transposed(held: Layout) -> Layout:
 @example(params=Params(np.ones((1, 1)), np.ones((1, 1)), np.array([-0.0])), other=0)
 def test_two_biases_are_added_in_their_dtype_and_what_is_rounded_is_counted(params: Params, other: int) -> None:
     torch, first = layout("torch.RNN"), np.asarray(params.b)
-    arrays = torch.named(params)
+    arrays = torch.to_framework(params)
     second = np.random.default_rng(other).standard_normal(len(params.Wh)).astype(params.Wx.dtype)
     arrays["bias_hh_l0"] = second
     with np.errstate(all="ignore"):
@@ -114,12 +154,12 @@ def test_two_biases_are_added_in_their_dtype_and_what_is_rounded_is_counted(para
 
 def test_a_bias_beside_zero_keeps_the_sign_of_its_zeros() -> None:
     params = Params(np.ones((1, 2)), np.ones((2, 2)), np.array([-0.0, 0.0]))
-    got = layout("torch").params(layout("torch").named(params)).b
+    got = layout("torch").params(layout("torch").to_framework(params)).b
     assert got is not None
     assert np.signbit(got).tolist() == [True, False]
 
 
-TORCH = layout("torch").named(Params(np.ones((3, 4)), np.eye(4), np.arange(4.0)))
+TORCH = layout("torch").to_framework(Params(np.ones((3, 4)), np.eye(4), np.arange(4.0)))
 WX, WH, B = np.ones((3, 4)), np.eye(4), np.arange(4.0)
 FLAX = {"i": {"kernel": np.ones((3, 4)), "bias": np.arange(4.0)}, "h": {"kernel": np.eye(4)}}
 BESIDE = {"out.weight": np.ones((2, 4)), "out.bias": np.ones(2)}

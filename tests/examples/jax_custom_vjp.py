@@ -82,7 +82,6 @@ adapter = Adapter(
     tanh,
     TANH_ULPS,
     nonlinearities=("tanh",),
-    recomputes=("gradients",),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 
 from reference import PRECISIONS, Evaluation, Verdict, certify
 from reference.faults import COMPUTED, compute
-from reference.sensitivity import CASES, SHARE, Detectable, detectable, displaced, everyday, sensitivity
-from reference.verdict import GRADIENTS
+from reference.mutation_score import CASES, SHARE, Detectable, detectable, everyday, sensitivity
+from reference.verdict import GRADIENTS, QUANTITIES
 
 # The largest figure that each precision may have in any quantity.
 COARSEST = {"float64": 1e-13, "float32": 1e-5, "bfloat16": 0.25, "float16": 0.03}
@@ -27,11 +28,19 @@ def correct(dtype: str) -> tuple[Evaluation, Verdict]:
     return evaluation, certify(case, evaluation, PRECISIONS[dtype])
 
 
+def displaced(evaluation: Evaluation, quantity: str, place: tuple[np.ndarray, ...], by: np.ndarray) -> Evaluation:
+    """Return the evaluation with one element of each case displaced, and rounded to storage."""
+    field = next(field for field, name in QUANTITIES.items() if name == quantity)
+    array = np.array(getattr(evaluation, field))
+    array[place] = (array[place].astype(np.float64) + by).astype(array.dtype)
+    return dataclasses.replace(evaluation, **{field: array})
+
+
 def leaves_its_bound(dtype: str, quantity: str, found: Detectable, by: np.ndarray) -> np.ndarray:
     """Return in which cases the chosen element, displaced, is out of its bound."""
     evaluation, verdict = correct(dtype)
     wrong = certify(verdict.case, displaced(evaluation, quantity, found.place, by), PRECISIONS[dtype])
-    return np.asarray(wrong.judged[quantity].ratio[found.place] > 1)
+    return np.asarray(wrong.compared[quantity].ratio[found.place] > 1)
 
 
 @IN_ALL
@@ -52,8 +61,8 @@ def test_an_error_of_that_size_is_detected(dtype: str, quantity: str, sign: int)
 @OF_EACH
 def test_half_of_it_is_not(dtype: str, quantity: str) -> None:
     verdict = correct(dtype)[1]
-    found, judged = detectable(verdict, quantity), verdict.judged[quantity]
-    towards = np.where((judged.got > judged.want)[found.place], -1, 1)
+    found, compared = detectable(verdict, quantity), verdict.compared[quantity]
+    towards = np.where((compared.actual > compared.expected)[found.place], -1, 1)
     assert not leaves_its_bound(dtype, quantity, found, towards * found.error / 2).any()
 
 

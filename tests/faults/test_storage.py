@@ -1,30 +1,30 @@
-"""Half precisions of the catalogue: sums in float32, results in storage, in whatever arithmetic a fault computes."""
+"""Half precisions of the catalogue: sums in float32, results in storage, whatever product a fault makes."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
-from reference import PRECISIONS, Case
-from reference.arithmetic import fits
-from reference.faults import HALVES, compute
-from reference.faults.numerical import SumsInBFloat16
+from reference import PRECISIONS, Case, Params
+from reference.faults import FAULTS, HALVES, compute
 from reference.faults.storage import carried
+from reference.precision_loss import fits
 
 IN_HALVES = pytest.mark.parametrize("dtype", HALVES)
 
 
-def array(dtype: str, *numbers: float, arithmetic: type[np.ndarray[Any, Any]] = np.ndarray) -> Any:
+def array(dtype: str, *numbers: float) -> Any:
     """Return numbers as a half precision carries them."""
-    wide, kind = carried(dtype, arithmetic)
+    wide, kind = carried(dtype)
     return np.array(numbers, wide).view(kind)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_precision_that_adds_up_in_its_storage_is_taken_as_it_is(dtype: str) -> None:
-    assert carried(dtype, SumsInBFloat16) == (np.dtype(dtype), SumsInBFloat16)
+    assert carried(dtype) == (np.dtype(dtype), np.ndarray)
 
 
 @IN_HALVES
@@ -43,10 +43,28 @@ def test_sums_are_not_stored_before_their_end(dtype: str) -> None:
 
 
 @IN_HALVES
-def test_a_faulty_arithmetic_is_stored_too(dtype: str) -> None:
-    ones = array(dtype, *np.ones(1000), arithmetic=SumsInBFloat16)
-    assert (ones[None] @ ones[:, None]).item() == 256
-    assert (np.asarray(ones)[None] @ ones[:, None]).item() == 256
+def test_a_faulty_product_is_stored_too(dtype: str) -> None:
+    seen: list[Any] = []
+
+    def thirds(layer: Any, right: Any, p: Any, q: Any) -> Any:
+        seen.append((type(p), type(q)))
+        return right(p, q) / 3
+
+    case = Case.random(dtype=dtype)
+    evaluation = compute(case, ({"product": thirds, "f": lambda layer, right, a: a},))
+    assert {each for pair in seen for each in pair} == {np.ndarray}
+    zero = compute(dataclasses.replace(case, h0=0 * case.h0), ({"f": lambda layer, right, a: a},))
+    assert fits(evaluation.hs, PRECISIONS[dtype].u)
+    assert (evaluation.hs[0] != zero.hs[0]).any()
+
+
+@IN_HALVES
+def test_sums_of_too_few_bits_are_kept_so(dtype: str) -> None:
+    ones = np.ones((1, 1, 1000), dtype)
+    params = Params(ones[0].mT, ones[0, :, :1], None)
+    case = Case(ones, 0 * ones[0, :, :1], params, ones[..., :1], nonlinearity="relu")
+    assert compute(case).hs.item() == 1000
+    assert FAULTS["sums in bfloat16"].subject()(case).hs.item() == 256
 
 
 @IN_HALVES

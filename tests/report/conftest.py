@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.conformance.report import Report
+from adapters.conformance.results import write
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def saved(tmp_path: Path) -> Callable[[object], Path]:
     def save(what: object) -> Path:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
         if isinstance(what, Report):
-            what.save(path)
+            write(what, path)
         else:
             path.write_text(what if isinstance(what, str) else json.dumps(what))
         return path

@@ -1,0 +1,70 @@
+"""The frameworks' files read as text: none is imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import pkgutil
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# A script leaves out this line of a file and all after it, which serves the registry and needs this project.
+REGISTRY = "\n# For the registry alone.\n"
+OWN = re.compile(r"^from (?:__future__|reference|adapters)\b(?:\.(\w+))? import (?:\([^)]*\)|.*)\n", re.MULTILINE)
+
+
+def frameworks() -> list[str]:
+    """Return the names of all frameworks with a file here, installed or not; several frameworks share ``_name.py``."""
+    found = pkgutil.iter_modules(sys.modules[__package__].__path__)
+    return sorted(name for _, name, is_package in found if not (is_package or name[0] == "_" or name == "layout"))
+
+
+def source(framework: str) -> Path | None:
+    """Return the path of a framework's file, or None if there is no such file."""
+    found = importlib.util.find_spec(f"{__package__}.{framework}")
+    return Path(found.origin) if found and found.origin else None
+
+
+def with_shared(file: Path) -> list[str]:
+    """Return the texts of the files of other frameworks, too, from which a file here imports, and its own text last."""
+    text = file.read_text("utf-8")
+    shared = re.findall(rf"^from {__package__}\.(_\w+) import", text, re.MULTILINE)
+    return [*(one for name in shared for one in with_shared(file.with_name(f"{name}.py"))), text]
+
+
+@cache
+def packages(file: Path) -> frozenset[str]:
+    """Return the names of the packages that a file here imports, without Python's own and this project's."""
+    found = re.findall(r"^(?:import|from) (\w+)", "\n".join(with_shared(file)), re.MULTILINE)
+    return frozenset(found) - sys.stdlib_module_names - {"adapters", "reference"}
+
+
+@cache
+def literals(file: Path) -> dict[str, Any]:
+    """Return LAYOUTS and NONLINEARITIES as a file here, or one that it imports from, has them."""
+    statements = (node for text in with_shared(file) for node in ast.parse(text).body if isinstance(node, ast.Assign))
+    named = {getattr(node.targets[0], "id", ""): node.value for node in statements}
+    return {name: ast.literal_eval(named[name]) for name in ("LAYOUTS", "NONLINEARITIES") if name in named}
+
+
+def plain(file: Path, seen: set[Path]) -> str:
+    """Return the text of a file here that needs NumPy and the framework alone.
+
+    The text of another file here stands in the place of the first import from it, but for this file's own.
+
+    Args:
+        file: the file.
+        seen: files whose text stands in front already; the file and those it imports from are added.
+    """
+
+    def in_place(match: re.Match[str]) -> str:
+        shared = file.with_name(f"{match[1]}.py")
+        is_text = match[0].startswith(f"from {__package__}._") and shared.name != Path(__file__).name
+        return plain(shared, seen) if is_text and shared not in seen else ""
+
+    seen.add(file)
+    text = re.sub(r'\A""".*?"""\n', "", file.read_text("utf-8"), flags=re.DOTALL)
+    return OWN.sub(in_place, text.partition(REGISTRY)[0] + "\n")

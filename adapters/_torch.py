@@ -1,0 +1,112 @@
+"""The files on top of PyTorch share this: NumPy arrays as tensors and back, and how PyTorch differentiates."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import jvp, vjp, vmap
+
+from adapters._way import flat, mapped, unflattened
+
+
+def as_tensor(array: Any) -> Tensor:
+    """Share the memory of a NumPy array, strides and all; a read-only one is copied. NumPy has no bfloat16."""
+    own = array if array.flags.writeable else array.copy()
+    if own.dtype.name != "bfloat16":
+        return torch.from_numpy(own)
+    return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
+
+
+def as_array(tensor: Tensor) -> Any:
+    """Return a NumPy array; bfloat16 under the name that ml_dtypes gives it."""
+    still = tensor.detach()
+    return still.view(torch.int16).numpy().view("bfloat16") if tensor.dtype == torch.bfloat16 else still.numpy()
+
+
+def run(forward: Any, differentiate: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
+    """Run on NumPy arrays. Weights become contiguous, as a module has them; other arrays keep their memory."""
+    own = {name: as_tensor(array).contiguous() for name, array in weights.items()}
+    return mapped(as_array, differentiate(partial(forward, nonlinearity), own, *mapped(as_tensor, arrays)))
+
+
+def by_autograd(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+    """Differentiate with ``torch.autograd.grad``."""
+    leaves = [tensor.requires_grad_() for tensor in flat(weights, xs, states)]
+    outputs = forward(weights, xs, states)
+    return outputs, unflattened(weights, torch.autograd.grad(outputs, leaves, upstream))
+
+
+def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+    """Differentiate with ``torch.func.vjp``."""
+    outputs, pull_back = vjp(forward, weights, xs, states)
+    return outputs, pull_back(upstream)
+
+
+def by_vmap(forward: Any, *arguments: Any) -> Any:
+    """Do the same for a stack at once, ``vmap`` over stacked parameters; every array has one more leading axis."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+        # A module that is made inside draws its own parameters, which nothing uses.
+        return vmap(partial(by_vjp, forward), randomness="same")(*arguments)
+
+
+def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
+    """Differentiate forwards, along a direction, with ``torch.func.jvp``."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning)
+        outputs, along = jvp(forward, (weights, xs, states), tangents)
+    return (outputs, None), (along, None)
+
+
+def twice(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
+    """Differentiate the gradient, times a direction, once more: ``torch.autograd.grad`` twice, with ``create_graph``.
+
+    The second pull-back gives forward mode as the gradient of upstream.
+    """
+    leaves = [tensor.requires_grad_() for tensor in (*flat(weights, xs, states), upstream)]
+    outputs = forward(weights, xs, states)
+    first = torch.autograd.grad(outputs, leaves[:-1], upstream, create_graph=True)
+    *second, along = torch.autograd.grad(first, leaves, flat(*tangents), materialize_grads=True)
+    return (outputs, unflattened(weights, first)), (along, unflattened(weights, second))
+
+
+# For the registry alone.
+
+
+def tanh(array: Any) -> Any:
+    """Return torch.tanh of a NumPy array."""
+    return as_array(torch.tanh(as_tensor(array)))
+
+
+def environment() -> dict[str, str]:
+    """Return the version of PyTorch and the flags that decide its precision."""
+    return {
+        "torch": torch.__version__,
+        "float32 matmul precision": torch.get_float32_matmul_precision(),
+        "flush denormal": str(bool((torch.tensor([1e-310], dtype=torch.float64) * 1).item() == 0)),
+        "threads": str(torch.get_num_threads()),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def read_state_dict(path: Path) -> dict[str, Any]:
+    """Read the arrays of a ``.pt`` state dict with weights only: no code of the file is run.
+
+    Raises:
+        ValueError: it is damaged, or holds anything but tensors by name.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"expected a whole .pt file of tensors, got {path} ({reason})") from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError(f"expected a state dict in {path}, got a {type(found).__name__} of other things")
+    return {name: as_array(tensor) for name, tensor in found.items()}

@@ -1,0 +1,132 @@
+"""One way to compute a layer: how a framework runs it and differentiates it, between NumPy arrays and quantities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+from adapters._places import to_framework, to_reference
+from adapters._source import plain, source
+from reference import Case, Evaluation
+from reference.verdict import QUANTITIES
+
+# The same object for the same arguments: a compiler works once for each function that it is given.
+bound = cache(partial)
+
+
+def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Return dictionaries and tuples of arrays with each array replaced by the function's result; None stays."""
+    if isinstance(tree, dict):
+        return {name: mapped(function, value) for name, value in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        return tuple(mapped(function, value) for value in tree)
+    return None if tree is None else function(tree)
+
+
+def flat(weights: Any, xs: Any, states: Any) -> list[Any]:
+    """Return the arrays on which outputs depend, one after the other."""
+    return [*weights.values(), xs, *states]
+
+
+def unflattened(weights: Any, arrays: Any) -> tuple[Any, Any, Any]:
+    """Return arrays in the order of ``flat`` as weights by name, xs and states."""
+    count = len(weights)
+    return dict(zip(weights, arrays, strict=False)), arrays[count], tuple(arrays[count + 1 :])
+
+
+def unroll(step: Any, xs: Any, states: Any) -> list[Any]:
+    """Return the initial state and the state after each step; without an initial state, the first step makes one."""
+    outputs = [*states]
+    for x in xs:
+        outputs.append(step(x, *outputs[-1:]))
+    return outputs
+
+
+def forward_only(forward: Any, nonlinearity: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+    """Return the outputs and no gradients."""
+    return forward(nonlinearity, weights, xs, states), None
+
+
+def quantities(places: Any, outputs: Any, gradients: Any) -> dict[str, Any]:
+    """Return outputs and gradients under the names of verdicts."""
+    if gradients is None:
+        return {"h": outputs}
+    weights, xs, states = gradients
+    named = {f"d{name}": array for name, array in to_reference(places, weights).items()}
+    return {"h": outputs, "dx": xs} | dict(zip(("dh0",), states, strict=False)) | named
+
+
+def compute_by(
+    run: Any, places: Any, nonlinearity: str, params: Any, xs: Any, states: Any, upstream: Any, tangents: Any = None
+) -> dict[str, Any]:
+    """Run a framework on NumPy arrays, and return its results under the names of verdicts.
+
+    Args:
+        run: takes the nonlinearity, weights under the framework's names, xs, states, upstream and, if they are given,
+            the tangents of weights, xs and states. Returns the outputs and the gradients of weights, xs and states, or
+            None for the gradients; with tangents, a pair of these and a pair of their tangents.
+        places: where the framework keeps its parameters, as of ``Layout``.
+        nonlinearity: "tanh" or "relu".
+        params: arrays or None by name, as of ``Params``.
+        xs: (T, N, D).
+        states: the initial states, (N, H) each; empty to leave them to the framework.
+        upstream: dLoss/dh, (T, N, H).
+        tangents: those of params, xs and states.
+    """
+    arguments = nonlinearity, to_framework(places, params), xs, states, upstream
+    if tangents is None:
+        found = quantities(places, *run(*arguments))
+    else:
+        primal, tangent = run(*arguments, (to_framework(places, tangents[0]), *tangents[1:]))
+        along = {f"{'jvp' if name == 'h' else 'hvp'} {name}": a for name, a in quantities(places, *tangent).items()}
+        found = quantities(places, *primal) | along
+    absent = {f"d{name}" for name, array in params.items() if array is None}
+    return {name: array for name, array in found.items() if name.split()[-1] not in absent}
+
+
+# For the registry alone.
+
+COMPUTE = '''
+
+def compute(xs, h0, Wx, Wh, b, upstream, nonlinearity):
+    """Return what the framework computes, by quantity."""
+    arrays = mapped({before}, ({{"Wx": Wx, "Wh": Wh, "b": b}}, xs, (h0,), upstream))
+    return mapped({after}, compute_by(partial({parts}), LAYOUTS["{kind}"], nonlinearity, *arrays))
+'''
+SINGLE = {"before": "np.asarray", "after": "np.asarray"}
+STACKED = {"before": "lambda array: array[None]", "after": "lambda array: array[0]"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to compute a layer. Calling it evaluates a case, or a stack if its parts take one."""
+
+    layouts: Mapping[str, Mapping[str, str]]  # LAYOUTS of the framework's file
+    run: Callable[..., Any]  # as of ``compute_by``, behind its parts
+    kind: str  # the layout: a key of layouts
+    parts: tuple[Callable[..., Any], ...] = ()  # what run takes first: a forward and, mostly, a differentiator
+    has_state: bool = True  # False: the framework is called without an initial state
+
+    def __call__(self, case: Case) -> Evaluation:
+        """Evaluate a case on its own arrays, without a copy."""
+        tangents, run = None, partial(self.run, *self.parts)
+        if case.direction is not None:
+            moves = {name.removesuffix("_dot"): array for name, array in case.direction.fields().items()}
+            tangents = {name: moves.get(name) for name in case.params.fields()}, moves["xs"], (moves["h0"],)
+        arrays = case.params.fields(), case.xs, (case.h0,) * self.has_state, case.upstream, tangents
+        found = compute_by(run, self.layouts[self.kind], case.nonlinearity, *arrays)
+        fields = {field: found[name] for field, name in QUANTITIES.items() if name in found}
+        return Evaluation(**({"hs": None} | fields))
+
+    def script(self, framework: str, *, takes_stacks: bool) -> str | None:
+        """Return Python text that needs NumPy and the framework alone and defines ``compute``; None without a file."""
+        file, seen = source(framework), set[Any]()
+        if file is None:
+            return None
+        parts = ", ".join(part.__name__ for part in (self.run, *self.parts))
+        shared = plain(file.with_name("_way.py"), seen)
+        ending = COMPUTE.format(parts=parts, kind=self.kind, **(STACKED if takes_stacks else SINGLE))
+        return re.sub(r"\n{4,}", "\n\n\n", f"{shared}{plain(file, seen)}{ending}").strip() + "\n"

@@ -1,0 +1,150 @@
+"""Advice for a subject that is being written: one small case, and in words what is wrong with its answer.
+
+All sizes of the case differ, so that the length of an axis identifies it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters import Adapter, Unsupported
+from adapters.conformance.contract import field, guarded, kind_of
+from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
+from reference.archive import spell
+from reference.explain import explain
+from reference.trial import trial
+from reference.verdict import QUANTITIES
+
+SIZES: dict[str, Any] = {"T": 3, "N": 2, "D": 4, "H": 5}
+GIVEN = {"xs": "TND", "h0": "NH", "upstream": "TNH"}
+# Cases of another kind: their difference, and the condition that identifies them.
+KINDS: dict[str, tuple[dict[str, Any], str]] = {
+    "With relu": ({"nonlinearity": "relu"}, 'case.nonlinearity is "relu"'),
+    "Without a bias": ({"bias": False}, "case.params.b is None"),
+    "Without a step": ({"T": 0}, "len(case.xs) is 0"),
+    "Without a row": ({"N": 0}, "len(case.h0) is 0"),
+}
+WHY = {
+    ("db", 2.0): ": of two biases that are added, each has the whole gradient; return one, not their sum",
+    ("db", 0.5): ": of two biases that are added, each has the whole gradient; over rows, here two, it is summed",
+}
+
+
+def advise(adapter: Adapter, dtype: str | None = None) -> list[str]:
+    """Return what is wrong with the answer of an adapter to one small case.
+
+    Args:
+        adapter: any.
+        dtype: of the case; float32 by default, or the first that the adapter offers.
+
+    Returns:
+        Sentences, the first of which names the adapter and the case; none if the answer is right. Cases of other
+        kinds, such as relu, follow once it is.
+
+    Raises:
+        Unsupported: the adapter does not offer the dtype.
+    """
+    dtype = dtype or ("float32" if "float32" in adapter.dtypes else adapter.dtypes[0])
+    precision = adapter.precision(dtype)
+    T = min(SIZES["T"], SIZES["T"] if adapter.max_T is None else adapter.max_T)
+    case = _case(adapter, dtype, T=T, nonlinearity=adapter.nonlinearities[0])
+    found = [*_faults(adapter, case, precision)] or [*_faults_of_other_kinds(adapter, dtype, precision)]
+    title = f"{adapter.name} {dtype}, one case of {case.nonlinearity} ({spell(case.sizes)}):"
+    return [title, *found] if found else []
+
+
+def _case(adapter: Adapter, dtype: str, **options: Any) -> Case:
+    return Case.random(**(SIZES | {"seed": 0, "dtype": dtype, "direction": adapter.takes_direction} | options))
+
+
+def _stacked(adapter: Adapter, case: Case) -> Case:
+    return case.map(lambda array: array[None]) if adapter.takes_stacks else case
+
+
+def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]:
+    """Yield what is wrong, sentence by sentence: the answer, its fields, their numbers, or its memory."""
+    asked = _stacked(adapter, case)
+    try:
+        answer: Any = adapter.run(asked.map(np.copy))  # a changed copy leaves the numbers as they are
+    except Unsupported as error:
+        yield f"It does not support the case: {error}"
+        return
+    except (Exception, SystemExit) as error:
+        yield _raised(error)
+        if isinstance(error, Exception):
+            given = (f"{name} ({', '.join(axes)}) = {getattr(asked, name).shape}" for name, axes in GIVEN.items())
+            yield f"It was given {', '.join(given)}."
+        return
+    if not isinstance(answer, Evaluation):
+        write = "write Evaluation(hs, dxs, dh0, dWx, dWh, db)"
+        yield f"It returned {kind_of(answer)}: expected an Evaluation; {write}."
+        return
+    offered = [name for name, quantity in QUANTITIES.items() if quantity in adapter.offers]
+    fields = {name: field(asked, name, getattr(answer, name)) for name in offered}
+    wrong = [f"{fault}." for fault, _ in fields.values() if fault]
+    yield from wrong
+    corrected = {name: array for name, (_, array) in fields.items() if array is not None}
+    if "hs" in corrected:
+        yield from _numbers(asked, Evaluation(**corrected), precision, beside_other_faults=bool(wrong))
+    if not wrong:
+        try:
+            trial(guarded(adapter), case, precision, repeat=True)
+        except Mismatch as error:
+            yield f"{error}."
+        except Exception as error:
+            yield _raised(error)
+
+
+def _faults_of_other_kinds(adapter: Adapter, dtype: str, precision: Precision) -> Iterator[str]:
+    """Yield what is wrong in cases of another kind than the small one, and how to declare them unsupported."""
+    for where, (options, condition) in KINDS.items():
+        try:
+            verdict = trial(guarded(adapter), _stacked(adapter, _case(adapter, dtype, **{"T": 1} | options)), precision)
+            wrong = [name for name, worst in verdict.worst.items() if worst.ratio > 1]
+            what = f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} wrong" if wrong else ""
+        except Unsupported:
+            continue
+        except Mismatch as error:
+            what = str(error)
+        except Exception as error:
+            what = _raised(error).removeprefix("It ").removesuffix(".")
+        if what:
+            yield f"{where}: {what}. If it does not support such cases, raise Unsupported where {condition}."
+
+
+def _raised(error: BaseException) -> str:
+    """Return the error and its place in the subject's own code, rather than in a package that it calls."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).parts] or frames
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    if isinstance(error, SystemExit):
+        return f"It called sys.exit({error.code!r}): expected an Evaluation{where}."
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        return f"It wrote to a read-only array, as those of the case are: copy what you change{where}."
+    return f"It raised {type(error).__name__}: {error}{where}."
+
+
+def _numbers(case: Case, answer: Evaluation, precision: Precision, *, beside_other_faults: bool) -> Iterator[str]:
+    """Yield which numbers are wrong, in fields of the right shape and dtype."""
+    case, answer = (case, answer) if case.K is None else (case[0], answer[0])
+    verdict = certify(case, answer, precision)
+    if beside_other_faults:
+        yield f"Apart from that, {'the numbers are right.' if verdict.status == 'pass' else 'numbers are wrong:'}"
+    if verdict.status == "fail":
+        lines = [*str(verdict).splitlines(), *_factors(verdict), *str(explain(case, answer, precision)).splitlines()]
+        yield from dict.fromkeys(lines)
+
+
+def _factors(verdict: Verdict) -> Iterator[str]:
+    """Yield the quantities that differ from the expected ones by a simple factor, the same in every element."""
+    for name, one in verdict.compared.items():
+        for factor in (2.0, 0.5, -1.0, *(float(size) for size in verdict.case.sizes.values() if size > 2)):
+            near = np.abs(one.actual.astype(np.float64) - factor * one.expected) <= max(abs(factor), 1) * one.bound
+            if one.actual.size and np.any(one.expected) and near.all() and verdict.worst[name].ratio > 1:
+                yield f"{name} is {factor:g} times what it should be{WHY.get((name, factor), '')}."
+                break

@@ -1,0 +1,198 @@
+"""The front ends for Python: ``check(adapter)`` for scripts and notebooks, ``parametrize(adapter)`` for pytest.
+
+    @parametrize(my_cell)
+    def test_my_cell(check):
+        check()
+
+pytest is imported by the call of ``parametrize``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import hypothesis
+
+from adapters import Adapter, ExpectedFailure
+from adapters.conformance import NAMES, STACKS, discovery
+from adapters.conformance.advice import advise
+from adapters.conformance.checks import CHECKS, Check, Job, expected_failure, run
+from adapters.conformance.contract import guarded
+from adapters.conformance.report import Report, Result, Row, Run, machine
+from adapters.conformance.run import diagnose
+from reference import Case, Evaluation, Mismatch
+
+if TYPE_CHECKING:
+    import pytest
+
+Own = Adapter | Callable[[Case], Evaluation]
+
+
+def check(
+    adapter: Own,
+    *,
+    on_fail: Literal["raise", "report"] = "raise",
+    expected_failures: Mapping[str, str] | None = None,
+    stacks: int = STACKS,
+    seed: int = 0,
+    only: Sequence[str] | None = None,
+    dtypes: Sequence[str] | None = None,
+    progress: Callable[[str], Any] | None = None,
+) -> Report:
+    """Judge a cell on every check in every dtype, in this process.
+
+    Args:
+        adapter: an Adapter, or a function that returns the Evaluation of a single case.
+        on_fail: "raise" once all checks have run, or "report" only.
+        expected_failures: "check" or "check dtype", and the reason. If such a check passes, that is a failure.
+        stacks: stacks of cases a check.
+        seed: of the cases.
+        only: names of checks; all by default.
+        dtypes: all that the adapter offers by default; a function offers all four.
+        progress: called after every stack with the adapter, the dtype and the check in one string.
+
+    Returns:
+        The report; ``report.exit_status`` is 0 if every check passed.
+
+    Raises:
+        Mismatch: a check did not pass and ``on_fail`` is "raise". The message has the advice from one small case and
+            the account of the first such check.
+        ValueError: an argument that names nothing, too few stacks, or a negative seed.
+        TypeError: the adapter is none.
+    """
+    if on_fail not in ("raise", "report"):
+        raise ValueError(f"check: expected on_fail as 'raise' or 'report', got {on_fail!r}")
+    if stacks < 1:
+        raise ValueError(f"check: expected stacks of at least 1, got {stacks}")
+    if seed < 0:
+        raise ValueError(f"check: expected a seed of at least 0, got {seed}")
+    subject, checks = _prepared(adapter, dtypes, expected_failures), _selected(only)
+    begun, printed, report = time.monotonic(), list[str](), Report({"oracle": machine()})
+    judged, facts = guarded(subject, printed), discovery.facts(subject)
+    report.environment[subject.framework] = facts
+    with contextlib.redirect_stdout(io.StringIO()):
+        advice = advise(subject, None if dtypes is None or "float32" in dtypes else dtypes[0])
+    report.notes += advice
+    for dtype in dtypes or subject.dtypes:
+        row = Row(subject.name, subject.framework, facts.get(subject.framework, "-"), dtype)
+        report.rows.append(row)
+        for each in checks:
+            row.checks.append(Result(each.name))
+            where = f"{subject.name} {dtype} {each.name}"
+            advance = (lambda where=where: progress(where)) if progress else lambda: None
+            run(each, Job(judged, dtype, stacks, seed), row.checks[-1], advance)
+        for failed in [result for result in row.checks if result.failed][:1]:
+            failed.diagnosis = diagnose(judged, dtype, failed)
+    report.runs.append(Run(seed, stacks, round(time.monotonic() - begun, 1)))
+    if printed:
+        first = (printed[0].strip().splitlines() or [""])[0]
+        report.notes.append(f"printed  {subject.name}: in {len(printed)} calls, the first line {first!r}")
+    if on_fail == "raise":
+        _require(report, advice)
+    return report
+
+
+def parametrize(
+    adapter: Own,
+    *,
+    expected_failures: Mapping[str, str] | None = None,
+    stacks: int | None = None,
+    seed: int = 0,
+    only: Sequence[str] | None = None,
+    dtypes: Sequence[str] | None = None,
+) -> pytest.MarkDecorator:
+    """Return a decorator that runs a test for every check in every dtype, with ids such as "step-float32".
+
+    Args:
+        adapter: an Adapter, or a function that returns the Evaluation of a single case.
+        expected_failures: "check" or "check dtype", and the reason: a strict xfail.
+        stacks: stacks of cases a check; by default the number of examples of Hypothesis's profile.
+        seed: of the cases.
+        only: names of checks; all by default.
+        dtypes: all that the adapter offers by default; a function offers all four.
+
+    Returns:
+        A mark for a test with one argument, ``check``, which the test calls.
+
+    Raises:
+        ValueError: an argument that names nothing, or too few stacks.
+        TypeError: the adapter is none.
+    """
+    import pytest
+
+    if stacks is not None and stacks < 1:
+        raise ValueError(f"parametrize: expected stacks of at least 1, got {stacks}")
+    subject, checks = _prepared(adapter, dtypes, expected_failures), _selected(only)
+    parameters = []
+    for each in checks:
+        for dtype in dtypes or subject.dtypes:
+            expected = expected_failure(subject, each.name, dtype)
+            marks = [pytest.mark.xfail(strict=True, raises=Mismatch, reason=expected)] if expected else []
+            trial = _Trial(guarded(subject), each, dtype, stacks, seed)
+            parameters.append(pytest.param(trial, id=f"{each.name}-{dtype}", marks=marks))
+    return pytest.mark.parametrize("check", parameters)
+
+
+class _Trial(NamedTuple):
+    """One check in one dtype, which a test calls."""
+
+    adapter: Adapter
+    check: Check
+    dtype: str
+    stacks: int | None
+    seed: int
+
+    def __repr__(self) -> str:
+        return f"{self.adapter.name}, {self.check.name} in {self.dtype}"
+
+    def __call__(self) -> None:
+        import pytest
+
+        __tracebackhide__ = True
+        # A profile may be loaded after the test was made.
+        stacks = self.stacks or hypothesis.settings().max_examples
+        result = run(self.check, Job(self.adapter, self.dtype, stacks, self.seed), Result(self.check.name))
+        if result.status in ("pass", "xpass"):
+            return  # a strict xfail makes xpass a failure
+        if result.status == "unsupported":
+            pytest.skip("; ".join(result.unsupported))
+        result.diagnosis = diagnose(self.adapter, self.dtype, result) if result.failed else None
+        raise Mismatch("\n".join(result.account))
+
+
+def _prepared(adapter: Own, dtypes: Sequence[str] | None, expected_failures: Mapping[str, str] | None) -> Adapter:
+    """Return an adapter with the failures that are expected of it."""
+    subject = discovery.as_adapter(adapter, dtypes)
+    expected = dict(expected_failures or {})
+    valid = [*NAMES, *(f"{name} {dtype}" for name in NAMES for dtype in subject.dtypes)]
+    for key, reason in expected.items():
+        if key not in valid:
+            named = f"one of {list(NAMES)}, alone or before one of {list(subject.dtypes)}"
+            raise ValueError(f"expected_failures: expected {named}, got {key!r}")
+        if not isinstance(reason, str) or not reason.strip():
+            raise ValueError(f"expected_failures: expected a reason for {key!r}, got {reason!r}")
+    failures = {key: ExpectedFailure(reason, "expected_failures") for key, reason in expected.items()}
+    return dataclasses.replace(subject, expected_failures={**subject.expected_failures, **failures})
+
+
+def _selected(only: Sequence[str] | None) -> list[Check]:
+    if only is not None and (not only or set(only) - set(NAMES)):
+        raise ValueError(f"only: expected some of {list(NAMES)}, got {list(only)}")
+    return [each for each in CHECKS if each.name in (only or NAMES)]
+
+
+def _require(report: Report, advice: Sequence[str]) -> None:
+    """Raise Mismatch with the advice and the account of the first check that did not pass, if there is one."""
+    for row in report.rows:
+        for found in row.checks:
+            if found.status not in ("pass", "xfail", "unsupported"):
+                first = f"{row.adapter} {row.dtype}, {found.name}: {found.status}"
+                raise Mismatch("\n".join([*advice, *([""] if advice else []), first, *found.account]))
+    if report.exit_status:
+        texts = [text for row in report.rows for found in row.checks for text in found.unsupported]
+        raise Mismatch(f"check: expected something to be judged, got only unsupported cases: {texts}")

@@ -1,0 +1,189 @@
+"""The contract of an adapter: which answer it returns, so that a broken adapter costs one check and no other."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import io
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from adapters import Adapter
+from adapters.conformance.report import Result
+from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
+from reference.trial import trial
+from reference.verdict import QUANTITIES
+
+
+class Unusable(Mismatch):
+    """The answer of a subject cannot be judged: its kind, a shape or a dtype is wrong, or there is none."""
+
+
+def guarded(adapter: Adapter, printed: list[str] | None = None) -> Adapter:
+    """Return an adapter that raises Unusable instead of ending the process or breaking the contract.
+
+    Args:
+        adapter: any.
+        printed: receives one entry a call that printed something; None leaves standard output alone.
+    """
+
+    def guard(run: Callable[[Case], Evaluation], offers: Sequence[str] | None) -> Callable[[Case], Evaluation]:
+        @functools.wraps(run)
+        def guarded_run(case: Case) -> Evaluation:
+            out = io.StringIO()
+            capture = contextlib.nullcontext() if printed is None else contextlib.redirect_stdout(out)
+            # NumPy's warnings of NaN and infinity are no fault: such inputs are part of the checks.
+            with np.errstate(all="ignore"), capture:
+                try:
+                    answer = run(case)
+                except SystemExit as error:
+                    raise Unusable(f"contract: expected an Evaluation, got sys.exit({error.code!r})") from error
+                finally:
+                    if printed is not None and out.getvalue():
+                        printed.append(out.getvalue())
+            expect_answer(case, answer, offers)
+            return answer
+
+        return guarded_run
+
+    # An option may leave a quantity out: an initial state that is omitted has no gradient.
+    options = {name: guard(run, None) for name, run in adapter.options.items()}
+    return dataclasses.replace(adapter, run=guard(adapter.run, adapter.offers), options=options)
+
+
+def expect_answer(case: Case, answer: object, offers: Sequence[str] | None) -> None:
+    """Raise Unusable unless an answer has all quantities on offer, in the shapes and the dtype of the case."""
+    if not isinstance(answer, Evaluation):
+        raise Unusable(f"contract: expected an Evaluation, got {kind_of(answer)} ({case.spelled})")
+    for name, quantity in QUANTITIES.items():
+        actual = getattr(answer, name)
+        if offers is not None or actual is not None:
+            fault, _ = field(case, name, actual, offered=offers is None or quantity in offers)
+            if fault is not None:
+                raise Unusable(f"contract: {fault} ({case.spelled})")
+
+
+def field(case: Case, name: str, actual: Any, *, offered: bool = True) -> tuple[str | None, Any]:
+    """Return what is wrong with a field of an answer, and the field as the contract has it.
+
+    Args:
+        case: a case or a stack.
+        name: of the field.
+        actual: the field as it was returned.
+        offered: whether the adapter offers it.
+
+    Returns:
+        A sentence, or None. An array in the right shape and dtype, or None where the field cannot be corrected.
+    """
+    if not offered or (case.params.b is None and name.startswith("db")):
+        return None if actual is None else f"expected no {name}, got {kind_of(actual)}", None
+    shape, letters = case.shapes()[name], axes_of(case, name)
+    where = f"{name} of shape ({', '.join(letters)}{',' * (len(letters) == 1)}) = {shape}"
+    if isinstance(actual, np.ndarray) and (actual.dtype, actual.shape) == (case.xs.dtype, shape):
+        return None, actual
+    if actual is None:
+        return f"expected {where}, got None", None
+    wrong = []
+    if not isinstance(actual, np.ndarray) or actual.dtype != case.xs.dtype:
+        wrong.append(f"expected {name} as an array of {case.dtype}, got {kind_of(actual)}")
+    try:
+        corrected = np.asarray(actual).astype(case.dtype)
+    except Exception as error:
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        return f"{wrong[0]}; np.asarray raises: {words}", None
+    if corrected.shape != shape:
+        got = corrected.shape
+        difference, corrected = reshaped(case, name, corrected)
+        wrong.append(f"expected {where}, got {got}{difference}")
+    return "; ".join(wrong), corrected
+
+
+def reshaped(case: Case, name: str, array: Any) -> tuple[str, Any]:
+    """Return how an array of a wrong shape differs from the field that was expected, and the field, or None."""
+    shape, letters = case.shapes()[name], axes_of(case, name)
+    if array.ndim == len(shape):
+        for order in itertools.permutations(range(len(shape))):
+            if tuple(shape[axis] for axis in order) == array.shape:
+                axes = ", ".join(letters[axis] for axis in order)
+                return f"; its axes are ({axes})", array.transpose(np.argsort(order))
+        twice = [letter for letter, size, right in zip(letters, array.shape, shape, strict=True) if size == 2 * right]
+        if len(twice) == 1:
+            return f"; {twice[0]} is there twice, as where two biases or directions are put together", None
+    if [size for size in array.shape if size != 1] == [size for size in shape if size != 1]:
+        return "; an axis of length 1 is too many or missing", array.reshape(shape)
+    for axis, letter in enumerate(letters):
+        if array.shape == shape[:axis] + shape[axis + 1 :]:
+            return f"; axis {letter} is missing", None
+    if array.shape[-len(shape) :] == shape:
+        more = array.shape[: -len(shape)]
+        over = " over ".join(letter for letter, size in case.sizes.items() if (size,) == more)
+        return f"; it is not summed{f' over {over}' if over else ''}", array.sum(axis=tuple(range(len(more))))
+    return "", None
+
+
+def axes_of(case: Case, field: str) -> list[str]:
+    """Return the axes of a field in letters, the stack's included."""
+    return ["K"] * (case.K is not None) + list(case.axes()[field])
+
+
+def kind_of(value: object) -> str:
+    """Return the kind of a value in words: "None", "a list of 6", "an array of float64", "a torch.Tensor"."""
+    if value is None:
+        return "None"
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}"
+    if isinstance(value, (list, tuple, dict)):
+        return f"a {type(value).__name__} of {len(value)}"
+    module = type(value).__module__.partition(".")[0]
+    name = type(value).__name__ if module == "builtins" else f"{module}.{type(value).__name__}"
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def whole(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
+    """Judge everything that an adapter returns for a case, and that a second call returns it again."""
+    dropped = undetermined(case, precision)
+    if names := [QUANTITIES[name] for name in dropped if QUANTITIES[name] in adapter.offers]:
+        share = "the rounding of each step's share to storage may be as large"
+        result.note_undetermined(f"{', '.join(names)} after {case.sizes['T']} steps: {share}")
+
+    def subject(case: Case) -> Evaluation:
+        return dataclasses.replace(adapter(case), **dict.fromkeys(dropped))
+
+    verdict = trial(subject, case, precision, repeat=adapter.takes_stacks)
+    if not adapter.takes_stacks and case.K:
+        trial(subject, case[0], precision, repeat=True)
+    accept(verdict, result)
+
+
+def undetermined(case: Case, precision: Precision) -> list[str]:
+    """Return the gradients of parameters, if half precision over many steps leaves nothing to decide about them.
+
+    Each step's share of them is rounded to storage where the accumulator is wider: after about fifty steps of bfloat16
+    these roundings may be as large as the sum.
+    """
+    lost = precision.storing(case.sizes["T"]).stored * precision.u > precision.coarsest / 2
+    return [name for name in QUANTITIES if name.startswith(("dW", "db"))] if precision.is_mixed and lost else []
+
+
+def accept(verdict: Verdict, result: Result, where: str = "") -> None:
+    """Count a verdict, and raise Mismatch with the first case that failed."""
+    if result.failure is None:
+        result.add(verdict)
+    if verdict.status == "fail":
+        single = verdict if verdict.case.K is None else verdict.of(verdict.statuses.index("fail"))
+        raise Mismatch(f"{where}{single}", single)
+
+
+def with_options(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
+    """Judge the options that a framework offers, on a single row that starts from zeros."""
+    if not adapter.options:
+        result.note_unsupported(f"{adapter.name}: no options")
+    for name, run in adapter.options.items():
+        try:
+            accept(certify(case, run(case), precision), result)
+        except Mismatch as error:
+            raise type(error)(f"{name}: {error}", error.verdict) from error

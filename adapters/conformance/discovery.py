@@ -1,0 +1,160 @@
+"""Subjects by name: a framework of the registry, a plug-in of an installed package, or MODULE:NAME.
+
+A package ships its adapters under the entry-point group ``rnn_oracle.adapters``. An entry has a name of its own, and
+its value is an Adapter, a tuple of them, or a function of a case.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import adapters
+from adapters import Adapter
+from reference import PRECISIONS
+from reference.archive import DTYPES
+
+GROUP = "rnn_oracle.adapters"
+
+
+def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
+    """Return an adapter as it is, or a function ``case -> Evaluation`` as one that takes single cases.
+
+    Args:
+        subject: an adapter, or a function that returns all six quantities of a single case.
+        dtypes: dtypes that a function takes; all four by default.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: a dtype does not exist, or the adapter does not offer it.
+    """
+    if not _is_subject(subject):
+        raise TypeError(f"adapter: expected an Adapter or a function of a case, got {subject!r}")
+    offered = subject.dtypes if isinstance(subject, Adapter) else DTYPES
+    if dtypes is not None and (not dtypes or set(dtypes) - set(offered)):
+        raise ValueError(f"dtypes: expected some of {list(offered)}, got {list(dtypes)}")
+    if isinstance(subject, Adapter):
+        return subject
+    name = str(getattr(subject, "__name__", type(subject).__name__))
+    describe = (getattr(subject, "__doc__", None) or "a function of a case").strip().splitlines()[0]
+    return Adapter(name, subject, describe, np.tanh, {dtype: PRECISIONS[dtype].tanh_ulps for dtype in dtypes or DTYPES})
+
+
+def find(name: str) -> tuple[Adapter, ...]:
+    """Return the adapters of a name.
+
+    Args:
+        name: "mypackage.mycell:adapter", a module and an attribute of it; or a name of the registry or of a plug-in.
+
+    Raises:
+        ValueError: the name is unknown, or its module cannot be imported.
+        TypeError: the attribute is no adapter.
+        ModuleNotFoundError: a framework is not installed.
+    """
+    origin = home(name)
+    if ":" in name:
+        return _from_module(name)
+    if origin in adapters.frameworks():
+        return adapters.load(name)
+    offered = from_plugin(plugins()[origin])
+    if found := tuple(adapter for adapter in offered if name in (origin, adapter.name)):
+        return found
+    raise ValueError(f"adapters: expected one of {[adapter.name for adapter in offered]}, got {name!r}")
+
+
+def everything(name: str) -> tuple[Adapter, ...]:
+    """Return all adapters of a framework or plug-in, those included that run only if they are named.
+
+    Raises:
+        ValueError, TypeError, ModuleNotFoundError: as ``find`` does.
+    """
+    framework = name in adapters.frameworks()
+    return adapters.load_framework(name).ADAPTERS if framework else from_plugin(plugins()[name])
+
+
+def home(name: str) -> str:
+    """Return the module, framework or plug-in of a name, without importing it.
+
+    Raises:
+        ValueError: the name is unknown.
+        ModuleNotFoundError: a framework is not installed.
+    """
+    if ":" in name:
+        return name.partition(":")[0]
+    framework, plugged = name.partition(".")[0], plugins()
+    # An extra has a hyphen where its file has an underscore.
+    if (file := framework.replace("-", "_")) in adapters.frameworks():
+        adapters.expect_installed(file)
+        return file
+    if name in plugged or framework in plugged:
+        return name if name in plugged else framework
+    known = [*adapters.frameworks(), *plugged]
+    raise ValueError(f"adapters: expected a framework{' or plug-in' * bool(plugged)} among {known}, got {name!r}")
+
+
+def _from_module(name: str) -> tuple[Adapter, ...]:
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute.isidentifier():
+        raise ValueError(f"check: expected MODULE:NAME, as mypackage.mycell:adapter, got {name!r}")
+    # As python -m does: the script of the command line does not look into the current folder.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise ValueError(f"check: expected a module that can be imported as {module_name}, got {got}") from error
+    if not hasattr(module, attribute):
+        there = [key for key, value in vars(module).items() if not key.startswith("_") and _is_subject(value)]
+        raise ValueError(f"check: expected an attribute of {module_name} among {there}, got {attribute!r}")
+    return _as_tuple(getattr(module, attribute))
+
+
+def _is_subject(value: Any) -> bool:
+    return isinstance(value, Adapter) or (callable(value) and not isinstance(value, type))
+
+
+def plugins() -> dict[str, importlib.metadata.EntryPoint]:
+    """Return the entry points of installed packages by name."""
+    return {entry.name: entry for entry in sorted(importlib.metadata.entry_points(group=GROUP))}
+
+
+def from_plugin(entry: importlib.metadata.EntryPoint) -> tuple[Adapter, ...]:
+    """Return the adapters of an entry point.
+
+    Raises:
+        ValueError: it cannot be loaded.
+        TypeError: its value is no adapter.
+    """
+    try:
+        loaded = entry.load()
+    except (Exception, SystemExit) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{GROUP}: expected {entry.name} = {entry.value} to load, got {got}") from error
+    return _as_tuple(loaded)
+
+
+def _as_tuple(found: Any) -> tuple[Adapter, ...]:
+    return tuple(as_adapter(one) for one in (found if isinstance(found, (tuple, list)) else (found,)))
+
+
+def facts(adapter: Adapter) -> dict[str, str]:
+    """Return the versions and precision flags of an adapter's framework.
+
+    For an adapter from elsewhere it is the version of the package that ships its function, or a dash.
+    """
+    if adapter.framework in adapters.frameworks() and adapters.is_installed(adapter.framework):
+        environment: dict[str, str] = adapters.load_framework(adapter.framework).environment()
+        return environment
+    package = (getattr(adapter.run, "__module__", None) or "").partition(".")[0]
+    shipped = {entry.module.partition(".")[0]: entry.dist.version for entry in plugins().values() if entry.dist}
+    try:
+        return {adapter.framework: shipped.get(package) or importlib.metadata.version(package)}
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return {adapter.framework: "-"}

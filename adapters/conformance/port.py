@@ -1,0 +1,243 @@
+"""Weights of trained models: read from a file, written for another framework, and certified in both frameworks."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from pebble import ProcessExpired, ProcessPool
+from rich.console import Console
+
+import adapters
+from adapters.conformance.contract import guarded
+from adapters.layout import Layout, expect_nonlinearity, layout, layouts
+from reference import Case, Params
+from reference.archive import expect_finite, read_npz, write_npz
+from reference.strategies import fitting
+from reference.trial import trial
+
+# A proof has a stack of cases, all probed, for each of these numbers of steps.
+LENGTHS, ROWS, STACK = (1, 6), 4, 16
+# Seconds for one framework's half of the proof, its import included.
+PATIENCE = 300.0
+# Layouts of a file for ``--params``.
+READABLE = (Layout("Params", {"Wx": "Wx", "Wh": "Wh", "b": "b"}), *layouts("torch").values())
+
+
+def read_params(path: str | Path) -> Params:
+    """Read the parameters of one recurrent layer.
+
+    Args:
+        path: an ``.npz`` with Wx, Wh and b; or a file with the names of ``nn.RNN`` or ``nn.RNNCell``, alone or among
+            those of a larger model. PyTorch adds two biases, and b is their sum.
+
+    Returns:
+        The parameters in the file's dtype; half precisions become float32.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or of an unknown format, an array is missing or has the wrong shape, a number
+            is not finite, or there is more than one layer or direction.
+        TypeError: the dtype of an array is not floating.
+        ModuleNotFoundError: the file is a ``.pt`` file and PyTorch is not installed.
+
+    Source: names, shapes and the sum are documented at torch.nn.RNN, section "Variables".
+    """
+    where = f"--params {path}"
+    arrays = read_arrays("--params", path)
+    ends = {name.replace("/", ".").rpartition(".")[2] for name in arrays}
+    found = [one for one in READABLE if one.weights[0] in ends]
+    if len(found) != 1:
+        raise ValueError(f"{where}: expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays {sorted(arrays)}")
+    half = ("bfloat16", "float16")
+    wide = {name: array.astype("float32") if str(array.dtype) in half else array for name, array in arrays.items()}
+    try:
+        params = found[0].params(wide)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{where}: {str(error).removeprefix('port: ')}") from error
+    expect_finite(where, params.fields())
+    return params
+
+
+def read_arrays(where: str, path: str | Path) -> dict[str, Any]:
+    """Read all arrays of a file by name, without running any code in it.
+
+    Args:
+        where: the beginning of messages.
+        path: the file, ``.npz``, ``.safetensors``, ``.pt`` or ``.pth``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or of an unknown format, or a ``.pt`` file is no state dict.
+        ModuleNotFoundError: the file is a ``.pt`` file and PyTorch is not installed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{where}: expected a file, got {path}")
+    if path.suffix == ".npz":
+        return read_npz(where, path)
+    try:
+        if path.suffix == ".safetensors":
+            return dict(safetensors.numpy.load_file(path))
+        if path.suffix in (".pt", ".pth"):
+            return dict(adapters.load_framework("torch").read_state_dict(path))
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise ValueError(f"{where}: expected a whole .safetensors file, got {path} ({error})") from error
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    raise ValueError(f"{where}: expected a file ending in .npz, .safetensors or .pt, got {path}")
+
+
+def write_arrays(where: str, path: str | Path, arrays: dict[str, Any]) -> None:
+    """Write arrays by name, as ``.npz`` or ``.safetensors``.
+
+    Raises:
+        ValueError: the path has another ending.
+    """
+    if Path(path).suffix not in (".npz", ".safetensors"):
+        raise ValueError(f"{where}: expected a file ending in .npz or .safetensors to write to, got {path}")
+    if Path(path).suffix == ".npz":
+        write_npz(path, arrays)
+    else:
+        safetensors.numpy.save_file(arrays, path)
+
+
+def move(options: argparse.Namespace, console: Console) -> int:
+    """Write the weights of a file for another framework, then certify both frameworks with them.
+
+    Args:
+        options: of the command line.
+        console: receives the account.
+
+    Returns:
+        0 if both frameworks are certified or no proof was requested, else 1. The file is written in both cases.
+
+    Raises:
+        ValueError, TypeError: the file is damaged or has no such layer, or the target has no place for it.
+        FileNotFoundError: there is no such file.
+        ModuleNotFoundError: a proof was requested, and a framework is not installed.
+    """
+    source, target = layout(options.source), layout(options.to)
+    nonlinearity = expect_nonlinearity(source, target, options.nonlinearity)
+    for one in (source, target) if options.proof else ():
+        expect_provable(one)
+    arrays = read_arrays("port", options.model)
+    held = source.params(arrays)
+    expect_finite(f"port {options.model}", held.fields())
+    dtype = options.dtype or str(held.Wx.dtype)
+    with np.errstate(over="ignore"):
+        params = held.astype(dtype)
+    expect_finite(f"port --dtype {dtype}", params.fields())
+    write_arrays("port", options.output, target.to_framework(params))
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    for line in (*remarks(arrays, source, target, held, params), f"written: {options.output}"):
+        say(line)
+    if not options.proof:
+        say("not proved: neither framework was run")
+        return 0
+    # The proof reads the file again, so that it covers the writing.
+    moved = target.params(read_arrays("port", options.output))
+    proofs = []
+    for one, weights in ((source, params), (target, moved)):
+        proofs.append(prove_apart(one.name, weights, nonlinearity))
+        say(str(proofs[-1]))
+    if all(proof.certified for proof in proofs):
+        return 0
+    say(f"not proved: do not use {options.output}")
+    return 1
+
+
+def expect_provable(one: Layout) -> None:
+    """Raise ModuleNotFoundError unless the framework of a layout is installed."""
+    try:
+        adapters.expect_installed(one.name.partition(".")[0])
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{error}; or move without a proof: --no-proof", name=error.name) from error
+
+
+def remarks(arrays: Any, source: Layout, target: Layout, held: Params, params: Params) -> Iterator[str]:
+    """Give each difference between the values that were read and the values that are written."""
+    if inexact := source.rounded(arrays):
+        yield f"rounded to {held.Wx.dtype} in {inexact} of {len(held.Wh)} elements: the sum of the two biases"
+    for name, array in held.fields().items():
+        if array is not None and (lost := int(np.sum(array.astype(params.Wx.dtype).astype(array.dtype) != array))):
+            yield f"rounded to {params.Wx.dtype} in {lost} of {array.size} elements: {name}"
+    if params.b is None and target.always_biased:
+        yield f"added: {target.name} always has a bias, which is zero for a model without one"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The result of running one of the two frameworks."""
+
+    name: str  # of the adapter
+    certified: bool
+    account: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {'certified' if self.certified else 'NOT CERTIFIED'}, {self.account}"
+
+
+def prove(name: str, params: Params, nonlinearity: str) -> Proof:
+    """Run an adapter on cases with given weights, and certify its results.
+
+    The adapter loads the weights through the layout with which ``move`` writes them. A wrong layout gives wrong
+    numbers.
+
+    Args:
+        name: of the adapter.
+        params: of one cell, in the dtype of the cases.
+        nonlinearity: "tanh" or "relu".
+    """
+    worst, count, stack = 0.0, 0, fitting(STACK, max(LENGTHS), ROWS, *params.Wx.shape)
+    try:
+        (adapter,) = adapters.load(name)
+        precision = adapter.precision(str(params.Wx.dtype))
+        for seed, T in enumerate(LENGTHS):
+            like: dict[str, Any] = {"dtype": precision.name, "nonlinearity": nonlinearity, "params": params}
+            case = Case.random(T, ROWS, seed=seed, stack=stack, **like).probed()
+            verdict = trial(guarded(adapter), case, precision)
+            if verdict.status != "pass":
+                single = verdict.of(verdict.statuses.index(verdict.status))
+                first = "; ".join(str(single).splitlines()[:2])
+                return Proof(name, False, f"{nonlinearity}, {first}")
+            worst, count = max(worst, *(one.ratio for one in verdict.worst.values())), count + stack
+    except Exception as error:
+        words = str(error).strip().splitlines() or [""]
+        return Proof(name, False, f"{type(error).__name__}: {words[0]}")
+    return Proof(
+        name, True, f"largest |error| / bound {worst:.2g} in {count} cases of {nonlinearity}, {precision.name}"
+    )
+
+
+def prove_apart(name: str, params: Params, nonlinearity: str) -> Proof:
+    """Do the same in a process of its own, since some frameworks cannot share a process and one may crash."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPool(1, context=spawn, initializer=_silence) as pool:
+        try:
+            proof: Proof = pool.schedule(prove, args=(name, params, nonlinearity), timeout=PATIENCE).result()
+            return proof
+        except TimeoutError:
+            return Proof(name, False, f"no answer within {PATIENCE:g} s; the process was killed")
+        except ProcessExpired as error:
+            code = error.exitcode
+            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            return Proof(name, False, f"the process ended with {how} and no answer")
+
+
+def _silence() -> None:
+    """Discard the output of a framework, which is no part of the proof."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")

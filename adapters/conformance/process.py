@@ -1,0 +1,142 @@
+"""A process for the adapters of one framework: it serves one request after the other, and is replaced once it ends.
+
+pebble's pool does not notice a worker that ends with exit status 0, as a subject that calls ``os._exit(0)`` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from adapters import Adapter
+from adapters.conformance import NAMES, TIMEOUT, discovery
+from adapters.conformance.checks import expected_failure
+from adapters.conformance.contract import guarded
+
+# Frameworks have threads, which a fork would lose.
+SPAWN = multiprocessing.get_context("spawn")
+TICK = 0.2  # seconds between looks at the clock
+
+
+class Ended(RuntimeError):
+    """A process gave no answer."""
+
+
+class Stopped(Exception):
+    """The run was interrupted."""
+
+
+class Subject(NamedTuple):
+    """The description of an adapter, for other processes than its own."""
+
+    name: str
+    framework: str
+    describe: str
+    dtypes: tuple[str, ...]
+    nonlinearities: tuple[str, ...]
+    max_T: int | None
+    facts: dict[str, str]
+    expected: dict[tuple[str, str], str | None]  # check and dtype: the failure that is expected
+
+    @classmethod
+    def of(cls, adapter: Adapter) -> Subject:
+        """Return the description of an adapter."""
+        expected = {(name, d): expected_failure(adapter, name, d) for name in NAMES for d in adapter.dtypes}
+        offers = adapter.dtypes, adapter.nonlinearities, adapter.max_T
+        return cls(adapter.name, adapter.framework, adapter.describe, *offers, discovery.facts(adapter), expected)
+
+
+@dataclass
+class Worker:
+    """The process of the adapters of some names."""
+
+    names: Sequence[str]
+    printed: Path  # its standard output and error
+    timeout: float = TIMEOUT  # seconds a request; the imports may take TIMEOUT, too, if that is longer
+    stopped: threading.Event = field(default_factory=threading.Event)  # set once the run is interrupted
+    find: Callable[[str], Sequence[Adapter]] = discovery.find  # returns the adapters of a name
+
+    def start(self) -> list[Subject]:
+        """Start the process, and return the adapters that it has imported.
+
+        Raises:
+            Ended: the process gave no answer.
+            Stopped: the run was interrupted.
+            ValueError: a name is unknown, or cannot be imported.
+        """
+        self.connection, theirs = SPAWN.Pipe()
+        arguments = theirs, self.names, str(self.printed), self.find
+        self.process = SPAWN.Process(target=serve, args=arguments, daemon=True)
+        self.process.start()
+        theirs.close()
+        found = self._receive(max(self.timeout, TIMEOUT))
+        if isinstance(found, str):
+            raise ValueError(found)
+        return list(found)
+
+    def call(self, function: Callable[..., Any], name: str, *arguments: Any) -> Any:
+        """Return ``function(adapter, *arguments)``, computed in the process, for the adapter of a name.
+
+        Raises:
+            Ended, Stopped, ValueError: as ``start`` does.
+        """
+        if not self.process.is_alive():
+            self.start()
+        with contextlib.suppress(OSError):  # the process has just ended
+            self.connection.send((function, name, arguments))
+        return self._receive(self.timeout)
+
+    def _receive(self, timeout: float) -> Any:
+        until = time.monotonic() + timeout
+        while self.process.is_alive() and not wait([self.connection, self.process.sentinel], TICK):
+            if self.stopped.is_set():
+                raise Stopped
+            if time.monotonic() > until:
+                self.close()
+                raise Ended(f"no answer within {timeout:g} s; the process was killed")
+        with contextlib.suppress(EOFError, OSError):
+            if self.connection.poll():
+                return self.connection.recv()
+        self.process.join()
+        code = self.process.exitcode or 0
+        how = f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit status {code}"
+        last = "".join(f"; the last line it printed: {line}" for line in self.lines()[-1:])
+        raise Ended(f"the process ended with {how}{last}")
+
+    def lines(self) -> list[str]:
+        """Return the lines that the process has printed."""
+        text = self.printed.read_text("utf-8", "replace") if self.printed.exists() else ""
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def close(self) -> None:
+        """Kill the process."""
+        self.process.kill()
+        self.process.join()
+
+
+def serve(connection: Connection, names: Sequence[str], printed: str, find: Callable[..., Any]) -> None:
+    """Import the adapters of the names, send their descriptions, and serve requests until the connection is closed."""
+    with open(printed, "wb", buffering=0) as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        chosen = {adapter.name: guarded(adapter) for name in names for adapter in find(name)}
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        connection.send(str(error))
+        return
+    connection.send([Subject.of(adapter) for adapter in chosen.values()])
+    with contextlib.suppress(EOFError):
+        while True:
+            function, name, arguments = connection.recv()
+            connection.send(function(chosen[name], *arguments))

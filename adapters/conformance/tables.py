@@ -1,0 +1,40 @@
+"""Tables for the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from adapters.conformance.result import STATUSES
+
+COLOURS = dict.fromkeys(STATUSES, "red") | {"pass": "green", "xfail": "cyan"}
+COLOURS |= dict.fromkeys(("unsupported", "interrupted", "inconclusive"), "yellow")
+# Columns of text; all others have numbers, but for verdicts.
+TEXT = ("adapter", "precision", "checks")
+# Columns that no table fills.
+ENDLESS = 1000
+
+
+def spell_ratio(ratio: float | None) -> str:
+    """Return |error| / bound in few characters; None is infinite."""
+    return "inf" if ratio is None else f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.1e}"
+
+
+def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -> Table:
+    """Return a table for the terminal, with its verdicts in colour."""
+    table = Table(title=title, title_style="dim", title_justify="center", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for i, name in enumerate(header):
+        verdicts = any(row[i].removesuffix("*") in COLOURS for row in rows)
+        table.add_column(name, justify="left" if verdicts or name in TEXT else "right", no_wrap=name != "checks")
+    for cells in rows:
+        # As Text, because an adapter's name may have brackets, which are markup in a string.
+        table.add_row(*(Text(cell, style=COLOURS.get(cell.removesuffix("*"), "")) for cell in cells))
+    return table
+
+
+def markdown(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
+    """Return a table in Markdown."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, tuple("---" for _ in header), *rows))

@@ -1,0 +1,224 @@
+"""Layouts: the parameters of one layer found among named arrays, and moved from one framework to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters._places import PLACES, in_reference, to_framework, to_reference
+from adapters._source import frameworks, literals, source
+from reference import Params
+from reference.archive import DTYPES
+from reference.cells import NONLINEARITIES
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one cell or layer of a framework keeps its parameters.
+
+    ``Wx.T[None]`` is (1, H, D) and ``[b, 0]`` is (2H,), of Wx (D, H) and b (H,) as ``reference.Params`` has them.
+
+    Raises:
+        ValueError: a place that is no key of ``PLACES``, or not one place for each of Wx, Wh and b.
+    """
+
+    name: str  # of the adapter that judges it: "torch.RNN"
+    places: Mapping[str, str]  # name of a parameter: its place; in the order in which the module lists them
+    nonlinearities: tuple[str, ...] = ("tanh", "relu")
+
+    def __post_init__(self) -> None:
+        whats = [place.removesuffix("[None]") for place in self.places.values()]
+        if sorted(kind for what in whats if (kind := PLACES.get(what, what)) != "0") != ["Wh", "Wx", "b"]:
+            raise ValueError(f"Layout {self.name}: expected Wx, Wh and b once among {list(PLACES)}, got {whats}")
+
+    @property
+    def always_biased(self) -> bool:
+        """Whether the cell has a bias, always."""
+        return any(place.startswith("b or 0") for place in self.places.values())
+
+    @property
+    def weights(self) -> list[str]:
+        """Names of the parameters that hold Wx and Wh."""
+        return [name for name, place in self.places.items() if place[0] == "W"]
+
+    def to_framework(self, params: Params) -> dict[str, NDArray[Any]]:
+        """Return copies of the parameters of one cell under the framework's names, in its order.
+
+        Two biases that are added become b and zero; b is zero if the cell always has a bias and the model has none.
+
+        Raises:
+            ValueError: the parameters are those of a stack.
+        """
+        if params.Wx.ndim != 2:
+            raise ValueError(f"port: expected the parameters of one cell, got a stack of {len(params.Wx)}")
+        held = to_framework(self.places, params.fields())
+        return {name: np.array(array, order="C") for name, array in held.items()}
+
+    def to_reference(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """Return arrays under the framework's names as those of Wx, Wh and b, without a second bias."""
+        return to_reference(self.places, arrays)
+
+    def params(self, arrays: Mapping[str, Any]) -> Params:
+        """Return the parameters of the only cell or layer of this kind among named arrays.
+
+        Names may have a prefix ("rnn.weight_ih_l0", "params/cell/i/kernel"), and ``/`` and ``.`` are the same in them.
+        Two biases are added in their dtype; where one is zero the other keeps every bit.
+
+        Args:
+            arrays: of one dtype, which NumPy can take; arrays of other layers may be among them.
+
+        Raises:
+            ValueError: a parameter is missing or of a wrong shape, there is more than one such layer, or the layer has
+                one more parameter.
+            TypeError: a dtype that is none of ``archive.DTYPES``, or another than that of Wx.
+        """
+        found = self.only_layer(arrays)
+        self._expect_shapes(found)
+        biases, held = self._biases(found), self.to_reference(found)
+        return Params(held["Wx"], held["Wh"], added(biases) if biases else None)
+
+    def rounded(self, arrays: Mapping[str, Any]) -> int:
+        """Return in how many elements the sum of two biases is not exact; arrays as of ``params``."""
+        biases = self._biases(self.only_layer(arrays))
+        # Without one bias, which a subtraction takes away exactly, an exact sum leaves the other.
+        inexact = [added(biases) - one != other for one, other in permutations(biases, 2)]
+        return int(np.any(inexact, axis=0).sum())
+
+    def _biases(self, found: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        return [array for what, array in in_reference(self.places, found) if what in ("b", "0")]
+
+    def only_layer(self, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the only such layer, without their prefix; the rest as of ``params``."""
+        flat = {name.replace("/", "."): np.asarray(array) for name, array in flattened(arrays)}
+        ours = {name.replace("/", "."): name for name in self.places}
+        first, *_ = weights = [name.replace("/", ".") for name in self.weights]
+        prefixes = [name.removesuffix(first) for name in flat if f".{name}".endswith(f".{first}")]
+        whole = [prefix for prefix in prefixes if all(prefix + name in flat for name in weights)]
+        if len(prefixes := whole or prefixes) != 1:
+            got = f"several, after {prefixes}" if prefixes else f"arrays called {shortened(list(flat))}"
+            raise ValueError(f"port: expected one {self.name}, {' and '.join(self.weights)}, got {got}")
+        (prefix,) = prefixes
+        found = {name: flat[prefix + key] for key, name in ours.items() if prefix + key in flat}
+        self._expect_all(found, prefix)
+        # An array beside a parameter of a module belongs to the module: it is that of a second layer, or of a gate.
+        # Plain Wx, Wh and b belong to no module, and an author may put anything beside them.
+        beside = {
+            (prefix + key).rpartition(".")[0]
+            for key in ours
+            if any(name != place for name, place in self.places.items())
+        }
+        more = [name for name in flat if name.rpartition(".")[0] in beside and name.removeprefix(prefix) not in ours]
+        if more:
+            raise ValueError(f"port: expected no more than {list(self.places)} of a {self.name}, got {shortened(more)}")
+        return found
+
+    def _expect_all(self, found: Mapping[str, Any], prefix: str) -> None:
+        """Raise ValueError unless all parameters are there, or all without those of the bias, if it can do without."""
+        absent = [name for name, place in self.places.items() if not place.startswith("0?") and name not in found]
+        has_bias = any(name in found for name in self.places if name not in self.weights)
+        if absent and (self.always_biased or has_bias or any(name in self.weights for name in absent)):
+            where = f" after {prefix!r}" * bool(prefix)
+            raise ValueError(f"port: expected {absent[0]} of {self.name}, got {list(found)}{where} without it")
+
+    def _expect_shapes(self, found: Mapping[str, NDArray[Any]]) -> None:
+        """Raise ValueError or TypeError unless shapes fit together, and dtypes are one."""
+        name, place = next((name, place) for name, place in self.places.items() if place.startswith("Wx"))
+        Wx, leading = found[name], place.endswith("[None]")
+        if Wx.ndim != 2 + leading:
+            axes = ("1, " * leading) + ("H, D" if ".T" in place else "D, H")
+            raise ValueError(f"port: expected {name} of shape ({axes}), got {Wx.shape}")
+        D, H = self.to_reference({name: Wx})["Wx"].shape
+        like = to_framework(self.places, {"Wx": np.zeros((D, H)), "Wh": np.zeros((H, H)), "b": np.zeros(H)})
+        for other, array in found.items():
+            if array.shape != (expected := like[other].shape):
+                raise ValueError(f"port: expected {other} of shape {expected}, got {array.shape} (D={D}, H={H})")
+            if str(array.dtype) not in DTYPES or array.dtype != Wx.dtype:
+                dtypes = f"{Wx.dtype}, as {name} is" if str(Wx.dtype) in DTYPES else list(DTYPES)
+                raise TypeError(f"port: expected {other} of dtype {dtypes}, got {array.dtype} {array.shape}")
+
+
+def port(
+    params: Mapping[str, Any] | Params, from_: str, to: str, *, nonlinearity: str | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return parameters of one recurrent layer as another framework names and shapes them; neither is imported.
+
+    Every value is copied bit for bit, but for the sum of two biases of the source, which is rounded to their dtype.
+
+    Args:
+        params: ``Params``, or named arrays of the source as of ``Layout.params``.
+        from_: the source: an adapter with a layout ("torch.RNN"), or a framework for the first of its layouts.
+        to: the target, likewise.
+        nonlinearity: of the model, "tanh" or "relu"; by default the first of the source.
+
+    Returns:
+        Arrays by name, in the order of the target's parameters, of the dtype that came, as of ``Layout.to_framework``.
+
+    Raises:
+        ValueError: an unknown name, a nonlinearity that the target does not have, or as of ``Layout.params``.
+        TypeError: as of ``Layout.params``.
+
+    Source: each file of a framework names the documentation of its parameters.
+    """
+    origin, target = layout(from_), layout(to)
+    expect_nonlinearity(origin, target, nonlinearity)
+    return target.to_framework(params if isinstance(params, Params) else origin.params(params))
+
+
+def expect_nonlinearity(origin: Layout, target: Layout, nonlinearity: str | None = None) -> str:
+    """Return the nonlinearity of a model, or raise ValueError if the source or the target does not have it."""
+    f, known = nonlinearity or origin.nonlinearities[0], list(NONLINEARITIES)
+    if f not in known:
+        raise ValueError(f"port: expected a nonlinearity among {known}, got {f!r}")
+    for what, held in (("source", origin), ("target", target)):
+        if f not in held.nonlinearities:
+            only = held.nonlinearities[0]
+            raise ValueError(f"port: expected a {what} with {f}, got {held.name}, which has {only} alone")
+    return f
+
+
+def layout(name: str) -> Layout:
+    """Return the layout of an adapter, or the first layout of a framework; raise ValueError if there is none."""
+    framework, _, variant = name.replace("-", "_").partition(".")
+    if framework not in frameworks():
+        raise ValueError(f"port: expected a framework among {frameworks()}, got {name!r}")
+    offered = layouts(framework)
+    if not offered:
+        raise ValueError(f"port: expected a framework with a layout of its parameters, got {name!r}")
+    if variant and f"{framework}.{variant}" not in offered:
+        raise ValueError(f"port: expected one of {list(offered)}, got {name!r}")
+    return offered[f"{framework}.{variant}"] if variant else next(iter(offered.values()))
+
+
+def layouts(framework: str) -> dict[str, Layout]:
+    """Return the layouts of a framework by name of adapter, in the order of its file, which is not imported."""
+    file = source(framework)
+    constants = literals(file) if file else {}
+    nonlinearities = constants.get("NONLINEARITIES", Layout.nonlinearities)
+    names = {f"{framework}.{variant}": places for variant, places in constants.get("LAYOUTS", {}).items()}
+    return {name: Layout(name, places, nonlinearities) for name, places in names.items()}
+
+
+def added(biases: list[NDArray[Any]]) -> NDArray[Any]:
+    """Return the sum of biases in their dtype; a bias beside zero keeps every bit, the sign of a zero included."""
+    with np.errstate(all="ignore"):
+        return reduce(lambda one, other: np.where(other == 0, one, np.where(one == 0, other, one + other)), biases)
+
+
+def shortened(names: list[str], most: int = 8) -> str:
+    """Return the first names of a list as Python spells them."""
+    return str(names) if len(names) <= most else f"{str(names[:most])[:-1]}, and {len(names) - most} more]"
+
+
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give the arrays of a mapping that may hold mappings, each with its path, parted by ``/``."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,131 @@
+"""Faults of the derivative, of backpropagation through time, and of the gradients of the parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from reference.case import Case
+from reference.cells import Array
+from reference.evaluation import Evaluation
+from reference.faults.fault import (
+    HALVES,
+    fault,
+    hides,
+    kept_steps,
+    more,
+    picked,
+    piecewise,
+    scaled,
+    weights,
+    with_relu,
+    with_tanh,
+)
+from reference.layer import Layer
+from reference.precision_loss import chop
+from reference.trial import Subject
+
+replace = dataclasses.replace
+
+
+def saving_argument(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any:
+    """Return the states after the step, and a = u + v for ``backward``."""
+    return right(u, v, states)[0], (u + v,)
+
+
+def saved_before(layer: Layer, hs: Array, xs: Array, before: Array, saved: Any) -> Any:
+    """Return the tape with h[t-1] in the place of the h[t] that each step saved."""
+    steps = enumerate(saved)
+    return xs, before, [layer.cell.observed(kept, before[..., t, :, :]) for t, kept in steps]
+
+
+def zeros_before(layer: Layer, hs: Array, xs: Array, before: Array, saved: Any) -> Any:
+    """Return the tape with zeros for the state before the first step."""
+    return xs, np.concatenate([np.zeros_like(before[..., :1, :, :]), before[..., 1:, :, :]], axis=-3), saved
+
+
+def one_product_short(layer: Layer, right: Any, *given: Any) -> Any:
+    """Return the gradients at the pre-activations, and A[0] as the gradient of h0."""
+    A, A_h, first = right(*given)
+    return A, A_h, (A_h[0], *first[1:])
+
+
+def detached(layer: Layer, right: Any, *given: Any) -> Any:
+    """Return the gradients at the pre-activations, zeros at the first step and before it."""
+    *each, first = right(*given)
+    A, A_h = ([np.zeros_like(array[0]), *array[1:]] for array in each)
+    return A, A_h, tuple(map(np.zeros_like, first))
+
+
+def accumulated(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
+    """Add the weight gradients of the call before, where there was one of the same shape."""
+    evaluation, shape = run(case), case.params.Wx.shape
+    found = {name: array for name, array in weights(case, evaluation).items() if array.ndim > case.h0.ndim - 1}
+    kept[shape] = {name: array + kept[shape][name] if shape in kept else array for name, array in found.items()}
+    return replace(evaluation, **kept[shape])
+
+
+# Tables: a row has the name, the description, the conditions, the precisions that hide it, and the change by hook.
+# fmt: off
+derivative, bptt, weight = (partial(fault, name) for name in ("derivative", "bptt", "weights"))
+DERIVATIVE = (
+    derivative("derivative 1 - h", "Forgets the square in 1 - h**2.",
+               with_tanh, derivative=lambda layer, right, h: 1 - h),
+    derivative("derivative h - h**2", "Takes the sigmoid's derivative h * (1 - h) with the right forward.",
+               with_tanh, derivative=lambda layer, right, h: h * (1 - h)),
+    derivative("derivative of a instead of h", "Puts a into 1 - h**2, which is written for h = tanh(a).",
+               with_tanh, forward=saving_argument),
+    derivative("derivative applied twice", "Takes 1 - h**2 of tanh(h), as if the layer before had not applied tanh.",
+               with_tanh, derivative=lambda layer, right, h: right(layer.cell.f(h))),
+    derivative("derivative forgotten", "Passes the gradient of h on as that of a.", derivative=lambda *_: 1),
+    derivative("derivative of the step before", "Takes f' at h[t-1] where h[t] belongs.", tape=saved_before),
+    derivative("derivative rounded to 11 bits", "Keeps the derivative in half precision from forward to backward.",
+               with_tanh, hidden=hides("it has no more than 11 bits", *HALVES),
+               derivative=lambda layer, right, h: chop(right(h), 11)),
+    derivative("relu'(0) = 1", "Tests a >= 0 where the derivative of relu is taken, so that it is 1 at 0.",
+               with_relu, forward=saving_argument, derivative=lambda layer, right, a: a >= 0),
+    derivative("relu's derivative of h >= 0", "Tests h >= 0, which is true of every h that relu returns.",
+               with_relu, derivative=lambda layer, right, h: h >= 0),
+)
+BPTT = (
+    bptt("BPTT truncated at 3", "Detaches the state after every third step.",
+         more(T=3), calls=lambda run, case, kept: piecewise(run, case, 3, carry=True)),
+    bptt("no BPTT", "Detaches the state after every step, so that no gradient goes back in time.",
+         more(T=1), calls=lambda run, case, kept: piecewise(run, case, 1, carry=True)),
+    bptt("h0 detached", "Leaves h0 out of the graph, and its gradient at zero.",
+         result=lambda case, found: replace(found, dh0=np.zeros_like(found.dh0))),
+    bptt("dh0 one product short", "Returns A[0] as dh0 and forgets the last product with Wh.T.",
+         adjoints=one_product_short),
+    bptt("upstream of the last step only", "Takes the gradient of the last state alone and ignores the others.",
+         more(T=1), case=lambda case: replace(case, upstream=kept_steps(case.upstream, -1))),
+    bptt("upstream of the last step twice", "Starts from the last upstream gradient and adds it again in the loop.",
+         case=lambda case: replace(case, upstream=case.upstream + kept_steps(case.upstream, -1))),
+    bptt("upstream one step late", "Pairs the gradient of h[t] with step t + 1.",
+         more(T=1), case=lambda case: replace(case, upstream=np.roll(case.upstream, 1, axis=-3))),
+    bptt("recurrent gradient replaces upstream", "Assigns the gradient from the step after, without adding upstream.",
+         more(T=1), adjoints=lambda layer, right, upstream, *rest: right(kept_steps(upstream, -1), *rest)),
+    bptt("gradient stops at the first step", "Computes the first step outside of the graph.", adjoints=detached),
+    bptt("gradients grow from call to call", "Adds to the weight gradients of the call before.", calls=accumulated),
+)
+WEIGHTS = (
+    weight("h[t] for h[t-1] in dWh", "Multiplies A[t] by the state after the step, not by the one before.",
+           tape=lambda layer, hs, xs, before, saved: (xs, hs, saved)),
+    weight("x[t-1] for x[t] in dWx", "Is off by one in the inputs that it kept for backward.", more(T=1),
+           tape=lambda layer, hs, xs, before, saved: (np.roll(xs, 1, axis=-3), before, saved)),
+    weight("h0 missing in dWh", "Takes zeros for the state before the first step in dWh.", tape=zeros_before),
+    weight("averaged over N", "Divides the weight gradients by the size of the batch.", more(N=1),
+           result=lambda case, found: scaled(found, weights(case, found), 1 / case.sizes["N"])),
+    weight("averaged over T", "Divides the weight gradients by the number of steps.", more(T=1),
+           result=lambda case, found: scaled(found, weights(case, found), 1 / case.sizes["T"])),
+    weight("last row of the batch missing", "Ends the loop over the batch one row early.",
+           to_parameters=picked(np.s_[..., :, :-1, :])),
+    weight("step 0 missing", "Ends the backward loop before the gradients of step 0 are added.",
+           to_parameters=picked(np.s_[..., 1:, :, :])),
+    weight("overwritten instead of accumulated", "Assigns the weight gradients at each step; step 0 comes last.",
+           more(T=1), to_parameters=picked(np.s_[..., :1, :, :])),
+    weight("last step only", "Takes the weight gradients from the last step alone.", more(T=1),
+           to_parameters=picked(np.s_[..., -1:, :, :])),
+)

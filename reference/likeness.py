@@ -1,0 +1,175 @@
+"""When two subjects did the same with a case: in every element that they returned, but for rounding.
+
+The certificate splits an evaluation into what one step makes of its neighbouring values and a deviation from that, and
+the deviations determine the evaluation. Two evaluations are alike if their deviations agree in every element to within
+
+    bound + bound' + 2 * accuracy * largest deviation of the quantity
+
+The bounds are those of one step: a deviation that no fault causes is never larger. A deviation that a fault causes
+depends on states and gradients with the rounding of all steps before; ``accuracy`` is the relative error that correct
+arithmetic may pile up through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.bounded import Bounded
+from reference.case import Case
+from reference.certify import certify
+from reference.comparison import Comparison
+from reference.evaluation import Evaluation
+from reference.layer import evaluate_in
+from reference.precision import Precision
+from reference.trial import Subject, trial
+from reference.verdict import QUANTITIES, Mismatch, Verdict
+
+BROKEN = ("fail", "contract")
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Everything that a subject did with a case: in one call, or in both of a trial if their bits differ."""
+
+    case: Case
+    precision: Precision
+    verdicts: tuple[Verdict | None, ...]  # of each call; None if the shapes allow none
+    account: str | None = None  # of the contract that was broken
+
+    @cached_property
+    def compared(self) -> dict[str, Comparison]:
+        """The quantities of the last call."""
+        last = self.verdicts[-1] if self.verdicts else None
+        return {} if last is None else last.compared
+
+    @property
+    def status(self) -> str:
+        """Give "contract" if that was broken, else the status of the last call."""
+        last = self.verdicts[-1] if self.verdicts else None
+        return "contract" if self.account is not None or last is None else last.status
+
+    @cached_property
+    def wrong(self) -> tuple[str, ...]:
+        """Names of the quantities out of their bounds."""
+        return tuple(name for name, quantity in self.compared.items() if (quantity.ratio > 1).any())
+
+    @cached_property
+    def telling(self) -> set[str]:
+        """The quantities with an element so far out of its bounds that correct code is not alike."""
+        wrong = {name: self.compared[name] for name in self.wrong if self.is_comparable}
+        accuracy = accuracies(self.case, self.precision)
+        return {name for name, each in wrong.items() if (~within(each, each, accuracy[name]) & (each.ratio > 1)).any()}
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether rounding through all steps is small enough, where something fails, to recognise a fault."""
+        accuracy = accuracies(self.case, self.precision)
+        return all(2 * accuracy[name] <= self.precision.coarsest for name in self.wrong)
+
+
+def returned(case: Case, evaluation: Evaluation, precision: Precision) -> Observed:
+    """Return one evaluation as an observation."""
+    try:
+        return Observed(case, precision, (certify(case, evaluation, precision),))
+    except (TypeError, ValueError) as error:
+        return Observed(case, precision, (_fitted(case, evaluation, precision),), str(error))
+
+
+def called(subject: Subject, case: Case, precision: Precision) -> Observed:
+    """Observe one call of a subject."""
+    return returned(case, subject(case.map(np.array)), precision)
+
+
+def tried(subject: Subject, case: Case, precision: Precision) -> Observed:
+    """Observe a trial of a subject, of two calls."""
+    evaluations: list[Evaluation] = []
+
+    def recorded(case: Case) -> Evaluation:
+        evaluation = subject(case)
+        if isinstance(evaluation, Evaluation):
+            evaluations.append(evaluation.map(np.array))  # the subject may overwrite its own
+        return evaluation
+
+    try:
+        verdict = replace(trial(recorded, case.map(np.array), precision, repeat=True), case=case)
+        return Observed(case, precision, (replace(verdict, evaluation=evaluations[0]),))
+    except Exception as error:
+        kept = isinstance(error, Mismatch | TypeError | ValueError)
+        account = str(error) if kept else f"raised {type(error).__name__}: {error}"
+    return Observed(case, precision, tuple(_fitted(case, each, precision) for each in evaluations), account)
+
+
+def _fitted(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict | None:
+    """Return the verdict on an evaluation in the shapes and the dtype of the case; None if it does not fit."""
+    shapes, fields = case.shapes(), {name: a for name, a in evaluation.fields().items() if a is not None}
+    try:
+        with np.errstate(over="ignore"):
+            fields = {name: np.reshape(a, shapes[name]).astype(case.xs.dtype) for name, a in fields.items()}
+        return certify(case, Evaluation(**fields), precision)
+    except (TypeError, ValueError, KeyError):
+        return None
+
+
+def reproduced(seen: Sequence[Observed], others: Sequence[Observed | None]) -> bool:
+    """Return whether others did the same with all cases, and with one of them what correct code does not."""
+    pairs = [(one, other) for one, other in zip(seen, others, strict=True) if other is not None]
+    if len(pairs) < len(seen) or not all(alike(one, other) for one, other in pairs):
+        return False
+    return any(
+        one.account is not None or (one.telling and {*one.wrong} - one.telling <= {*other.wrong})
+        for one, other in pairs
+    )
+
+
+def alike(one: Observed, other: Observed) -> bool:
+    """Return whether two subjects did the same with a case, but for rounding."""
+    if one.account != other.account or len(one.verdicts) != len(other.verdicts):
+        return False
+    accuracy = accuracies(one.case, one.precision)
+    for p, q in zip(one.verdicts, other.verdicts, strict=True):
+        quantities, others = ({} if verdict is None else verdict.compared for verdict in (p, q))
+        if quantities.keys() - others.keys():
+            return False
+        for name, each in quantities.items():
+            both_right = (each.ratio <= 1) & (others[name].ratio <= 1)
+            if not (within(each, others[name], accuracy[name]) | both_right).all():
+                return False
+    return True
+
+
+def within(one: Comparison, other: Comparison, accuracy: float) -> NDArray[np.bool_]:
+    """Return the elements that deviate by as much, but for rounding; of a quantity and itself: than correct ones."""
+    with np.errstate(all="ignore"):
+        p, q = one.actual - one.expected, other.actual - other.expected
+        largest = np.max(np.abs(q), initial=0, where=np.isfinite(q) & (other.ratio > 1))
+        distance = np.abs(p) if one is other else np.abs(p - q)
+        close = distance <= one.bound + other.bound + 2 * accuracy * largest
+    # Numbers that are not finite have no difference.
+    equal = (one.actual == other.actual) | (np.isnan(one.actual) & np.isnan(other.actual))
+    return np.asarray(np.where(np.isfinite(p) & np.isfinite(q), close, equal & (one is not other)))
+
+
+@lru_cache(maxsize=64)
+def accuracies(case: Case, precision: Precision) -> dict[str, float]:
+    """Return the largest error relative to the terms of its sum that may pile up in all steps, by quantity."""
+    cell = case.cell_type(case.nonlinearity)
+    if cell.nonlinearity == "relu":
+        # A number that falls to the other side of the kink is not alike.
+        derivative = cell.derivative
+        cell.derivative = lambda h: derivative(h.value)
+    found = {}
+    with np.errstate(all="ignore"):
+        run = evaluate_in(case, lambda array: Bounded.exact(array, precision), cell=cell)
+        for field, array in run.fields().items():
+            if array is not None:
+                sum_ = array.rounded()
+                share = sum_.error / np.maximum(sum_.scale, precision.floor)
+                # Zero behind a relu has no terms but the rounding of those before.
+                counted = np.isfinite(sum_.value) & (sum_.value != 0)
+                found[QUANTITIES[field]] = float(np.max(share, initial=0, where=counted))
+    return found
