@@ -112,7 +112,7 @@ def reproduce(
     *,
     progress: Callable[[], Any] = lambda: None,
 ) -> list[Path]:
-    """Write a failure down: ``name.npz`` and, if the adapter has an idiom, ``name.py`` and ``name.md``.
+    """Write a failure down: ``name.npz`` and, if the adapter has a script, ``name.py`` and ``name.md``.
 
     Args:
         adapter: the subject.

@@ -80,6 +80,7 @@ def test_the_trial_imports_no_framework(path: Path) -> None:
     frameworks = {adapter.stem for adapter in ADAPTERS} - {
         "numpy",
         "layout",
+        "_places",
         "_source",
         "_way",
     }  # these need NumPy alone
