@@ -108,12 +108,7 @@ def explain(case: Case, evaluation: Evaluation, precision: Precision) -> Diagnos
 
 
 def explain_subject(
-    subject: Subject,
-    case: Case,
-    precision: Precision,
-    *,
-    progress: Callable[[], Any] = lambda: None,
-    tries: int = 2000,
+    subject: Subject, case: Case, precision: Precision, *, progress: Callable[[], Any] = lambda: None, tries: int = 2000
 ) -> Diagnosis:
     """Return the diagnosis of a subject, shown in the smallest counterexample.
 
@@ -175,13 +170,14 @@ def diagnose(seen: Sequence[Observed], calling: Calling) -> Diagnosis:
     found = Diagnosis(first.case, first.status, first.wrong, right, start_of(first), first.account)
     if first.status not in BROKEN:
         return found
+    arithmetic = first.last.arithmetic if first.last else None
+    if first.account is None and not any(one.telling for one in seen):
+        return replace(found, comparable=False, arithmetic=arithmetic)
     imitate = imitated if all(one.case.xs.size <= SMALL for one in seen) else imitated.__wrapped__
     suspects = [name for name, fault in FAULTS.items() if first.precision.name in fault.precisions]
     others = ((name, [imitate(name, one.case, one.precision, calling) for one in seen]) for name in suspects)
     names = frozenset(name for name, imitations in others if reproduced(seen, imitations))
-    last = first.verdicts[-1] if first.verdicts and not names else None
-    told = first.account is not None or any(one.telling for one in seen)
-    return replace(found, names=names, arithmetic=last.arithmetic if last else None, comparable=bool(names) or told)
+    return replace(found, names=names, arithmetic=None if names else arithmetic)
 
 
 @lru_cache(maxsize=16 * len(FAULTS))

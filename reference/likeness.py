@@ -41,17 +41,20 @@ class Observed:
     verdicts: tuple[Verdict | None, ...]  # of each call; None if the shapes allow none
     account: str | None = None  # of the contract that was broken
 
-    @cached_property
+    @property
+    def last(self) -> Verdict | None:
+        """The verdict on the last call."""
+        return self.verdicts[-1] if self.verdicts else None
+
+    @property
     def compared(self) -> dict[str, Comparison]:
         """The quantities of the last call."""
-        last = self.verdicts[-1] if self.verdicts else None
-        return {} if last is None else last.compared
+        return self.last.compared if self.last else {}
 
     @property
     def status(self) -> str:
         """Give "contract" if that was broken, else the status of the last call."""
-        last = self.verdicts[-1] if self.verdicts else None
-        return "contract" if self.account is not None or last is None else last.status
+        return self.last.status if self.last and self.account is None else "contract"
 
     @cached_property
     def wrong(self) -> tuple[str, ...]:

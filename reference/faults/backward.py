@@ -14,7 +14,6 @@ from reference.evaluation import Evaluation
 from reference.faults.fault import (
     HALVES,
     fault,
-    hides,
     kept_steps,
     more,
     picked,
@@ -83,7 +82,7 @@ DERIVATIVE = (
     derivative("derivative forgotten", "Passes the gradient of h on as that of a.", derivative=lambda *_: 1),
     derivative("derivative of the step before", "Takes f' at h[t-1] where h[t] belongs.", tape=saved_before),
     derivative("derivative rounded to 11 bits", "Keeps the derivative in half precision from forward to backward.",
-               with_tanh, hidden=hides("it has no more than 11 bits", *HALVES),
+               with_tanh, hidden=dict.fromkeys(HALVES, "it has no more than 11 bits"),
                derivative=lambda layer, right, h: chop(right(h), 11)),
     derivative("relu'(0) = 1", "Tests a >= 0 where the derivative of relu is taken, so that it is 1 at 0.",
                with_relu, forward=saving_argument, derivative=lambda layer, right, a: a >= 0),

@@ -6,7 +6,7 @@
     tape(layer, hs, xs, before, saved)    -> xs, before, saved: the numbers that backward works from
 
 Every other hook is the name of a method of the cell or of the layer (``forward``, ``f``, ``to_state``, ``product``).
-Its function (layer, right, *arguments) stands in the place of the method ``right``.
+Its function (layer, right, *arguments) stands in the place of the method ``right``. ``product`` has plain arrays.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from reference.trial import Subject
 
 Change = Callable[..., Any]
 Condition = Callable[[Case], bool]
+Hidden = Mapping[str, str]
 # Precisions that the catalogue computes in, and those of them whose unit roundoff is above 1e-4.
 COMPUTED, HALVES = DTYPES, ("bfloat16", "float16")
 # Hooks around correct code; all others are inside of it.
@@ -43,7 +44,7 @@ class Fault:
     family: str
     description: str  # one sentence: the mistake of the author
     conditions: tuple[Condition, ...]  # such code is right unless all are met
-    hidden: Mapping[str, str]  # precisions that cannot show it, and why
+    hidden: Hidden  # precisions that cannot show it, and why
     changes: Mapping[str, Change]  # by hook
 
     @property
@@ -80,12 +81,7 @@ class Fault:
 
 
 def fault(
-    family: str,
-    name: str,
-    description: str,
-    *conditions: Condition,
-    hidden: Mapping[str, str] | None = None,
-    **changes: Change,
+    family: str, name: str, description: str, *conditions: Condition, hidden: Hidden | None = None, **changes: Change
 ) -> Fault:
     """Return a row of the catalogue; ``changes`` are functions by hook."""
     return Fault(name, family, description, conditions, hidden or {}, changes)
@@ -155,11 +151,6 @@ def with_tanh(case: Case) -> bool:
 def with_relu(case: Case) -> bool:
     """Return whether the nonlinearity is relu."""
     return case.nonlinearity == "relu"
-
-
-def hides(reason: str, *dtypes: str) -> dict[str, str]:
-    """Return precisions that cannot show a fault, all for one reason."""
-    return dict.fromkeys(dtypes, reason)
 
 
 # Changes that several faults share.

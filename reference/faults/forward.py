@@ -14,7 +14,6 @@ from reference.evaluation import Evaluation
 from reference.faults.fault import (
     HALVES,
     fault,
-    hides,
     more,
     picked,
     piecewise,
@@ -50,12 +49,13 @@ def flattened(case: Case, evaluation: Evaluation) -> Evaluation:
 
 def both_gradients(layer: Layer, A: Array) -> Array:
     """Return the gradient of the fused [x, h]; shape (..., D + H)."""
-    return layer.product(A, np.concatenate([layer.parameters["Wx"], layer.Wh], axis=-2).mT)
+    product = layer.product if A.ndim == layer.Wh.ndim else layer.over_time
+    return product(A, np.concatenate([layer.parameters["Wx"], layer.Wh], axis=-2).mT)
 
 
-def without_bias(layer: Layer, xs: Array) -> Array:
+def without_bias(layer: Layer, right: Any, xs: Array) -> Array:
     """Return the input term x @ Wx."""
-    return layer.product(xs, layer.parameters["Wx"])
+    return layer.over_time(xs, layer.parameters["Wx"])
 
 
 def bias_after(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any:
@@ -67,7 +67,7 @@ def bias_after(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any
 def bias_at_even_steps(layer: Layer, right: Any, xs: Array) -> Array:
     """Return the input terms, those of odd steps without the bias."""
     u = right(xs)
-    u[..., 1::2, :, :] = without_bias(layer, xs)[..., 1::2, :, :]
+    u[..., 1::2, :, :] = without_bias(layer, right, xs)[..., 1::2, :, :]
     return u
 
 
@@ -128,7 +128,7 @@ BIAS = (
     bias("bias of another unit", "Is off by one in the bias, so that each unit is given its neighbour's.",
          with_bias, more(H=1), case=lambda case: with_params(case, b=np.roll(case.params.b, 1, axis=-1))),
     bias("bias added after the nonlinearity", "Adds the bias to the output of the nonlinearity, not to its argument.",
-         with_bias, input_term=lambda layer, right, xs: without_bias(layer, xs), forward=bias_after),
+         with_bias, input_term=without_bias, forward=bias_after),
     bias("bias added at every second step", "Adds the bias in one half of a loop unrolled by two.",
          with_bias, more(T=1), input_term=bias_at_even_steps),
     bias("db missing", "Leaves the gradient of the bias at zero.", with_bias, result=partial(scaled_db, 0)),
@@ -156,10 +156,10 @@ ACTIVATION = (
     activation("polynomial tanh", "Takes the rational function a (27 + a^2) / (27 + 9 a^2), right to 2 %.",
                with_tanh, f=lambda layer, right, a: np.clip(a * (27 + a * a) / (27 + 9 * a * a), -1, 1)),
     activation("tanh to 1e-4", "Interpolates tanh in a table, which is right to 1e-4.",
-               with_tanh, hidden=hides("1e-4 is less than one rounding", *HALVES),
+               with_tanh, hidden=dict.fromkeys(HALVES, "1e-4 is less than one rounding"),
                f=lambda layer, right, a: np.interp(a, KNOTS, np.tanh(KNOTS)).astype(a.dtype)),
     activation("tanh saturated early", "Returns exactly 1 beyond a = 4, where tanh is still 7e-4 away from it.",
-               with_tanh, hidden=hides("beyond 4 a correct tanh may be 1", *HALVES),
+               with_tanh, hidden=dict.fromkeys(HALVES, "beyond 4 a correct tanh may be 1"),
                f=lambda layer, right, a: np.where(np.abs(a) > 4, np.sign(a), right(a))),
 )
 STATE = (

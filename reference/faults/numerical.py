@@ -13,11 +13,11 @@ import numpy as np
 from reference.case import Case
 from reference.cells import Array
 from reference.evaluation import Evaluation
-from reference.faults.fault import HALVES, Change, Fault, fault, hides, with_tanh
+from reference.faults.fault import HALVES, Change, Fault, fault, with_tanh
 from reference.layer import Layer
 from reference.precision_loss import chop
 
-IN_FLOAT32 = hides("it computes in float32 itself", "float32", *HALVES)
+IN_FLOAT32 = dict.fromkeys(("float32", *HALVES), "it computes in float32 itself")
 ONE_ROUNDING = "the error is less than one rounding"
 
 
@@ -52,7 +52,7 @@ def displaced(relative: float, case: Case, evaluation: Evaluation) -> Evaluation
 def one_off(relative: float, *hidden: str, why: str = ONE_ROUNDING) -> Fault:
     """Return the fault of one element that is wrong by ``relative``."""
     description = f"Gets one element wrong by {relative:g} of it, as a race or a tail that is not masked does."
-    options: dict[str, Any] = {"hidden": hides(why, *hidden), "result": partial(displaced, relative)}
+    options: dict[str, Any] = {"hidden": dict.fromkeys(hidden, why), "result": partial(displaced, relative)}
     return fault("numerical", f"one element off by {relative:g}", description, **options)
 
 
@@ -66,12 +66,12 @@ def gradients(change: Callable[[Array], Array]) -> Change:
 numerical = partial(fault, "numerical")
 NUMERICAL = (
     numerical("products in TF32", "Leaves TF32 on, as GPUs have it for speed: operands of 11 bits.",
-              hidden=hides("TF32 holds its every digit", *HALVES), product=rounding(lambda array: chop(array, 11))),
+              hidden=dict.fromkeys(HALVES, "TF32 has all of its digits"), product=rounding(lambda p: chop(p, 11))),
     numerical("products in bfloat16", "Multiplies in bfloat16, as CPUs do at medium precision: operands of 8 bits.",
-              hidden=hides("bfloat16 is the dtype itself", "bfloat16"), product=rounding(lambda array: chop(array, 8))),
+              hidden={"bfloat16": "bfloat16 is the dtype itself"}, product=rounding(lambda p: chop(p, 8))),
     numerical("products in float16", "Casts the operands of every product to float16 and the result back.",
-              hidden=hides("float16 is the dtype itself", "float16"),
-              product=rounding(lambda array: array.astype(np.float16).astype(array.dtype))),
+              hidden={"float16": "float16 is the dtype itself"},
+              product=rounding(lambda p: p.astype(np.float16).astype(p.dtype))),
     numerical("products in float32", "Multiplies in float32 inside a layer of float64.",
               hidden=IN_FLOAT32,
               product=lambda layer, right, p, q: right(p.astype(np.float32), q.astype(np.float32))),

@@ -14,7 +14,7 @@ from reference import Case, Evaluation, Params, Verdict, certify
 from reference.explain import diagnose, explain
 from reference.faults import Fault, compute
 from reference.faults.fault import Change
-from reference.layer import Layer, merged, split
+from reference.layer import Layer
 from reference.likeness import tried
 from reference.trial import Subject
 from tests.named import CASES, assert_named, case_of_a_trial, diagnosed, is_seen_by_a_trial_alone, plain
@@ -45,15 +45,10 @@ def product(adapter: Adapter, p: NDArray[Any], q: NDArray[Any]) -> NDArray[Any]:
 def parts(adapter: Adapter) -> dict[str, Change]:
     """Return the changes to the reference's layer after which its products and its tanh are the framework's."""
 
-    def multiplied(layer: Layer, right: Any, p: Any, q: Any) -> Any:
-        if p.ndim == q.ndim:
-            return product(adapter, p, q)
-        return split(product(adapter, merged(p), q), *p.shape[-3:-1])
-
     def f(layer: Layer, right: Any, a: Any) -> Any:
         return adapter.tanh(a) if layer.cell.nonlinearity == "tanh" else right(a)
 
-    return {"product": multiplied, "f": f}
+    return {"product": lambda layer, right, p, q: product(adapter, p, q), "f": f}
 
 
 def behind(adapter: Adapter, fault: Fault) -> Subject:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reference import PRECISIONS, Case, Evaluation, Params
-from reference.explain import Diagnosis, explain, explain_subject
+from reference.explain import Diagnosis, Start, explain, explain_subject
 from reference.faults import FAULTS, Fault, compute
 from reference.faults.fault import piecewise
 from reference.likeness import tried
@@ -143,6 +143,65 @@ def test_of_the_gradients_the_last_wrong_step_is_where_it_starts() -> None:
     assert (found.start.quantity, found.start.index[0]) == ("A", 2)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_start_is_a_number_of_the_probe_wherever_its_columns_stand(seed: int) -> None:
+    case = plain().unprobed().probed(seed)
+    evaluation = FAULTS["derivative 1 - h"].subject()(case)
+    found = explain(case, evaluation, PRECISIONS["float64"])
+    assert_named(found, "derivative 1 - h")
+    assert found.start is not None
+    assert case.probe is not None
+    *place, unit = found.start.index
+    assert found.start.quantity == "A"
+    assert place[0] == case.sizes["T"] - 1
+    assert found.start.actual == evaluation.dxs[(*place, case.probe[unit])]
+    last = explain(plain(), FAULTS["derivative 1 - h"].subject()(plain()), PRECISIONS["float64"])
+    assert last.start == found.start
+
+
+def test_without_the_probe_no_gradient_at_the_sums_is_named() -> None:
+    case = plain(T=3).unprobed()
+    found = explain(case, FAULTS["derivative 1 - h"].subject()(case), PRECISIONS["float64"])
+    assert_named(found, "derivative 1 - h")
+    assert str(found.start).startswith("It starts at dx[2, ")
+
+
+def test_the_start_is_a_sentence_with_the_numbers() -> None:
+    start = Start("A", (2, 0, 1), 0.5, 0.25, 1e-3, 250.0)
+    assert str(start) == "It starts at A[2, 0, 1]: expected 0.25, got 0.5; |error| 0.25 is 250 x its bound 0.001."
+
+
+def test_too_wide_bounds_give_no_diagnosis() -> None:
+    case = Case.random(30, 3, 2, 4, seed=1, dtype="float16", norm=2.0)
+    found = explain(case, compute(case), PRECISIONS["float16"])
+    assert (found.status, found.names) == ("inconclusive", frozenset())
+    assert str(found) == "No diagnosis: the bounds are too wide to decide (T=30, N=3, D=2, H=4)."
+
+
+def test_a_broken_contract_comes_first() -> None:
+    found = explain_subject(FAULTS["parameter mutated"].subject(), plain(), PRECISIONS["float64"])
+    lines = str(found).splitlines()
+    assert found.status == "contract"
+    assert lines[0].startswith("contract: expected the case's Wh unchanged, got others (")
+    assert lines[-2] == "Everything returned equals the result of this fault:"
+    assert lines[-1] == "  `parameter mutated`: Applies the gradient to Wh inside backward."
+
+
+def test_an_error_is_an_account_without_a_fault() -> None:
+    def crashing(case: Case) -> Evaluation:
+        raise OSError("no such device")
+
+    seen = tried(crashing, plain(), PRECISIONS["float64"])
+    assert (seen.status, seen.account) == ("contract", "raised OSError: no such device")
+    found = explain_subject(crashing, plain(), PRECISIONS["float64"])
+    assert str(found) == "raised OSError: no such device\nNo diagnosis: no fault of the catalogue returns this."
+
+
+def test_correct_code_has_nothing_to_explain() -> None:
+    with pytest.raises(ValueError, match=r"^shrink_subject: expected a case that the subject fails, got none \(T=6, "):
+        explain_subject(compute, plain(), PRECISIONS["float64"])
+
+
 def test_a_stack_is_explained_by_its_first_failing_case() -> None:
     stack = plain(stack=3)
     right, wrong = compute(stack), FAULTS["db missing"].subject()(stack)
@@ -185,12 +244,23 @@ def test_account_fits_on_one_screen() -> None:
     )
 
 
-def test_many_matches_fit_on_one_screen_too() -> None:
+def test_two_matches_are_called_indistinguishable() -> None:
     one = np.ones((1, 1))
     case = Case(one[None], 0 * one, Params(one, one, one[0]), one[None])
-    found = explain(case, FAULTS["bias doubled"].subject()(case), PRECISIONS["float64"])
-    assert "bias doubled" in found.names
-    assert len(str(found).splitlines()) <= 24
+    found = explain(case, FAULTS["step 0 missing"].subject()(case), PRECISIONS["float64"])
+    assert found.names == {"step 0 missing", "last row of the batch missing"}
+    assert str(found).splitlines()[-3:] == [
+        "Everything returned equals the result of each of these faults, which are indistinguishable here:",
+        "  `last row of the batch missing`: Ends the loop over the batch one row early.",
+        "  `step 0 missing`: Ends the backward loop before the gradients of step 0 are added.",
+    ]
+
+
+def test_many_matches_fit_on_one_screen() -> None:
+    found = Diagnosis(plain(), "fail", ("h",), (), None, None, names=frozenset(list(FAULTS)[:9]))
+    lines = str(found).splitlines()
+    assert len(lines) == 9
+    assert lines[-1] == "  and 3 more"
 
 
 # Faults in the code of frameworks.

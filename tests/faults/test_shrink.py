@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reference import PRECISIONS, Case, Evaluation
+from reference.cells import CELLS, Cell
 from reference.faults import COMPUTED, FAULTS, HALVES, compute
 from reference.shrink import arrays_of, outcome, shrink, shrink_subject, sliced
 
@@ -181,3 +182,14 @@ def test_a_slice_keeps_all_arrays_in_shape(axis: str) -> None:
     case = large().unprobed()
     cut = sliced(case, axis, np.array([0, 2]))
     assert cut.sizes == case.sizes | {axis: 2}
+
+
+def test_units_of_all_gates_are_cut_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gated(Cell):
+        gates = ("a", "z")
+
+    monkeypatch.setitem(CELLS, "gated", Gated)
+    case = Case.random(3, 2, 3, 4, cell="gated")
+    cut = sliced(case, "H", np.array([0, 2]))
+    assert cut.params.Wx.tobytes() == case.params.Wx[:, [0, 2, 4, 6]].tobytes()
+    assert cut.params.Wh.tobytes() == case.params.Wh[[0, 2]][:, [0, 2, 4, 6]].tobytes()
