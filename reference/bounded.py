@@ -220,8 +220,8 @@ class Bounded(NDArrayOperatorsMixin):
         names = ("value", "error", "scale")
         value, error, scale = (function([getattr(part, name) for part in parts], **kwargs) for name in names)
         joined = Bounded(value, self.precision, error, scale)
-        shares = [part.relative for part in parts]
-        joined.relative = None if None in shares else max(share for share in shares if share is not None)
+        shares = [part.relative for part in parts if part.value.size]
+        joined.relative = None if None in shares else max((share for share in shares if share is not None), default=0.0)
         return joined
 
 

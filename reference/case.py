@@ -129,6 +129,7 @@ class Case(Archive):
         places, G = list(self.probe or ()), self.params.Wx.shape[-1]
         if (
             len(places) != G
+            or any(type(place) is not int for place in places)
             or len({*places}) < G
             or not {*places} <= {*range(self.sizes["D"])}
             or self.xs[..., places].any()
@@ -161,7 +162,7 @@ class Case(Archive):
     @property
     def sizes(self) -> dict[str, int]:
         """T, N, D and H by name; D counts the probe's columns."""
-        *_, T, N, D = self.xs.shape
+        T, N, D = *self.xs.shape[-3:-1], self.params.Wx.shape[-2]
         return {"T": T, "N": N, "D": D, "H": self.params.Wx.shape[-1] // len(self.cell_type.gates)}
 
     @property
@@ -286,6 +287,7 @@ class Case(Archive):
             plain: dict[str, Any] = {
                 name: found[name].item() for name in ("nonlinearity", "finite", "cell") if name in found
             }
+            # An empty probe is saved as floats.
             plain |= {"probe": tuple(found["probe"].tolist())} if "probe" in found else {}
             return cls(**(found | plain), params=params, direction=direction)
         except (KeyError, TypeError, ValueError) as error:

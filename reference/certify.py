@@ -124,7 +124,11 @@ def _compare(
     whole = Chunk(slice(0, case.K or 1), slice(0, case.sizes["N"]), True)
 
     def compared(field: str, chunk: Chunk, bounded: Bounded) -> tuple[str, Chunk, Comparison]:
-        met = None if infinite is None else chunk.of(infinite[..., None], "N1", stacked)[..., 0]
+        met = None
+        if infinite is not None:
+            # A sum over rows meets what any row of the case meets.
+            rows = chunk.rows if "N" in axes[field] else slice(None)
+            met = (infinite[chunk.cases] if stacked else infinite)[..., rows]
         loose = met is not None and undetermined(met, axes[field.removesuffix("_dot")], field)
         nan = field == "dxs" and beside_nan(case, bounded)
         actual = chunk.of(given[field], axes[field], stacked).astype(np.float64)

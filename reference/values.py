@@ -30,7 +30,7 @@ SATURATING = 2
 # Binary orders of magnitude that "huge" values keep below the largest number: room for sums of a thousand terms.
 ROOM = 12
 UPSTREAMS = ("every", "last", "one")
-PARAMETERS = ("Wx", "Wh", "b")
+PARAMETERS = ("Wx", "Wh", "b", "bn")
 
 
 def draw_case(

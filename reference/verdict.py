@@ -30,6 +30,7 @@ def quantity_of(field: str) -> str:
 QUANTITIES = {field.name: quantity_of(field.name) for field in fields(Evaluation)}
 # Those of a vanilla RNN.
 GRADIENTS = ("h", "dx", "dh0", *(f"d{name}" for name in CELLS["rnn"].parameters()))
+DERIVATIVES = ("jvp h", *(f"hvp {name}" for name in GRADIENTS[1:]))  # of these along a direction
 
 
 class Mismatch(AssertionError):

@@ -10,8 +10,7 @@ import pytest
 
 import adapters
 from reference.faults import COMPUTED, FAULTS
-from reference.sensitivity import sensitivity
-from reference.teeth import LIMIT
+from reference.mutation_score import LIMIT, sensitivity
 
 README = Path(__file__).parents[1] / "README.md"
 

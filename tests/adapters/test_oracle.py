@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from adapters.conformance.judges import offering, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, UnexpectedlySupported, Unsupported
-from adapters.conformance.judges import offering, whole
 from adapters.conformance.report import Result
 from reference import Case, Evaluation, Mismatch, certify
 from reference.strategies import Shape, cases

@@ -21,12 +21,11 @@ import adapters.jax
 from adapters import Way
 from adapters._places import to_framework
 from adapters._way import compute_by
-from adapters.conformance.checks import CHECKS, Asked, quiet, run
-from adapters.conformance.choices import EXAMPLES
+from adapters.conformance import STACKS
+from adapters.conformance.checks import CHECKS, Job, quiet, run
 from adapters.conformance.report import Result
 from adapters.torch import LAYOUTS, layer
-from reference import Case
-from reference.sequence import evaluate_arrays
+from reference import Case, Params, evaluate
 from reference.verdict import QUANTITIES
 from tests.benchmarks.timing import Table
 
@@ -64,11 +63,11 @@ def naive(compute: Compute, lengths: Sequence[int] = range(1, 9)) -> float:
         shapes = ((T, N, D), (N, H), (D, H), (H, H), (H,), (T, N, H))
         arrays = [data.draw(given_arrays.arrays(np.float32, shape, elements=NUMBERS)) for shape in shapes]
         xs, h0, Wx, Wh, b, upstream = arrays
-        wanted = evaluate_arrays(xs, h0, Wx, Wh, b, upstream=upstream, f="tanh")
+        expected = evaluate(Case(xs, h0, Params(Wx, Wh, b), upstream))
         found = compute(*arrays)
-        for field, want in wanted.fields().items():
+        for field, array in expected.fields().items():
             # Far from what float32 can do, so that long products of wide numbers raise no false alarm.
-            np.testing.assert_allclose(found[QUANTITIES[field]], want, rtol=1e-2, atol=1e-2)
+            np.testing.assert_allclose(found[QUANTITIES[field]], array, rtol=1e-2, atol=1e-2)
         cases += 1
 
     while time.perf_counter() - begun < BESIDE:
@@ -84,7 +83,7 @@ def suite(name: str) -> float:
     while time.perf_counter() - begun < BUDGET:
         for check in CHECKS[:2]:
             result = Result(check.name)
-            run(check, Asked(adapter, "float32", examples=EXAMPLES, seed=seed), result)
+            run(check, Job(adapter, "float32", stacks=STACKS, seed=seed), result)
             cases += result.cases
         seed += 1
     return cases / (time.perf_counter() - begun)

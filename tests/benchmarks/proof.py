@@ -29,7 +29,7 @@ def compare() -> Table:
         case = Case.random(T, N, D, H, dtype="float32").probed()
         certificate = judged(case)
         found = times({"certify": certificate, "evaluate": partial(evaluate, case)})
-        size = sum(array.nbytes for array in (*case.moving().values(), case.upstream))
+        size = sum(array.nbytes for array in case.arrays().values())
         ratios = found["certify"] / found["evaluate"], peak(certificate) / size
         rows.append([f"{T}, {N}, {D}, {H}", *ratios])
     return Table(("T, N, D, H", "certify / evaluate, time", "certify / case, memory"), rows)

@@ -13,8 +13,8 @@ import jax
 
 import adapters
 from adapters import Adapter
-from adapters.conformance.checks import STEP, Asked, run
-from adapters.conformance.choices import EXAMPLES
+from adapters.conformance import STACKS
+from adapters.conformance.checks import STEP, Job, run
 from adapters.conformance.report import Result
 from reference import Case
 from tests.benchmarks.judging import ROUNDS, check_grads, computing, gradcheck, naive, one_by_one
@@ -38,7 +38,7 @@ def suite(adapter: Adapter, dtype: str) -> list[float]:
         jax.clear_caches()
         for _ in ("cold", "warm"):
             result, begun = Result(check.name), time.perf_counter()
-            run(check, Asked(adapter, dtype, examples=EXAMPLES, seed=0), result)
+            run(check, Job(adapter, dtype, stacks=STACKS, seed=0), result)
             found.append(result.cases / (time.perf_counter() - begun))
     return found
 

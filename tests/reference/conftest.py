@@ -26,7 +26,7 @@ FIELDS = {"xs": "dxs", "h0": "dh0", "Wx": "dWx", "Wh": "dWh", "b": "db"}
 
 @dataclass
 class PlainRNN:
-    """An RNN in plain NumPy that adds up, differentiates and flushes to zero as its options state; call it with a case."""
+    """An RNN in plain NumPy whose options set its sums, its derivative and its flushing; call it with a case."""
 
     summation: str = "left"  # or "right", "tree", "blas"
     fused: bool = True  # one product for [h, x], or two that are added

@@ -71,7 +71,7 @@ def test_parameters_that_do_not_fit_raise(arguments: Any, error: type[Exception]
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"xs": Z((5, 4, 2))}, ValueError, "Case: expected Wx of shape (2, 6), got (3, 6) (T=5, N=4, D=2, H=6)"),
+        ({"xs": Z((5, 4, 2))}, ValueError, "Case: expected xs of shape (5, 4, 3), got (5, 4, 2) (T=5, N=4, D=3, H=6)"),
         ({"xs": Z((4, 3))}, ValueError, "Case: expected xs of shape (T, N, D), got (4, 3); Wx (3, 6)"),
         ({"h0": Z((1, 6))}, ValueError, "Case: expected h0 of shape (4, 6), got (1, 6) (T=5, N=4, D=3, H=6)"),
         ({"h0": Z(())}, ValueError, "Case: expected h0 of shape (4, 6), got () (T=5, N=4, D=3, H=6)"),
@@ -498,7 +498,11 @@ def test_a_file_that_is_not_there_raises(kind: str, tmp_path: Path) -> None:
         ("Case", {"xs": Z(1)}, "Case.load: expected the fields of a case in {path}, got Params.__init__() missing "),
         ("Case", {**WHOLE, "more": Z(1)}, "Case.load: expected the fields of a case in {path}, got "),
         ("Case", {**WHOLE, "xs": Z((1, 1, 1), int)}, "Case.load: expected the fields of a case in {path}, got "),
-        ("Case", {**WHOLE, "xs": Z((1, 1, 2))}, "Case: expected Wx of shape (2, 1), got (1, 1) (T=1, N=1, D=2, H=1)"),
+        (
+            "Case",
+            {**WHOLE, "xs": Z((1, 1, 2))},
+            "Case: expected xs of shape (1, 1, 1), got (1, 1, 2) (T=1, N=1, D=1, H=1)",
+        ),
         ("Case", {**WHOLE, "nonlinearity": Z(2)}, "Case.load: expected the fields of a case in {path}, got "),
         ("Case", {**WHOLE, "is_probed": Z(0)}, "Case.load: expected the fields of a case in {path}, got "),
         ("Case", {**PROBED, "probe": Z(())}, "Case.load: expected the fields of a case in {path}, got "),

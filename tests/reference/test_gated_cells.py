@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -104,9 +103,10 @@ DOUBLES: dict[str, type[Cell]] = {"lstm": LSTM, "gru": GRU, "gru_reset_before": 
 
 
 @pytest.fixture(params=DOUBLES, autouse=True)
-def cell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setitem(CELLS, request.param, DOUBLES[request.param])
-    return request.param
+def cell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = str(request.param)
+    monkeypatch.setitem(CELLS, name, DOUBLES[name])
+    return name
 
 
 def complex_step(case: Case) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def test_every_field_can_fail(cell: str) -> None:
 
 
 def test_a_cut_path_is_caught(cell: str) -> None:
-    class Cut(DOUBLES[cell]):  # type: ignore[misc]
+    class Cut(DOUBLES[cell]):  # type: ignore[misc, valid-type, name-defined]
         def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
             A, direct = super().backward(d_states, saved, **lent)
             return A, tuple(None if each is None else 0 * each for each in direct)

@@ -263,6 +263,12 @@ def test_a_stack_of_assorted_values_has_all_kinds_that_suit_it(nonlinearity: str
     assert np.abs(few.xs).max() < 4
 
 
+def test_a_seed_is_added_to_the_drawn_one() -> None:
+    case = find(cases(shape=st.just(Shape(5, 3, 2, 3)), stack=1, seed=7), lambda case: True)
+    expected = Case.random(5, 3, 2, 3, seed=7, stack=1).probed(7)
+    assert (case.xs.tobytes(), case.probe) == (expected.xs.tobytes(), expected.probe)
+
+
 @given(case=cases(stack=3, norms=(0.5,), shape=shapes(nonlinearities=("tanh",))))
 def test_norms_are_those_given(case: Case) -> None:
     found = np.linalg.norm(case.params.Wh, ord=2, axis=(-2, -1))

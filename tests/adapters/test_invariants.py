@@ -1,4 +1,4 @@
-"""The laws that need no oracle, and the layouts of memory: kept by every adapter, and broken by code that is wrong."""
+"""The invariants that need no oracle, and the strides of memory: every adapter keeps them, and wrong code breaks them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, Unsupported
-from adapters.conformance import memory
-from adapters.conformance.checks import CHECKS, Asked, run
-from adapters.conformance.laws import LAWS, rows_of, slice_of
+from adapters.conformance import strides
+from adapters.conformance.checks import CHECKS, Job, run
+from adapters.conformance.invariants import INVARIANTS, rows_of, slice_of
 from adapters.conformance.report import Result
 from reference import PRECISIONS, Case, Evaluation, Mismatch
-from reference.sequence import evaluate_arrays
+from reference.layer import evaluate_in
 
 Subject = Callable[[Case], Evaluation]
 
@@ -25,15 +25,15 @@ Subject = Callable[[Case], Evaluation]
 # In all dtypes they are one of the checks.
 @pytest.mark.always
 @pytest.mark.only(dtypes=("float32",))
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("invariant", INVARIANTS)
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @settings(max_examples=3)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_every_adapter_keeps_it(adapter: Adapter, dtype: str, law: str, nonlinearity: str, seed: int) -> None:
+def test_every_adapter_keeps_it(adapter: Adapter, dtype: str, invariant: str, nonlinearity: str, seed: int) -> None:
     like: dict[str, Any] = {"dtype": dtype, "nonlinearity": nonlinearity, "direction": adapter.takes_direction}
     case = Case.random(T=4, N=2, D=3, H=5, seed=seed, **like).probed()
     if nonlinearity in adapter.nonlinearities:
-        LAWS[law](adapter, case, adapter.precision(dtype))
+        INVARIANTS[invariant](adapter, case, adapter.precision(dtype))
     else:
         with pytest.raises(Unsupported, match=f"^{adapter.name}: expected one of "):
             adapter(case)
@@ -44,7 +44,7 @@ def test_every_adapter_keeps_it(adapter: Adapter, dtype: str, law: str, nonlinea
 
 def right(case: Case) -> Evaluation:
     """Compute the oracle's own formula in the dtype of the case."""
-    return evaluate_arrays(case.xs, case.h0, *case.params.for_cell(), upstream=case.upstream, f=case.nonlinearity)
+    return evaluate_in(case, lambda array: array)
 
 
 def mean_over_rows(case: Case) -> Evaluation:
@@ -53,7 +53,7 @@ def mean_over_rows(case: Case) -> Evaluation:
 
 
 def forgetful(case: Case) -> Evaluation:
-    return right(dataclasses.replace(case, h0=0 * case.h0, is_probed=False))
+    return right(dataclasses.replace(case, h0=0 * case.h0))
 
 
 def leaking(case: Case) -> Evaluation:
@@ -77,7 +77,7 @@ def almost(case: Case) -> Evaluation:
 
 
 @pytest.mark.parametrize(
-    ("law", "wrong", "message"),
+    ("invariant", "wrong", "message"),
     [
         ("rows are independent", mean_over_rows, r"^rows \[1, 0\]: float64 h"),
         ("a sequence may be cut", forgetful, r"^cut in two: float64 h\["),
@@ -99,15 +99,15 @@ def almost(case: Case) -> Evaluation:
         ),
     ],
 )
-def test_code_that_breaks_it_is_told(law: str, wrong: Subject, message: str) -> None:
+def test_code_that_breaks_it_is_told(invariant: str, wrong: Subject, message: str) -> None:
     case = Case.random(T=4, N=2, D=3, H=5, seed=3).probed()
     for subject, expected in ((right, False), (wrong, True)):
         adapter = Adapter("numpy.wrong", subject, "wrong", np.tanh, {"float64": 2.5}, takes_stacks=True)
         if not expected:
-            LAWS[law](adapter, case, PRECISIONS["float64"])
+            INVARIANTS[invariant](adapter, case, PRECISIONS["float64"])
             continue
         with pytest.raises(Mismatch, match=message):
-            LAWS[law](adapter, case, PRECISIONS["float64"])
+            INVARIANTS[invariant](adapter, case, PRECISIONS["float64"])
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_code_that_breaks_it_is_told(law: str, wrong: Subject, message: str) -> 
 )
 def test_the_account_of_a_check_names_the_adapter_once(wrong: Subject, message: str) -> None:
     adapter = Adapter("numpy.wrong", wrong, "wrong", np.tanh, {"float64": 2.5}, takes_stacks=True)
-    (laws,) = (check for check in CHECKS if check.name == "laws")
-    run(laws, Asked(adapter, "float64", examples=1, seed=0), result := Result("laws"))
+    (check,) = (check for check in CHECKS if check.name == "invariants")
+    run(check, Job(adapter, "float64", stacks=1, seed=0), result := Result("invariants"))
     assert result.failure is not None
     assert result.failure.startswith(message)
     assert result.failure.count("numpy.wrong") == 1
@@ -132,13 +132,11 @@ def test_code_that_takes_memory_for_contiguous_is_told() -> None:
         return np.lib.stride_tricks.as_strided(array, strides=np.empty(array.shape).strides)
 
     def careless(case: Case) -> Evaluation:
-        return evaluate_arrays(
-            flat(case.xs), case.h0, *case.params.for_cell(), upstream=case.upstream, f=case.nonlinearity
-        )
+        return evaluate_in(case, flat)
 
     adapter = Adapter("numpy.careless", careless, "careless", np.tanh, {"float64": 2.5}, takes_stacks=True)
     with pytest.raises(Mismatch, match=r"^transposed inputs: float64 h\["):
-        memory.judge(adapter, Case.random(T=3, N=2, D=3, H=4, seed=1), PRECISIONS["float64"])
+        strides.judge(adapter, Case.random(T=3, N=2, D=3, H=4, seed=1), PRECISIONS["float64"], Result("strides"))
 
 
 def test_code_that_writes_to_its_input_is_told() -> None:
@@ -150,13 +148,13 @@ def test_code_that_writes_to_its_input_is_told() -> None:
 
     adapter = Adapter("numpy.writing", writing, "writes", np.tanh, {"float64": 2.5}, takes_stacks=True)
     with pytest.raises(Mismatch, match=r"^contract: expected transposed inputs unchanged, got others$"):
-        memory.judge(adapter, Case.random(T=2, N=2, D=2, H=2), PRECISIONS["float64"])
+        strides.judge(adapter, Case.random(T=2, N=2, D=2, H=2), PRECISIONS["float64"], Result("strides"))
 
 
-@pytest.mark.parametrize("layout", memory.LAYOUTS)
+@pytest.mark.parametrize("layout", strides.LAYOUTS)
 def test_a_layout_keeps_the_numbers(layout: str) -> None:
     case = Case.random(T=3, N=2, D=3, H=4, direction=True)
-    moved = memory.laid_out(case, layout)
+    moved = strides.laid_out(case, layout)
     assert moved.h0.tolist() == case.h0.tolist()
     assert moved.params.Wx.tolist() == case.params.Wx.tolist()
     expected = np.repeat(case.xs[:1], 3, axis=0) if layout == "repeated" else case.xs
