@@ -61,7 +61,8 @@ def detached(layer: Layer, right: Any, *given: Any) -> Any:
 
 def accumulated(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
     """Add the weight gradients of the call before, where there was one of the same shape."""
-    evaluation, shape = run(case), case.params.Wx.shape
+    evaluation = run(case)
+    shape = evaluation.dWx.shape
     found = {name: array for name, array in weights(case, evaluation).items() if array.ndim > case.h0.ndim - 1}
     kept[shape] = {name: array + kept[shape][name] if shape in kept else array for name, array in found.items()}
     return replace(evaluation, **kept[shape])
