@@ -107,8 +107,8 @@ def pool_of_shapes(check: Drawn, seed: int, pool: int) -> tuple[Shape, ...]:
     """Draw the pool of shapes of a run, the smallest first.
 
     Hypothesis begins with the simplest shape, which is left out: one row of one unit hides most mistakes. The others
-    have enough rows, the nonlinearities in turn, and a bias in two of three. Every third comes without the probe, in few
-    steps, where D = 1, D = H and D < H are met in turn.
+    have enough rows, the nonlinearities in turn, and a bias in two of three. Every third short one comes without the
+    probe, with D = 1, D = H and D < H in turn.
     """
     drawn: list[Shape] = []
     possible = shapes(lengths=check.lengths, batches=check.batches, nonlinearities=("tanh",), biases=(True,))
@@ -124,7 +124,7 @@ def pool_of_shapes(check: Drawn, seed: int, pool: int) -> tuple[Shape, ...]:
     ordered = sorted(large, key=lambda shape: (np.prod(shape[:4]), shape))
     turns = zip(ordered, itertools.cycle(check.nonlinearities), itertools.cycle((True, True, False)), strict=False)
     found = [shape._replace(nonlinearity=f, bias=bias, probe=True) for shape, f, bias in turns]
-    if "plain" in check.values:
+    if "plain" in check.values and min(check.lengths) <= UNPROBED:
         for i, inputs in zip(range(0, len(found), 3), itertools.cycle((0, 1, 2)), strict=False):
             T, H = min(found[i].T, UNPROBED), min(max(found[i].H, 2), 8)
             D = (1, H, H // 2)[(inputs + (T > 1)) % 3]
