@@ -133,11 +133,13 @@ def plain(random: Generator, arrays: Arrays, form: Format) -> None:
 
 def integers(random: Generator, arrays: Arrays, form: Format) -> None:
     """Whole numbers from -2 to 2, and Wh a signed permutation: sums are exact, grow slowly, and are often 0."""
-    Wh = arrays["Wh"]
+    K, H, columns = arrays["Wh"].shape
+    Wh = arrays["Wh"].reshape(K, H, -1, max(H, 1)).swapaxes(1, 2)  # a block for each gate
     order = np.argsort(Wh.sum(axis=-2), axis=-1)
     for name, array in arrays.items():
         arrays[name] = None if array is None else np.rint(1.5 * array).clip(-2, 2)
-    arrays["Wh"] = np.eye(order.shape[-1])[order] * np.where(Wh < 0, -1, 1)
+    signed = np.eye(H)[order] * np.where(Wh < 0, -1, 1)
+    arrays["Wh"] = signed.swapaxes(1, 2).reshape(K, H, columns)
 
 
 def wide(random: Generator, arrays: Arrays, form: Format) -> None:
