@@ -134,7 +134,7 @@ def plain(random: Generator, arrays: Arrays, form: Format) -> None:
 def integers(random: Generator, arrays: Arrays, form: Format) -> None:
     """Whole numbers from -2 to 2, and Wh a signed permutation: sums are exact, grow slowly, and are often 0."""
     K, H, columns = arrays["Wh"].shape
-    Wh = arrays["Wh"].reshape(K, H, -1, max(H, 1)).swapaxes(1, 2)  # a block for each gate
+    Wh = arrays["Wh"].reshape(K, H, columns // max(H, 1), H).swapaxes(1, 2)  # a block for each gate
     order = np.argsort(Wh.sum(axis=-2), axis=-1)
     for name, array in arrays.items():
         arrays[name] = None if array is None else np.rint(1.5 * array).clip(-2, 2)
