@@ -107,7 +107,7 @@ class Way:
     layouts: Mapping[str, Mapping[str, str]]  # LAYOUTS of the framework's file
     run: Callable[..., Any]  # as of ``compute_by``, behind its parts
     kind: str  # the layout: a key of layouts
-    parts: tuple[Callable[..., Any], ...] = ()  # what run takes first: a forward and, mostly, a differentiator
+    parts: tuple[Callable[..., Any], ...] = ()  # names of the file that run takes first: a forward, a differentiator
     has_state: bool = True  # False: the framework is called without an initial state
 
     def __call__(self, case: Case) -> Evaluation:

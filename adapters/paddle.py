@@ -12,7 +12,7 @@ import numpy as np
 warnings.filterwarnings("ignore", "No ccache found", UserWarning)
 
 import paddle
-from paddle import nn
+from paddle.nn import SimpleRNN, SimpleRNNCell
 
 from adapters import Adapter, ExpectedFailure, Way
 from adapters._way import flat, mapped, unflattened, unroll
@@ -62,7 +62,7 @@ def layer(module: Any, xs: Any, states: Any) -> Any:
 
 def time_first(*sizes: int, **options: Any) -> Any:
     """Return an ``nn.SimpleRNN``, time first; without its biases it would end the process."""
-    return nn.SimpleRNN(*sizes, time_major=True, **options)
+    return SimpleRNN(*sizes, time_major=True, **options)
 
 
 # For the registry alone.
@@ -83,7 +83,7 @@ ULPS = {"float64": 2.5, "float32": 5.0}
 FAILURES = {"nonfinite": ExpectedFailure("relu makes 0 of NaN", "FINDINGS.md")}
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, expected_failures=FAILURES)
 way = partial(Way, LAYOUTS, run)
-CELL, LAYER = way("SimpleRNNCell", (nn.SimpleRNNCell, stepped)), way("SimpleRNN", (time_first, layer))
+CELL, LAYER = way("SimpleRNNCell", (SimpleRNNCell, stepped)), way("SimpleRNN", (time_first, layer))
 ADAPTERS = (
     of("paddle.SimpleRNNCell", CELL, "nn.SimpleRNNCell stepped", unsupported=("T=0",)),
     of("paddle.SimpleRNN", LAYER, "nn.SimpleRNN", unsupported=("T=0", "N=0", "D=0")),

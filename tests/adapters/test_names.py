@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import adapters
-from adapters import Adapter
+from adapters import Adapter, Unsupported
+from reference import Case
 from reference.archive import DTYPES
 
 README = Path(__file__).parents[2] / "README.md"
@@ -37,6 +38,19 @@ def test_the_readme_shows_it_and_its_verdict(adapter: Adapter, dtype: str) -> No
     fails = any(name.endswith(dtype) or " " not in name for name in adapter.expected_failures)
     assert known == ["xfail"] * fails
     assert all((row[other] == "-") == (other not in adapter.dtypes) for other in DTYPES)
+
+
+def test_a_direction_is_given_in_few_steps_and_not_in_half_precisions(adapter: Adapter) -> None:
+    case = Case.random(T=1, dtype="float16", nonlinearity=adapter.nonlinearities[0], direction=True)
+    if adapter.takes_direction:
+        assert (adapter.dtypes, adapter.max_T) == (("float64", "float32"), 8)
+        with pytest.raises(
+            Unsupported, match=rf"{adapter.name}: expected dtype in \['float64', 'float32'\], got 'float16'"
+        ):
+            adapter(case)
+    elif "float16" in adapter.dtypes:
+        fields = adapter(case).fields()
+        assert not [name for name in fields if name.endswith("_dot")]
 
 
 def test_an_unknown_variant_is_named(adapter: Adapter) -> None:
