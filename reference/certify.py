@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from reference.archive import spell
 from reference.bounded import Bounded
 from reference.case import Case
+from reference.cells import OpenedRNNCell
 from reference.comparison import Comparison, Tally
 from reference.evaluation import Evaluation
-from reference.layer import Layer, evaluate_in
+from reference.layer import Layer, evaluate_in, steps
 from reference.masks import beside_nan, met_by_infinity, undetermined
 from reference.precision import Precision
 from reference.step_bounds import StepBounds, exact_layer
@@ -68,7 +69,7 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
     return Verdict(case, evaluation, precision, tallies, certify, _comparisons)
 
 
-def enclose(case: Case, precision: Precision) -> Evaluation:
+def enclose(case: Case, precision: Precision, hs: NDArray[Any] | None = None) -> Evaluation:
     """Bound what correct arithmetic may return for a whole run, from its inputs alone.
 
     Unlike in ``certify`` errors pile up over the steps, so that the bounds are sharp for a few and wide for many; but
@@ -77,13 +78,15 @@ def enclose(case: Case, precision: Precision) -> Evaluation:
     Args:
         case: one case or a stack, with a direction or without.
         precision: the model of the arithmetic.
+        hs: outputs of an implementation; where they are zero, relu is closed for certain.
 
     Returns:
         The evaluation, each field a ``Bounded``: the oracle's values and bounds on the distance from them.
     """
     model = precision.storing(case.sizes["T"])
+    cell = None if hs is None or case.nonlinearity != "relu" else OpenedRNNCell(steps(hs))
     with np.errstate(all="ignore"):
-        return evaluate_in(case, lambda array: Bounded.exact(array, model))
+        return evaluate_in(case, lambda array: Bounded.exact(array, model), cell=cell)
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def _compare(
         for field, array in bounded.items():
             yield compared(field, chunk, array)
     if any(name.endswith("_dot") for name in given):
-        for field, array in enclose(case, precision).fields().items():
+        for field, array in enclose(case, precision, given["hs"]).fields().items():
             if field.endswith("_dot") and field in given:
                 yield compared(field, whole, array.rounded())
 

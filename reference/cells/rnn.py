@@ -32,3 +32,26 @@ class RNNCell(Cell):
     def observed(self, saved: States, h: Array) -> States:
         """Return the returned h."""
         return (h,)
+
+
+class OpenedRNNCell(RNNCell):
+    """Compute the cell of relu with the units open that an implementation's outputs show: h = (u + v) * open.
+
+    Its derivative is certain where the bound of a sum admits both signs.
+
+    Args:
+        hs: outputs of each step, one by one.
+    """
+
+    def __init__(self, hs: list[Array]) -> None:
+        super().__init__("relu")
+        self.left = [1.0 * (h > 0) for h in hs]
+
+    def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
+        """Return h, and which units are open."""
+        open_ = self.left.pop(0)
+        return ((u + v) * open_,), (open_,)
+
+    def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
+        """Return A."""
+        return d_states[0] * saved[0], (None,)
