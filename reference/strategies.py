@@ -146,6 +146,7 @@ def cases(
     T, N, D, H, nonlinearity, bias, _ = drawn
     if params is not None:
         D, H = params.Wx.shape
+        T = min(T, 2) if direction else T
     kinds = [kind for kind in suiting(drawn, dtype, direction) if kind in values]
     without = not drawn.probe and bool(kinds)
     if not kinds:
@@ -163,7 +164,9 @@ def cases(
         nonlinearity=nonlinearity,
         bias=bias,
         stack=fitting(stack, T, N, D, H, numbers),
-        norm=min(draw(st.sampled_from(norms)), largest_norm(dtype, T, nonlinearity), 1 if careful or direction else np.inf),
+        norm=min(
+            draw(st.sampled_from(norms)), largest_norm(dtype, T, nonlinearity), 1 if careful or direction else np.inf
+        ),
         upstream="every" if careful else draw(st.sampled_from(KINDS_OF_UPSTREAM)),
         values=kinds,
         params=params,
@@ -184,8 +187,11 @@ def sized(shape: Shape, dtype: str, direction: bool) -> Shape:
     if half:
         few = few and max(shape.D, shape.H) <= 8 and UNPROBED + (shape.nonlinearity == "tanh") > T
     probe = shape.probe or not few
-    H, N = (max(shape.H, 2) if T > 1 or half or direction else shape.H), shape.N
-    return shape._replace(H=H, N=N if probe or not half else max(N, 2), probe=probe)
+    if direction:
+        # Enclosures grow with the steps and the units.
+        T, shape = min(T, 4), shape._replace(N=max(shape.N, 2), H=min(max(shape.H, 3), 8))
+    H, N = (max(shape.H, 2) if T > 1 or half else shape.H), shape.N
+    return shape._replace(T=T, H=H, N=N if probe or not half else max(N, 2), probe=probe)
 
 
 def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:
@@ -198,8 +204,9 @@ def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:
     # Where tanh saturates, nothing is left of the gradient that a huge input multiplies.
     unsuited |= {"huge_inputs"} if shape.nonlinearity == "tanh" else set()
     if direction:
-        # Enclosed from the inputs, a tangent through saturated or cancelling sums is undetermined.
-        unsuited |= {"saturated", "cancelling"} | ({"zeros"} if few else set())
+        # Enclosed from the inputs, a tangent through saturated or cancelling sums is undetermined, and one of zeros is a
+        # zero beside its bound.
+        unsuited |= {"saturated", "cancelling", "zeros", "one_hot", "huge_inputs"}
     if not shape.probe:
         # Integers that cancel to zero in every row leave nothing to compare.
         unsuited |= {*EDGES, "nan", "poisoned"} | ({"integers"} if few else set())

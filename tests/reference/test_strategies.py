@@ -102,7 +102,7 @@ def test_one_unit_comes_in_single_steps_of_the_wide_formats_alone(
     shape = shapes(lengths=(1, 2, 3)).filter(lambda shape: shape.H == 1)
     case = data.draw(cases(stack=2, dtype=dtype, direction=direction, shape=shape))
     single = case.sizes["T"] == 1 and dtype in ("float64", "float32") and not direction
-    assert case.sizes["H"] == (1 if single else 2)
+    assert case.sizes["H"] == (1 if single else 3 if direction else 2)
 
 
 @given(data=st.data(), dtype=st.sampled_from(DTYPES))
@@ -236,7 +236,7 @@ def test_values_at_the_edges_are_all_drawn(data: st.DataObject, dtype: str) -> N
         (Shape(2, 3, 2, 1), False, False),
         (Shape(5, 3, 2, 1), False, True),
         (Shape(2, 3, 2, 2), True, False),
-        (Shape(5, 3, 2, 2), True, True),
+        (Shape(5, 3, 2, 2), True, False),
     ],
 )
 def test_saturated_values_are_drawn_where_there_are_rows_enough(shape: Shape, direction: bool, some: bool) -> None:
