@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 # An ``.npz`` has no bfloat16: its bits go in as integers, under a name with this ending.
 BITS = ".bfloat16"
+PLAIN = (str, bool, tuple, type(None))
 
 
 class Archive:
@@ -24,19 +24,22 @@ class Archive:
     def fields(self) -> dict[str, Any]:
         """Return the fields by name, those of a nested dataclass in place of it."""
         found: dict[str, Any] = {}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            found |= value.fields() if isinstance(value, Archive) else {field.name: value}
+        for name, value in vars(self).items():
+            found |= value.fields() if isinstance(value, Archive) else {name: value}
         return found
 
     def map(self, change: Callable[[Any], Any]) -> Self:
         """Return the record with ``change`` applied to every array that is there."""
-        changed = {}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if value is not None and not isinstance(value, str | bool | tuple):
-                changed[field.name] = value.map(change) if isinstance(value, Archive) else change(value)
-        return dataclasses.replace(self, **changed)  # type: ignore[type-var]
+        given = {name: value for name, value in self.fields().items() if not isinstance(value, PLAIN)}
+        return self.replacing(**{name: change(value) for name, value in given.items()})
+
+    def replacing(self, **values: Any) -> Self:
+        """Return the record with other values, by name, in it and in the records in it."""
+        changed = {
+            name: value.replacing(**values) if isinstance(value, Archive) else values.get(name, value)
+            for name, value in vars(self).items()
+        }
+        return type(self)(**changed)
 
     def part(self, k: int) -> Self:
         """Return entry ``k`` along the first axis of every array; the whole was validated, and a part is not again."""
@@ -50,8 +53,7 @@ class Archive:
 
     def astype(self, dtype: str) -> Self:
         """Return the record with every array rounded to ``dtype``."""
-        wanted = dtype_of(dtype)
-        return self.map(lambda array: array.astype(wanted))
+        return self.map(lambda array: array.astype(dtype_of(dtype)))
 
     def save(self, path: str | Path) -> None:
         """Write every field that is not None to ``path`` as an uncompressed ``.npz``."""
@@ -60,12 +62,12 @@ class Archive:
 
 def dtype_of(name: str) -> np.dtype[Any]:
     """Return the dtype of a name; that of bfloat16 comes from ml_dtypes, which nothing else here needs."""
-    if name == "bfloat16":
-        import ml_dtypes
+    if name != "bfloat16":
+        return np.dtype(name)
+    import ml_dtypes
 
-        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return bfloat16
-    return np.dtype(name)
+    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return bfloat16
 
 
 def _as_bits(name: str, value: Any) -> tuple[str, Any]:
@@ -119,18 +121,17 @@ def spell(sizes: dict[str, int]) -> str:
 
 def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:
     """Replace each array of a record by a read-only C-contiguous one; all must have this dtype."""
-    for field in dataclasses.fields(record):  # type: ignore[arg-type]
-        value = getattr(record, field.name)
-        if value is None or isinstance(value, str | bool | tuple | Archive):
+    for name, value in vars(record).items():
+        if isinstance(value, (*PLAIN, Archive)):
             continue
         array = np.asarray(value)
         if str(array.dtype) not in DTYPES or array.dtype != dtype:
             wanted = dtype if str(dtype) in DTYPES else f"{', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
-            raise TypeError(f"{where}: expected {field.name} of dtype {wanted}, got {array.dtype} {array.shape}")
+            raise TypeError(f"{where}: expected {name} of dtype {wanted}, got {array.dtype} {array.shape}")
         if not array.flags.c_contiguous or _is_writeable(array):
             array = np.array(array, order="C")
             array.flags.writeable = False
-        object.__setattr__(record, field.name, array)
+        object.__setattr__(record, name, array)
 
 
 def expect_shapes(where: str, record: Archive, sizes: str, **shapes: tuple[int, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from typing import Any
 
@@ -13,12 +12,15 @@ from reference.cells import Array
 from reference.evaluation import Evaluation
 from reference.faults.fault import (
     HALVES,
+    averaged,
     fault,
-    kept_steps,
+    given,
+    last_step,
     more,
     picked,
     piecewise,
-    scaled,
+    returned,
+    rolled,
     weights,
     with_relu,
     with_tanh,
@@ -26,8 +28,6 @@ from reference.faults.fault import (
 from reference.layer import Layer
 from reference.precision_loss import chop
 from reference.trial import Subject
-
-replace = dataclasses.replace
 
 
 def saving_argument(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any:
@@ -65,15 +65,14 @@ def accumulated(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
     shape = evaluation.dWx.shape
     found = {name: array for name, array in weights(case, evaluation).items() if array.ndim > case.h0.ndim - 1}
     kept[shape] = {name: array + kept[shape][name] if shape in kept else array for name, array in found.items()}
-    return replace(evaluation, **kept[shape])
+    return evaluation.replacing(**kept[shape])
 
 
 # Tables: a row has the name, the description, the conditions, the precisions that hide it, and the change by hook.
 # fmt: off
 derivative, bptt, weight = (partial(fault, name) for name in ("derivative", "bptt", "weights"))
 DERIVATIVE = (
-    derivative("derivative 1 - h", "Forgets the square in 1 - h**2.",
-               with_tanh, derivative=lambda layer, right, h: 1 - h),
+    derivative("derivative 1 - h", "Forgets the square.", with_tanh, derivative=lambda layer, right, h: 1 - h),
     derivative("derivative h - h**2", "Takes the sigmoid's derivative h * (1 - h) with the right forward.",
                with_tanh, derivative=lambda layer, right, h: h * (1 - h)),
     derivative("derivative of a instead of h", "Puts a into 1 - h**2, which is written for h = tanh(a).",
@@ -95,37 +94,30 @@ BPTT = (
          more(T=3), calls=lambda run, case, kept: piecewise(run, case, 3, carry=True)),
     bptt("no BPTT", "Detaches the state after every step, so that no gradient goes back in time.",
          more(T=1), calls=lambda run, case, kept: piecewise(run, case, 1, carry=True)),
-    bptt("h0 detached", "Leaves h0 out of the graph, and its gradient at zero.",
-         result=lambda case, found: replace(found, dh0=np.zeros_like(found.dh0))),
-    bptt("dh0 one product short", "Returns A[0] as dh0 and forgets the last product with Wh.T.",
-         adjoints=one_product_short),
-    bptt("upstream of the last step only", "Takes the gradient of the last state alone and ignores the others.",
-         more(T=1), case=lambda case: replace(case, upstream=kept_steps(case.upstream, -1))),
+    bptt("h0 detached", "Leaves h0 out of the graph.", result=returned("dh0", np.zeros_like)),
+    bptt("dh0 one product short", "Returns A[0] as dh0, not A[0] @ Wh.T.", adjoints=one_product_short),
+    bptt("upstream of the last step only", "Ignores the others.", more(T=1), case=given("upstream", last_step)),
     bptt("upstream of the last step twice", "Starts from the last upstream gradient and adds it again in the loop.",
-         case=lambda case: replace(case, upstream=case.upstream + kept_steps(case.upstream, -1))),
-    bptt("upstream one step late", "Pairs the gradient of h[t] with step t + 1.",
-         more(T=1), case=lambda case: replace(case, upstream=np.roll(case.upstream, 1, axis=-3))),
+         case=given("upstream", lambda upstream: upstream + last_step(upstream))),
+    bptt("upstream one step late", "Pairs dLoss/dh[t] with step t + 1.", more(T=1), case=given("upstream", rolled(-3))),
     bptt("recurrent gradient replaces upstream", "Assigns the gradient from the step after, without adding upstream.",
-         more(T=1), adjoints=lambda layer, right, upstream, *rest: right(kept_steps(upstream, -1), *rest)),
+         more(T=1), adjoints=lambda layer, right, upstream, *rest: right(last_step(upstream), *rest)),
     bptt("gradient stops at the first step", "Computes the first step outside of the graph.", adjoints=detached),
     bptt("gradients grow from call to call", "Adds to the weight gradients of the call before.", calls=accumulated),
 )
 WEIGHTS = (
     weight("h[t] for h[t-1] in dWh", "Multiplies A[t] by the state after the step, not by the one before.",
            tape=lambda layer, hs, xs, before, saved: (xs, hs, saved)),
-    weight("x[t-1] for x[t] in dWx", "Is off by one in the inputs that it kept for backward.", more(T=1),
+    weight("x[t-1] for x[t] in dWx", "Is off by one in the inputs that it kept.", more(T=1),
            tape=lambda layer, hs, xs, before, saved: (np.roll(xs, 1, axis=-3), before, saved)),
     weight("h0 missing in dWh", "Takes zeros for the state before the first step in dWh.", tape=zeros_before),
-    weight("averaged over N", "Divides the weight gradients by the size of the batch.", more(N=1),
-           result=lambda case, found: scaled(found, weights(case, found), 1 / case.sizes["N"])),
-    weight("averaged over T", "Divides the weight gradients by the number of steps.", more(T=1),
-           result=lambda case, found: scaled(found, weights(case, found), 1 / case.sizes["T"])),
+    weight("averaged over N", "Divides the gradients by the size of the batch.", more(N=1), result=averaged("N")),
+    weight("averaged over T", "Divides the gradients by the number of steps.", more(T=1), result=averaged("T")),
     weight("last row of the batch missing", "Ends the loop over the batch one row early.",
            to_parameters=picked(np.s_[..., :, :-1, :])),
     weight("step 0 missing", "Ends the backward loop before the gradients of step 0 are added.",
            to_parameters=picked(np.s_[..., 1:, :, :])),
     weight("overwritten instead of accumulated", "Assigns the weight gradients at each step; step 0 comes last.",
            more(T=1), to_parameters=picked(np.s_[..., :1, :, :])),
-    weight("last step only", "Takes the weight gradients from the last step alone.", more(T=1),
-           to_parameters=picked(np.s_[..., -1:, :, :])),
+    weight("last step only", "Takes the last step alone.", more(T=1), to_parameters=picked(np.s_[..., -1:, :, :])),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from typing import Any
 
@@ -10,11 +9,10 @@ import numpy as np
 
 from reference.case import Case
 from reference.evaluation import Evaluation
-from reference.faults.fault import fault, more, with_params, with_tanh
+from reference.faults.fault import fault, given, more, returned, transposed, with_tanh
 from reference.faults.forward import batch_first
 from reference.trial import Subject
 
-replace = dataclasses.replace
 OTHER = {"float64": "float32", "float32": "float64", "bfloat16": "float32", "float16": "float32"}
 
 
@@ -38,17 +36,17 @@ def reused(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
     evaluation = run(case)
     buffer = kept.setdefault(case.upstream.shape, evaluation.hs)
     buffer[...] = evaluation.hs
-    return replace(evaluation, hs=buffer)
+    return evaluation.replacing(hs=buffer)
 
 
 def unsteady(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
     """Return dWh moved by one bit, in every second call."""
     evaluation, kept["odd"] = run(case), not kept.get("odd", True)
     moved = np.nextafter(evaluation.dWh, np.asarray(np.inf, case.dtype))
-    return replace(evaluation, dWh=moved) if kept["odd"] else evaluation
+    return evaluation.replacing(dWh=moved) if kept["odd"] else evaluation
 
 
-def cleared(array: Any, *index: Any) -> Any:
+def cleared(array: Any, index: Any) -> Any:
     """Return an array with zeros at an index."""
     found = np.array(array)
     found[index] = 0
@@ -69,35 +67,33 @@ CONTRACT = (
     contract("parameter mutated", "Applies the gradient to Wh inside backward.",
              result=lambda case, found: after(found, overwrite(case.params.Wh, case.params.Wh - found.dWh))),
     contract("result written over an input", "Returns the states in the memory of the upstream gradient.",
-             result=lambda case, found: replace(found, hs=overwrite(case.upstream, found.hs))),
+             result=lambda case, found: found.replacing(hs=overwrite(case.upstream, found.hs))),
     contract("buffer of the result used again", "Returns a buffer, which the next call writes over.", calls=reused),
     contract("another dtype", "Returns dWh in another dtype than its parameter's.",
-             result=lambda case, found: replace(found, dWh=found.dWh.astype(OTHER[case.dtype]))),
+             result=lambda case, found: found.replacing(dWh=found.dWh.astype(OTHER[case.dtype]))),
     contract("axes of length 1 squeezed", "Squeezes its results, so that a batch of one loses its axis.",
-             lambda case: 1 in (*case.upstream.shape, *case.xs.shape),
-             result=lambda case, found: found.map(np.squeeze)),
+             lambda case: 1 in case.upstream.shape + case.xs.shape, result=lambda case, found: found.map(np.squeeze)),
     contract("non-deterministic", "Adds up in another order at every call, which moves a bit of dWh.", calls=unsteady),
-    contract("NaN laundered into 0", "Replaces NaN in its results by zero.",
-             lambda case: not case.finite, with_tanh,
+    contract("NaN laundered into 0", "Replaces NaN in its results by zero.", lambda case: not case.finite, with_tanh,
              result=lambda case, found: found.map(lambda each: np.where(np.isnan(each), np.zeros_like(each), each))),
 )
 CORNER = (
     corner("state forgotten where D <= H", "Has a fast path for few inputs, which leaves out the product with Wh.",
            few, more(T=1), recurrent_term=lambda layer, right, h: right(np.zeros_like(h))),
     corner("dh0 missing where D <= H", "Has a fast path for few inputs, which returns no gradient of h0.",
-           few, more(T=1), result=lambda case, found: replace(found, dh0=np.zeros_like(found.dh0))),
+           few, more(T=1), result=returned("dh0", np.zeros_like)),
     corner("inputs beyond the H-th not read", "Loops over the inputs up to H, which is right unless D > H.",
            lambda case: not few(case),
-           case=lambda case: replace(case, xs=cleared(case.xs, ..., slice(case.sizes["H"], None)))),
+           case=lambda case: case.replacing(xs=cleared(case.xs, np.s_[..., case.sizes["H"] :]))),
     corner("last input column not read", "Ends the loop over the inputs one column early.",
-           case=lambda case: replace(case, xs=cleared(case.xs, ..., -1))),
+           case=given("xs", partial(cleared, index=np.s_[..., -1]))),
     corner("last column of dx zero", "Ends the loop over the columns of dx one early.",
-           result=lambda case, found: replace(found, dxs=cleared(found.dxs, ..., -1))),
+           result=returned("dxs", partial(cleared, index=np.s_[..., -1]))),
     corner("last row of dWx zero", "Ends the loop over the rows of dWx one early.",
-           result=lambda case, found: replace(found, dWx=cleared(found.dWx, ..., -1, slice(None)))),
+           result=returned("dWx", partial(cleared, index=np.s_[..., -1, :]))),
     corner("Wx transposed where D = H", "Transposes Wx unless its shape is (D, H), which a square matrix passes.",
            lambda case: case.sizes["D"] == case.sizes["H"], more(H=1),
-           case=lambda case: with_params(case, Wx=case.params.Wx.mT)),
+           case=given("Wx", transposed)),
     corner("inputs squeezed where D = 1", "Squeezes inputs of one column and reads them as (N, T).",
            lambda case: case.sizes["D"] == 1, more(N=1, T=1), case=batch_first),
     corner("activation of a tail of units forgotten", "Vectorizes over 4 units and leaves the rest without activation.",

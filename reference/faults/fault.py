@@ -11,10 +11,10 @@ Its function (layer, right, *arguments) stands in the place of the method ``righ
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class Fault:
             if not self.applies(case):
                 return right(case)
             # Such code takes the probe for columns like any other.
-            bent = bend(dataclasses.replace(case, probe=None)) if bend else case
+            bent = bend(case.replacing(probe=None)) if bend else case
             evaluation: Evaluation = calls(correct, bent, kept) if calls else correct(bent)
             return result(case, evaluation) if result else evaluation
 
@@ -156,9 +156,47 @@ def with_relu(case: Case) -> bool:
 # Changes that several faults share.
 
 
-def with_params(case: Case, **arrays: Array) -> Case:
-    """Return the case with other parameters."""
-    return dataclasses.replace(case, params=dataclasses.replace(case.params, **arrays))
+def given(name: str, change: Callable[[Any], Any]) -> Change:
+    """Return a change of ``case``: of one of its fields."""
+    return lambda case: case.replacing(**{name: change(case.fields()[name])})
+
+
+def returned(name: str, change: Callable[[Any], Any]) -> Change:
+    """Return a change of ``result``: of one field of the evaluation."""
+    return lambda case, evaluation: evaluation.replacing(**{name: change(getattr(evaluation, name))})
+
+
+transposed = attrgetter("mT")
+
+
+def reshaped(array: Any) -> Any:
+    """Return a matrix with the memory of its transpose in its own shape."""
+    return array.mT.reshape(array.shape)
+
+
+def rolled(axis: int) -> Callable[[Any], Any]:
+    """Return a change that is off by one along an axis."""
+    return partial(np.roll, shift=1, axis=axis)
+
+
+def flipped(axis: int) -> Callable[[Any], Any]:
+    """Return a change to the reverse order along an axis."""
+    return partial(np.flip, axis=axis)
+
+
+def averaged(axis: str) -> Change:
+    """Return a change of ``result``: the gradients of the parameters are divided by one of the sizes."""
+
+    def result(case: Case, evaluation: Evaluation) -> Evaluation:
+        share = times(1 / case.sizes[axis])
+        return evaluation.replacing(**{name: share(array) for name, array in weights(case, evaluation).items()})
+
+    return result
+
+
+def times(share: float) -> Callable[[Any], Any]:
+    """Return the product with a number, in the dtype of the array; bfloat16 turns into float32 beside a number."""
+    return lambda array: np.asarray(array * share, array.dtype)
 
 
 def weights(case: Case, evaluation: Evaluation) -> dict[str, Any]:
@@ -167,23 +205,15 @@ def weights(case: Case, evaluation: Evaluation) -> dict[str, Any]:
     return {name: array for name, array in fields.items() if array is not None}
 
 
-def scaled(evaluation: Evaluation, fields: Mapping[str, Any], share: float) -> Evaluation:
-    """Return the evaluation with some fields multiplied by ``share``, in their dtype."""
-    # bfloat16 turns into float32 beside a number.
-    shares = {name: np.asarray(array * share, array.dtype) for name, array in fields.items()}
-    return dataclasses.replace(evaluation, **shares)
-
-
 def picked(select: Any) -> Change:
     """Return a change of ``to_parameters``: sums over the steps and rows of an index (..., T, N, F) alone."""
     return lambda layer, right, *arrays: right(*(None if array is None else array[select] for array in arrays))
 
 
-def kept_steps(array: Any, *kept: int) -> Any:
-    """Return gradients (..., T, N, H) with all but some steps set to zero."""
+def last_step(array: Any) -> Any:
+    """Return gradients (..., T, N, H) with all steps but the last set to zero."""
     found = np.zeros_like(array)
-    for t in kept:
-        found[..., t, :, :] = array[..., t, :, :]
+    found[..., -1, :, :] = array[..., -1, :, :]
     return found
 
 
@@ -203,8 +233,8 @@ def piecewise(run: Subject, case: Case, length: int, *, carry: bool) -> Evaluati
     for start in range(0, case.sizes["T"], length):
         xs, upstream = (array[..., start : start + length, :, :] for array in (case.xs, case.upstream))
         h0 = parts[-1].hs[..., -1, :, :] if parts and carry else case.h0
-        parts.append(run(dataclasses.replace(case, xs=xs, upstream=upstream, h0=h0, finite=False)))
+        parts.append(run(case.replacing(xs=xs, upstream=upstream, h0=h0, finite=False)))
     hs, dxs = (np.concatenate([getattr(part, name) for part in parts], axis=-3) for name in ("hs", "dxs"))
     summed = [*weights(case, parts[0]), *([] if carry else ["dh0"])]
     sums = {name: np.sum([getattr(part, name) for part in parts], axis=0, dtype=case.xs.dtype) for name in summed}
-    return dataclasses.replace(parts[0], hs=hs, dxs=dxs, **sums)
+    return parts[0].replacing(hs=hs, dxs=dxs, **sums)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from typing import Any
 
@@ -14,37 +13,41 @@ from reference.evaluation import Evaluation
 from reference.faults.fault import (
     HALVES,
     fault,
+    flipped,
+    given,
     more,
     picked,
     piecewise,
-    scaled,
+    reshaped,
+    returned,
+    rolled,
+    times,
+    transposed,
     with_bias,
-    with_params,
     with_relu,
     with_tanh,
 )
 from reference.layer import Layer, spread
 from reference.trial import Subject
 
-replace = dataclasses.replace
 KNOTS = np.linspace(-5, 5, 321)
 
 
 def stacked_otherwise(case: Case) -> Case:
     """Return the case with the rows of Wh and Wx stacked in one order and split in the other."""
     D, both = case.sizes["D"], np.concatenate([case.params.Wh, case.params.Wx], axis=-2)
-    return with_params(case, Wx=both[..., :D, :], Wh=both[..., D:, :])
+    return case.replacing(Wx=both[..., :D, :], Wh=both[..., D:, :])
 
 
 def batch_first(case: Case) -> Case:
     """Return the case with the memory of its inputs read as (N, T, D)."""
     *stack, T, N, D = case.xs.shape
-    return replace(case, xs=case.xs.reshape(*stack, N, T, D).swapaxes(-3, -2))
+    return case.replacing(xs=case.xs.reshape(*stack, N, T, D).swapaxes(-3, -2))
 
 
-def flattened(case: Case, evaluation: Evaluation) -> Evaluation:
-    """Return the evaluation with the memory of its states written as (N, T, H)."""
-    return replace(evaluation, hs=evaluation.hs.swapaxes(-3, -2).reshape(evaluation.hs.shape))
+def flattened(hs: Array) -> Array:
+    """Return states with their memory written as (N, T, H)."""
+    return hs.swapaxes(-3, -2).reshape(hs.shape)
 
 
 def both_gradients(layer: Layer, A: Array) -> Array:
@@ -71,11 +74,6 @@ def bias_at_even_steps(layer: Layer, right: Any, xs: Array) -> Array:
     return u
 
 
-def scaled_db(share: float, case: Case, evaluation: Evaluation) -> Evaluation:
-    """Return the evaluation with the gradient of the bias multiplied by ``share``."""
-    return scaled(evaluation, {"db": evaluation.db}, share)
-
-
 def db_of_last_step(layer: Layer, right: Any, *arrays: Any) -> dict[str, Array]:
     """Return all gradients of the parameters, but db of the last step."""
     last: dict[str, Array] = picked(np.s_[..., -1:, :, :])(layer, right, *arrays)
@@ -84,7 +82,7 @@ def db_of_last_step(layer: Layer, right: Any, *arrays: Any) -> dict[str, Array]:
 
 def state_kept(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
     """Start from the last state of the call before, where there was one of the same shape."""
-    evaluation = run(replace(case, h0=kept.get(case.h0.shape, case.h0), finite=False))
+    evaluation = run(case.replacing(h0=kept.get(case.h0.shape, case.h0), finite=False))
     kept[case.h0.shape] = evaluation.hs[..., -1, :, :]
     return evaluation
 
@@ -93,65 +91,47 @@ def state_kept(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
 # fmt: off
 layout, bias, activation, state = (partial(fault, name) for name in ("layout", "bias", "activation", "state"))
 LAYOUT = (
-    layout("Wh transposed", "Takes Wh from a framework that multiplies from the other side, as it lies.",
-           more(H=1), case=lambda case: with_params(case, Wh=case.params.Wh.mT)),
-    layout("Wx reshaped instead of transposed", "Turns a stored (H, D) into (D, H) by reshape, which moves no number.",
-           more(H=1), case=lambda case: with_params(case, Wx=case.params.Wx.mT.reshape(case.params.Wx.shape))),
+    layout("Wh transposed", "Takes an (out, in) matrix Wh as it lies.", more(H=1), case=given("Wh", transposed)),
+    layout("Wx reshaped instead of transposed", "Reshapes (H, D) to (D, H).", more(H=1), case=given("Wx", reshaped)),
     layout("inputs and state stacked in different orders", "Stacks [x, h], but [Wh, Wx].", case=stacked_otherwise),
-    layout("units of Wh reversed", "Permutes the hidden units in the rows of Wh and forgets its columns.",
-           more(H=1), case=lambda case: with_params(case, Wh=case.params.Wh[..., ::-1, :])),
-    layout("hidden units permuted", "Orders the hidden units of the output otherwise than those of the parameters.",
-           more(H=1), result=lambda case, found: replace(found, hs=np.roll(found.hs, 1, axis=-1))),
-    layout("upstream units reversed", "Reads the upstream gradient with the hidden units in reverse order.",
-           more(H=1), case=lambda case: replace(case, upstream=case.upstream[..., ::-1])),
-    layout("batch first read as time first", "Reads memory laid out (T, N, D) as if it were (N, T, D).",
-           more(N=1, T=1), case=batch_first),
+    layout("units of Wh reversed", "Permutes the rows of Wh alone.", more(H=1), case=given("Wh", flipped(-2))),
+    layout("hidden units permuted", "Returns units in another order.", more(H=1), result=returned("hs", rolled(-1))),
+    layout("upstream units reversed", "Reads the units in reverse.", more(H=1), case=given("upstream", flipped(-1))),
+    layout("batch first read as time first", "Reads (T, N, D) as (N, T, D).", more(N=1, T=1), case=batch_first),
     layout("states flattened in the wrong order", "Writes the states as (N, T, H) into an output of (T, N, H).",
-           more(N=1, T=1), result=flattened),
-    layout("rows of the inputs rolled", "Is off by one in the batch: each row is given its neighbour's inputs.",
-           more(N=1), case=lambda case: replace(case, xs=np.roll(case.xs, 1, axis=-2))),
+           more(N=1, T=1), result=returned("hs", flattened)),
+    layout("rows of the inputs rolled", "Is off by one in the batch.", more(N=1), case=given("xs", rolled(-2))),
     layout("Wh not transposed in backward", "Propagates back with A @ Wh where A @ Wh.T belongs.",
            more(H=1), to_state=lambda layer, right, A: layer.product(A, layer.Wh)),
     layout("dx and dh_prev exchanged", "Splits the gradient of the fused [x, h] as if it were [h, x].",
            to_inputs=lambda layer, right, A: both_gradients(layer, A)[..., layer.H :],
            to_state=lambda layer, right, A: both_gradients(layer, A)[..., : layer.H]),
     layout("dWh transposed", "Returns A.T @ h_prev, the gradient in the layout of another framework.",
-           more(H=1), result=lambda case, found: replace(found, dWh=found.dWh.mT)),
-    layout("dWx reshaped instead of transposed", "Reshapes the (H, D) gradient A.T @ x to (D, H) without transposing.",
-           more(H=1), result=lambda case, found: replace(found, dWx=found.dWx.mT.reshape(found.dWx.shape))),
+           more(H=1), result=returned("dWh", transposed)),
+    layout("dWx reshaped instead of transposed", "Reshapes A.T @ x.", more(H=1), result=returned("dWx", reshaped)),
 )
 BIAS = (
-    bias("bias dropped", "Forgets to add the bias.",
-         with_bias, case=lambda case: with_params(case, b=np.zeros_like(case.params.b))),
-    bias("bias doubled", "Copies the one bias into both biases of a framework that adds two.",
-         with_bias, case=lambda case: with_params(case, b=case.params.b + case.params.b)),
-    bias("bias of another unit", "Is off by one in the bias, so that each unit is given its neighbour's.",
-         with_bias, more(H=1), case=lambda case: with_params(case, b=np.roll(case.params.b, 1, axis=-1))),
+    bias("bias dropped", "Forgets to add the bias.", with_bias, case=given("b", np.zeros_like)),
+    bias("bias doubled", "Copies the bias into both biases.", with_bias, case=given("b", lambda b: b + b)),
+    bias("bias of another unit", "Is off by one in the bias.", with_bias, more(H=1), case=given("b", rolled(-1))),
     bias("bias added after the nonlinearity", "Adds the bias to the output of the nonlinearity, not to its argument.",
          with_bias, input_term=without_bias, forward=bias_after),
     bias("bias added at every second step", "Adds the bias in one half of a loop unrolled by two.",
          with_bias, more(T=1), input_term=bias_at_even_steps),
-    bias("db missing", "Leaves the gradient of the bias at zero.", with_bias, result=partial(scaled_db, 0)),
-    bias("db halved", "Shares the gradient out between two biases, though each of them has all of it.",
-         with_bias, result=partial(scaled_db, 0.5)),
-    bias("db summed twice", "Adds the gradients of two biases up where there is one bias.",
-         with_bias, result=partial(scaled_db, 2)),
-    bias("db averaged over N", "Takes the mean over the batch where the sum belongs.",
-         with_bias, more(N=1), result=lambda case, found: scaled_db(1 / case.sizes["N"], case, found)),
-    bias("db of the last step only", "Sums the bias gradient over the batch of the last step and forgets the others.",
-         with_bias, more(T=1), to_parameters=db_of_last_step),
+    bias("db missing", "Leaves the gradient of the bias at zero.", with_bias, result=returned("db", times(0))),
+    bias("db halved", "Shares the gradient out between two biases.", with_bias, result=returned("db", times(0.5))),
+    bias("db summed twice", "Adds up the gradients of two biases.", with_bias, result=returned("db", times(2))),
+    bias("db averaged over N", "Takes the mean over the batch where the sum belongs.", with_bias, more(N=1),
+         result=lambda case, found: found.replacing(db=times(1 / case.sizes["N"])(found.db))),
+    bias("db of the last step only", "Sums over the last step.", with_bias, more(T=1), to_parameters=db_of_last_step),
 )
 ACTIVATION = (
-    activation("relu for tanh", "Takes the relu of another configuration, forward and backward.",
-               with_tanh, case=lambda case: replace(case, nonlinearity="relu")),
-    activation("tanh for relu", "Ignores the nonlinearity of the configuration and takes the default.",
-               with_relu, case=lambda case: replace(case, nonlinearity="tanh")),
-    activation("hard tanh", "Clips to [-1, 1], as quantised kernels do, and passes gradients unless it clipped.",
-               with_tanh, f=lambda layer, right, a: np.clip(a, -1, 1),
-               derivative=lambda layer, right, h: np.abs(h) < 1),
-    activation("sigmoid for tanh", "Takes the sigmoid that the gates of an LSTM have.",
-               with_tanh, f=lambda layer, right, a: (1 + right(a / 2)) / 2,
-               derivative=lambda layer, right, h: h * (1 - h)),
+    activation("relu for tanh", "Takes another nonlinearity.", with_tanh, case=given("nonlinearity", lambda _: "relu")),
+    activation("tanh for relu", "Takes the default.", with_relu, case=given("nonlinearity", lambda _: "tanh")),
+    activation("hard tanh", "Clips to [-1, 1], and passes gradients unless it clipped.", with_tanh,
+               f=lambda layer, right, a: np.clip(a, -1, 1), derivative=lambda layer, right, h: np.abs(h) < 1),
+    activation("sigmoid for tanh", "Takes the sigmoid that the gates of an LSTM have.", with_tanh,
+               f=lambda layer, right, a: (1 + right(a / 2)) / 2, derivative=lambda layer, right, h: h * (1 - h)),
     activation("activation forgotten", "Returns a itself as the next state.", f=lambda layer, right, a: a),
     activation("polynomial tanh", "Takes the rational function a (27 + a^2) / (27 + 9 a^2), right to 2 %.",
                with_tanh, f=lambda layer, right, a: np.clip(a * (27 + a * a) / (27 + 9 * a * a), -1, 1)),
@@ -163,19 +143,16 @@ ACTIVATION = (
                f=lambda layer, right, a: np.where(np.abs(a) > 4, np.sign(a), right(a))),
 )
 STATE = (
-    state("h0 ignored", "Starts from zeros whatever state it is given.",
-          case=lambda case: replace(case, h0=np.zeros_like(case.h0))),
+    state("h0 ignored", "Starts from zeros whatever state it is given.", case=given("h0", np.zeros_like)),
     state("state kept from the last call", "Keeps the state, as a stateful layer does.", calls=state_kept),
-    state("h0 of another row", "Leaves the initial states in the old order after sorting the batch.",
-          more(N=1), case=lambda case: replace(case, h0=case.h0[..., ::-1, :])),
+    state("h0 of another row", "Leaves h0 in the order before a sort.", more(N=1), case=given("h0", flipped(-2))),
     state("state of another row", "Reads the state of the row before in the batch, at every step.",
           more(N=1), recurrent_term=lambda layer, right, h: right(np.roll(h, 1, axis=-2))),
     state("h0 of the first row for all", "Broadcasts a single initial state over the batch.",
-          more(N=1), case=lambda case: replace(case, h0=np.broadcast_to(case.h0[..., :1, :], case.h0.shape))),
-    state("time reversed", "Reads the inputs from the last to the first, as a bidirectional layer also does.",
-          more(T=1), case=lambda case: replace(case, xs=case.xs[..., ::-1, :, :])),
-    state("inputs one step late", "Feeds x[t-1] at step t, and x[0] twice.", more(T=1), case=lambda case: replace(
-        case, xs=case.xs[..., np.maximum(np.arange(case.sizes["T"]) - 1, 0), :, :])),
+          more(N=1), case=given("h0", lambda h0: np.broadcast_to(h0[..., :1, :], h0.shape))),
+    state("time reversed", "Reads the inputs from the last to the first.", more(T=1), case=given("xs", flipped(-3))),
+    state("inputs one step late", "Feeds x[t-1] at step t, and x[0] twice.",
+          more(T=1), case=given("xs", lambda xs: np.concatenate([xs[..., :1, :, :], xs[..., :-1, :, :]], axis=-3))),
     state("h0 used at every step", "Passes h0 in the loop where the last state belongs.",
           more(T=1), calls=lambda run, case, kept: piecewise(run, case, 1, carry=False)),
     state("state reset after 4 steps", "Cuts the sequence into windows of 4 steps and starts each of them from h0.",

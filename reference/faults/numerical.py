@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -46,19 +45,19 @@ def displaced(relative: float, case: Case, evaluation: Evaluation) -> Evaluation
     for k in range(K):
         array = fields[names[random.integers(len(names))]].reshape(K, -1)
         array[k, random.integers(array.shape[1])] *= 1 + relative
-    return dataclasses.replace(evaluation, **fields)
+    return Evaluation(**fields)
 
 
 def one_off(relative: float, *hidden: str, why: str = ONE_ROUNDING) -> Fault:
     """Return the fault of one element that is wrong by ``relative``."""
     description = f"Gets one element wrong by {relative:g} of it, as a race or a tail that is not masked does."
-    options: dict[str, Any] = {"hidden": dict.fromkeys(hidden, why), "result": partial(displaced, relative)}
-    return fault("numerical", f"one element off by {relative:g}", description, **options)
+    name, reasons = f"one element off by {relative:g}", dict.fromkeys(hidden, why)
+    return fault("numerical", name, description, hidden=reasons, result=partial(displaced, relative))
 
 
 def gradients(change: Callable[[Array], Array]) -> Change:
     """Return a change of the result: of every gradient."""
-    return lambda case, evaluation: dataclasses.replace(evaluation.map(change), hs=evaluation.hs)
+    return lambda case, evaluation: evaluation.map(change).replacing(hs=evaluation.hs)
 
 
 # A table: a row has the name, the description, the conditions, the precisions that hide it, and the change by hook.
@@ -68,21 +67,16 @@ NUMERICAL = (
     numerical("products in TF32", "Leaves TF32 on, as GPUs have it for speed: operands of 11 bits.",
               hidden=dict.fromkeys(HALVES, "TF32 has all of its digits"), product=rounding(lambda p: chop(p, 11))),
     numerical("products in bfloat16", "Multiplies in bfloat16, as CPUs do at medium precision: operands of 8 bits.",
-              hidden={"bfloat16": "bfloat16 is the dtype itself"}, product=rounding(lambda p: chop(p, 8))),
-    numerical("products in float16", "Casts the operands of every product to float16 and the result back.",
-              hidden={"float16": "float16 is the dtype itself"},
+              hidden={"bfloat16": "it is the dtype itself"}, product=rounding(lambda p: chop(p, 8))),
+    numerical("products in float16", "Casts operands to float16.", hidden={"float16": "it is the dtype itself"},
               product=rounding(lambda p: p.astype(np.float16).astype(p.dtype))),
-    numerical("products in float32", "Multiplies in float32 inside a layer of float64.",
-              hidden=IN_FLOAT32,
+    numerical("products in float32", "Multiplies in float32 inside a layer of float64.", hidden=IN_FLOAT32,
               product=lambda layer, right, p, q: right(p.astype(np.float32), q.astype(np.float32))),
     numerical("float32 inside float64", "Casts everything to float32 on the way in and back on the way out.",
               hidden=IN_FLOAT32, calls=lambda run, case, kept: run(case.astype("float32")).astype(case.dtype)),
-    numerical("sums in bfloat16", "Adds the terms of products up in 8 bits, as a kernel does without an accumulator.",
-              product=summed(8)),
-    numerical("sums in float16", "Adds the terms of products up in 11 bits, as GPUs do with a float16 accumulator.",
-              product=summed(11)),
-    numerical("sums in float32", "Adds the terms of products up in float32 though the factors are float64.",
-              hidden=IN_FLOAT32, product=summed(24)),
+    numerical("sums in bfloat16", "Adds the terms of products up in 8 bits.", product=summed(8)),
+    numerical("sums in float16", "Adds the terms of products up in 11 bits.", product=summed(11)),
+    numerical("sums in float32", "Adds the terms of products up in 24 bits.", hidden=IN_FLOAT32, product=summed(24)),
     numerical("tanh in float32", "Calls the float32 variant of tanh from float64 code.",
               with_tanh, hidden=IN_FLOAT32, f=lambda layer, right, a: chop(right(a), 24)),
     one_off(0.05),
