@@ -1,4 +1,4 @@
-"""What the README says is what happens."""
+"""The README's examples, tables and numbers are those of the code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import adapters
+from adapters.conformance import NAMES
+from adapters.conformance.report import STATUSES
 from reference.faults import COMPUTED, FAULTS
 from reference.mutation_score import LIMIT, sensitivity
 
@@ -25,6 +27,13 @@ def test_the_table_has_a_row_for_every_framework() -> None:
     table = table_after("rnn-oracle report results/*.json")
     rows = re.findall(r"^\| (\w+)\.[\w.]+ \| ", table, re.MULTILINE)
     assert sorted(set(rows)) == adapters.frameworks()
+
+
+@pytest.mark.parametrize(("head", "names"), [("| check | cases |", NAMES), ("| status | meaning |", STATUSES)])
+def test_the_table_of_names_has_all_of_them(head: str, names: tuple[str, ...]) -> None:
+    rows = README.read_text(encoding="utf-8").split(f"{head}\n")[1].split("\n\n")[0].splitlines()[1:]
+    shown = [name.strip(" *") for row in rows for name in row.split("|")[1].split(",")]
+    assert set(shown) == set(names)
 
 
 def table_after(marker: str) -> str:
