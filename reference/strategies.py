@@ -199,8 +199,8 @@ def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:
     # Where tanh saturates, nothing is left of the gradient that a huge input multiplies.
     unsuited |= {"huge_inputs"} if shape.nonlinearity == "tanh" else set()
     if direction:
-        # Enclosed from the inputs, a tangent through saturated or cancelling sums is undetermined, and one of zeros is a
-        # zero beside its bound.
+        # Enclosed from the inputs, a tangent through saturated or cancelling sums is undetermined, and one of zeros
+        # is a zero beside its bound.
         unsuited |= {"saturated", "cancelling", "zeros", "one_hot", "huge_inputs"}
     if not shape.probe:
         # Integers that cancel to zero in every row leave nothing to compare.
