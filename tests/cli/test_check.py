@@ -72,7 +72,7 @@ def test_a_wrong_subject_fails_with_the_place_and_the_bound_and_what_it_looks_li
     assert "elements exceed theirs (T=" in account[1]
     assert account[2] == "dWh is wrong; h, dx, dh0, dWx are right (T=1, N=1, D=1, H=2, no bias)."
     assert account[3].startswith("It starts at dWh[")
-    assert account[4] == "Everything returned equals the oracle's with"
+    assert account[4] == "Everything returned equals the result of this fault:"
     assert account[5].startswith("  `dWh transposed`: ")
     # Of one row, the first failure alone is explained; the advice from one small case comes before the table.
     assert out.count("It starts at") == 2

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from adapters import Adapter
-from adapters.conformance import check
+from adapters.conformance import STACKS, check
 from adapters.conformance.checks import CHECKS, Drawn, Job, pool_of_shapes, run
 from adapters.conformance.discovery import as_adapter
 from adapters.conformance.report import Result
@@ -76,22 +76,24 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_stack_of_edges_has_all_of_them(seed: int, drawn: list[dict[str, Any]]) -> None:
-    DRAWN["extremes"].cases(Job(as_adapter(compute), "float32", 1, seed), lambda case: None)
-    assert [options["nonlinearity"] for options in drawn] == ["tanh", "relu"]
-    for options in drawn:
+    judged: list[dict[str, Any]] = []
+    DRAWN["extremes"].cases(Job(as_adapter(compute), "float32", 1, seed), lambda case: judged.append(drawn[-1]))
+    assert [options["nonlinearity"] for options in judged] == ["tanh", "relu"]
+    for options in judged:
         assert options["values"] == [
             kind for kind in EDGES if kind != "huge_inputs" or options["nonlinearity"] == "relu"
         ]
 
 
 def test_the_shortest_runs_have_all_norms_and_upstream_gradients_together(drawn: list[dict[str, Any]]) -> None:
+    judged: list[dict[str, Any]] = []
     for seed in range(24):
         asked = Job(as_adapter(compute), "float32", 1, seed=seed)
-        DRAWN["step"].cases(asked, lambda case: None)
-    assert len(drawn) == 48
-    assert {options["norm"] for options in drawn} == set(NORMS)
-    assert {options["upstream"] for options in drawn} == set(UPSTREAMS)
-    assert len({options["seed"] for options in drawn}) == 48
+        DRAWN["step"].cases(asked, lambda case: judged.append(drawn[-1]))
+    assert len(judged) == 48
+    assert {options["norm"] for options in judged} == set(NORMS)
+    assert {options["upstream"] for options in judged} == set(UPSTREAMS)
+    assert len({options["seed"] for options in judged}) == 48
 
 
 def test_each_drawn_check_tells_a_transposed_gradient_by_itself() -> None:
@@ -156,13 +158,46 @@ def test_one_unit_is_asked_for_single_steps_in_wide_formats_alone(dtype: str) ->
 
 
 @pytest.mark.parametrize("adapter", exact.ADAPTERS, ids=lambda adapter: adapter.name)
-def test_all_adapters_have_the_same_shapes_but_for_steps_along_a_direction(adapter: Adapter) -> None:
+def test_all_adapters_have_the_same_shapes_but_for_steps_and_units_along_a_direction(adapter: Adapter) -> None:
     for each in DRAWN.values():
         for seed in range(3):
             ours = each.shapes(Job(adapter, "float32", 8, seed))
             theirs = each.shapes(Job(as_adapter(compute), "float32", 8, seed))
-            most = 8 if adapter.takes_direction else 1000
-            assert ours == tuple(shape._replace(T=min(shape.T, most)) for shape in theirs)
+            T, H = (8, 8) if adapter.takes_direction else (1000, 64)
+            assert ours == tuple(shape._replace(T=min(shape.T, T), H=min(shape.H, H)) for shape in theirs)
+
+
+@pytest.mark.parametrize("kind", ["integers", "zeros"])
+def test_no_derivative_along_a_direction_is_judged_at_the_kink_of_relu(kind: str, drawn: list[dict[str, Any]]) -> None:
+    for adapter in exact.ADAPTERS:
+        for name in ("sequence", "extremes"):
+            DRAWN[name].cases(Job(adapter, "float32", 4, seed=0), lambda case: None)
+    asked = [options for options in drawn if options["nonlinearity"] == "relu"]
+    assert not any(kind in options["values"] for options in asked if options["direction"])
+    assert any(kind in options["values"] for options in asked if not options["direction"])
+
+
+def kinds_of(case: Case) -> tuple[str, str, str]:
+    """Return whether a case has several steps, how many inputs beside units, and whether it has the probe."""
+    T, _, D, H = case.unprobed().sizes.values()
+    inputs = "D < H" if D < H else "D = H" if D == H else "D > H"
+    return "T = 1" if T == 1 else "T > 1", inputs, "probe" if case.is_probed else "plain"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_a_default_run_judges_inputs_fewer_than_units_without_the_probe(dtype: str, seed: int) -> None:
+    found: list[Case] = []
+    for name in ("step", "sequence"):
+        DRAWN[name].cases(Job(as_adapter(compute), dtype, STACKS, seed), lambda case: found.append(case))
+    assert {kinds_of(case) for case in found if not case.is_probed} == {
+        ("T = 1", "D < H", "plain"),
+        ("T = 1", "D = H", "plain"),
+        ("T > 1", "D < H", "plain"),
+        ("T > 1", "D = H", "plain"),
+    }
+    assert any(case.sizes["D"] == 1 and not case.is_probed for case in found)
+    assert {steps for steps, _, probe in map(kinds_of, found) if probe == "probe"} == {"T = 1", "T > 1"}
 
 
 def test_a_run_has_as_many_stacks_as_are_asked_for_and_a_longer_one_more_shapes() -> None:
