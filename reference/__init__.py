@@ -1,10 +1,11 @@
 """The oracle: a textbook RNN in NumPy, rigorous bounds on rounding, and the verdict on another implementation."""
 
 from reference.bounded import Bounded
-from reference.case import Case, Params
+from reference.case import Case
 from reference.certify import certify
 from reference.evaluation import Evaluation
 from reference.layer import evaluate
+from reference.params import Params
 from reference.precision import PRECISIONS, Precision
 from reference.textbook import RNN, TimeRNN
 from reference.verdict import Mismatch, Verdict

@@ -134,11 +134,11 @@ def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:
         object.__setattr__(record, name, array)
 
 
-def expect_shapes(where: str, record: Archive, sizes: str, **shapes: tuple[int, ...]) -> None:
-    """Raise ValueError unless each named array of a record that is there has its shape."""
-    for name, shape in shapes.items():
-        array = getattr(record, name)
-        if array is not None and array.shape != shape:
+def expect_shapes(where: str, arrays: dict[str, Any], shapes: dict[str, tuple[int, ...]], sizes: str) -> None:
+    """Raise ValueError unless each array has the shape of its name, a tangent that of its primal."""
+    for name, array in arrays.items():
+        shape = shapes.get(name.removesuffix("_dot"))
+        if array is not None and shape is not None and array.shape != shape:
             raise ValueError(f"{where}: expected {name} of shape {shape}, got {array.shape} ({sizes})")
 
 

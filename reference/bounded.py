@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
+from reference.array_like import ArrayLike
 from reference.precision import PRECISIONS, Precision
 
 Values = NDArray[np.float64]
@@ -25,7 +25,7 @@ INFLATE = 1 + 2.0**-20
 DERIVATIVE = 6
 
 
-class Bounded(NDArrayOperatorsMixin):
+class Bounded(ArrayLike):
     """A float64 array with a bound on its distance from what any correct implementation computes.
 
     ``value`` is what the oracle computes in float64; ``error`` bounds its distance from the number that an
@@ -42,21 +42,33 @@ class Bounded(NDArrayOperatorsMixin):
         precision: the model of the arithmetic.
         error: bound on the absolute error; broadcasts against value; not negative.
         scale: magnitude that the error is compared with; that of the value by default.
+        relative: share of the absolute value that the error is at most, where one holds for all.
+        abs_sum: of a pending sum.
+        terms: likewise.
+        factors: of the elementwise products in it; a change of shape drops them.
 
     Source: Jeannerod and Rump, Improved error bounds for inner products in floating-point arithmetic, SIAM J.
         Matrix Anal. Appl. 34 (2013); Higham, Accuracy and Stability of Numerical Algorithms, 2nd
         ed. (2002), chapters 3 and 4. Derivation in the README, section "The bound".
     """
 
-    def __init__(self, value: Any, precision: Precision, error: Any = 0.0, scale: Any = None) -> None:
+    def __init__(
+        self,
+        value: Any,
+        precision: Precision,
+        error: Any = 0.0,
+        scale: Any = None,
+        *,
+        relative: float | None = None,
+        abs_sum: Values | None = None,
+        terms: int = 0,
+        factors: tuple[Bounded, ...] = (),
+    ) -> None:
         self.value: Values = np.asarray(value, np.float64)
         self.precision = precision
         self.error: Values = _shaped(error, self.value.shape)
         self.scale: Values = np.abs(self.value) if scale is None else _shaped(scale, self.value.shape)
-        self.relative: float | None = None  # share of abs(value) that the error is at most, where one holds for all
-        self.abs_sum: Values | None = None
-        self.terms = 0
-        self.factors: tuple[Bounded, ...] = ()  # of the elementwise products in it; a change of shape drops them
+        self.relative, self.abs_sum, self.terms, self.factors = relative, abs_sum, terms, factors
 
     @classmethod
     def exact(cls, value: Any, precision: Precision) -> Self:
@@ -64,11 +76,9 @@ class Bounded(NDArrayOperatorsMixin):
         value = np.asarray(value, np.float64)
         magnitude = np.abs(value)
         small = magnitude < precision.storage.tiny
-        if small.any():
-            return cls(value, precision, np.where(small, np.minimum(magnitude, precision.underflow), 0.0), magnitude)
-        found = cls(value, precision, 0.0, magnitude)
-        found.relative = 0.0
-        return found
+        if not small.any():
+            return cls(value, precision, 0.0, magnitude, relative=0.0)
+        return cls(value, precision, np.where(small, np.minimum(magnitude, precision.underflow), 0.0), magnitude)
 
     @classmethod
     def observed(cls, value: Any, precision: Precision) -> Self:
@@ -119,9 +129,7 @@ class Bounded(NDArrayOperatorsMixin):
         error += lost
         error *= INFLATE
         # Each term may have lost what is small against the floor.
-        sum_ = Bounded(self.value, model, error, self.scale + self.terms * model.floor)
-        sum_.factors = self.factors
-        return sum_
+        return Bounded(self.value, model, error, self.scale + self.terms * model.floor, factors=self.factors)
 
     def carried(self) -> Bounded:
         """Return the rounded array as the next step takes it: its scale is its own magnitude.
@@ -134,9 +142,7 @@ class Bounded(NDArrayOperatorsMixin):
     def under(self, precision: Precision) -> Bounded:
         """Return the rounded array as part of another model: its errors stay, the next ones are that model's."""
         self = self.rounded()
-        found = Bounded(self.value, precision, self.error, self.scale)
-        found.relative = self.relative
-        return found
+        return Bounded(self.value, precision, self.error, self.scale, relative=self.relative)
 
     def tanh_slope(self) -> Bounded:
         """Return 1 - h**2 with the roundings that any form of it takes, alone or in a product."""
@@ -158,71 +164,33 @@ class Bounded(NDArrayOperatorsMixin):
         error += (DERIVATIVE + 1) * ((model.u + U64) * 2 * t.magnitude + model.underflow)
         return Bounded(-2 * h.value * t.value, model, INFLATE * error, 2 * t.magnitude)
 
-    # The parts of an ndarray that the formulas touch.
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return self.value.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.value.ndim
-
-    @property
-    def dtype(self) -> np.dtype[np.float64]:
-        """Dtype of the values, always float64."""
-        return self.value.dtype
-
-    def _each(self, change: Callable[[Values], Any]) -> Bounded:
+    def each(self, change: Callable[[Values], Any]) -> Self:
         """Return the array with a change of shape applied to all its parts; a pending sum stays one."""
-        changed = Bounded(change(self.value), self.precision, change(self.error), change(self.scale))
-        changed.abs_sum, changed.terms = None if self.abs_sum is None else change(self.abs_sum), self.terms
-        changed.relative = self.relative
-        return changed
+        value, error, scale = change(self.value), change(self.error), change(self.scale)
+        abs_sum = None if self.abs_sum is None else change(self.abs_sum)
+        more: dict[str, Any] = {"relative": self.relative, "abs_sum": abs_sum, "terms": self.terms}
+        return type(self)(value, self.precision, error, scale, **more)
 
-    @property
-    def mT(self) -> Bounded:
-        """The array with its last two axes exchanged."""
-        return self._each(lambda part: part.mT)
-
-    def reshape(self, shape: tuple[int, ...]) -> Bounded:
-        """Return the array in another shape of the same size."""
-        return self._each(lambda part: part.reshape(shape))
-
-    def __getitem__(self, index: Any) -> Bounded:
-        return self._each(lambda part: part[index])
+    def joined(self, arrays: Sequence[Any], join: Callable[[list[Any]], Any]) -> Self:
+        """Return several arrays as one; plain ones are exact."""
+        parts = [one.rounded() if isinstance(one, Bounded) else Bounded.exact(one, self.precision) for one in arrays]
+        value, error, scale = (join([getattr(part, name) for part in parts]) for name in ("value", "error", "scale"))
+        shares = [part.relative for part in parts if part.value.size]
+        relative = None if None in shares else max((share for share in shares if share is not None), default=0.0)
+        return type(self)(value, self.precision, error, scale, relative=relative)
 
     def sum(self, axis: int) -> Bounded:
         """Return the sum over one axis, pending: n terms, n - 1 additions."""
         self = self.rounded()
         parts = (self.value, self.error, self.magnitude)
         value, error, abs_sum = (part.sum(axis=axis) for part in parts)
-        return _pending(value, self.precision, error, abs_sum, max(self.shape[axis] - 1, 0))
+        terms = max(self.shape[axis] - 1, 0)
+        return Bounded(value, self.precision, error, abs_sum, abs_sum=abs_sum, terms=terms)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        rule = RULES.get(ufunc)
-        if rule is None or method != "__call__" or kwargs:
-            return NotImplemented
         operands = [p if isinstance(p, Bounded) else Bounded.exact(p, self.precision) for p in inputs]
         with np.errstate(invalid="ignore", over="ignore", under="ignore"):
-            return rule(*operands)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function is np.zeros_like:
-            return Bounded(np.zeros(self.shape), self.precision)
-        if function not in (np.stack, np.concatenate):
-            return NotImplemented
-        parts = [
-            part.rounded() if isinstance(part, Bounded) else Bounded.exact(part, self.precision) for part in args[0]
-        ]
-        names = ("value", "error", "scale")
-        value, error, scale = (function([getattr(part, name) for part in parts], **kwargs) for name in names)
-        joined = Bounded(value, self.precision, error, scale)
-        shares = [part.relative for part in parts if part.value.size]
-        joined.relative = None if None in shares else max((share for share in shares if share is not None), default=0.0)
-        return joined
+            return super().__array_ufunc__(ufunc, method, *operands, **kwargs)
 
 
 def _shaped(part: Any, shape: tuple[int, ...]) -> Values:
@@ -231,21 +199,14 @@ def _shaped(part: Any, shape: tuple[int, ...]) -> Values:
     return part if part.shape == shape else np.broadcast_to(part, shape)
 
 
-def _pending(value: Any, precision: Precision, error: Any, abs_sum: Any, terms: int, scale: Any = None) -> Bounded:
-    sum_ = Bounded(value, precision, error, abs_sum if scale is None else scale)
-    sum_.abs_sum, sum_.terms = abs_sum, terms
-    return sum_
-
-
 def _add(p: Bounded, q: Bounded) -> Bounded:
     value, error, abs_sum = p.value + q.value, p.error + q.error, p.magnitude + q.magnitude
-    sum_ = _pending(value, p.precision, error, abs_sum, p.terms + q.terms + 1, p.scale + q.scale)
-    sum_.factors = p.factors + q.factors
-    return sum_
+    pending: dict[str, Any] = {"abs_sum": abs_sum, "terms": p.terms + q.terms + 1, "factors": p.factors + q.factors}
+    return Bounded(value, p.precision, error, p.scale + q.scale, **pending)
 
 
 def _negative(p: Bounded) -> Bounded:
-    return _pending(-p.value, p.precision, p.error, p.magnitude, p.terms, p.scale)
+    return Bounded(-p.value, p.precision, p.error, p.scale, abs_sum=p.magnitude, terms=p.terms)
 
 
 def _matmul(p: Bounded, q: Bounded) -> Bounded:
@@ -259,7 +220,7 @@ def _matmul(p: Bounded, q: Bounded) -> Bounded:
         error += of_p @ q.error
     if p.relative is None:
         error += p.error @ np.abs(q.value)
-    return _pending(p.value @ q.value, p.precision, error, abs_sum, p.shape[-1])
+    return Bounded(p.value @ q.value, p.precision, error, abs_sum, abs_sum=abs_sum, terms=p.shape[-1])
 
 
 def _multiply(p: Bounded, q: Bounded) -> Bounded:
@@ -274,9 +235,7 @@ def _multiply(p: Bounded, q: Bounded) -> Bounded:
     # Zero times anything is zero in every form: nothing underflows.
     underflow = np.where((p.magnitude == 0) | (q.magnitude == 0), 0.0, DERIVATIVE * model.underflow * most)
     rounding = (model.u + U64) * (np.abs(value) + error) + underflow
-    product = Bounded(value, model, INFLATE * (error + rounding), p.scale * q.scale)
-    product.factors = factors
-    return product
+    return Bounded(value, model, INFLATE * (error + rounding), p.scale * q.scale, factors=factors)
 
 
 def _tanh(p: Bounded) -> Bounded:
@@ -313,7 +272,7 @@ def _greater(p: Bounded, q: Bounded) -> Bounded:
     return Bounded(difference.value > 0, p.precision, unsure, 1.0)
 
 
-RULES: dict[Any, Any] = {
+Bounded.rules = {
     np.add: _add,
     np.subtract: lambda p, q: _add(p, _negative(q)),
     np.negative: _negative,

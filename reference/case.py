@@ -1,9 +1,8 @@
-"""Case and Params: what an implementation is given, frozen and validated."""
+"""Case: what an implementation is given, frozen and validated."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,70 +11,12 @@ from numpy.typing import NDArray
 
 from reference.archive import Archive, expect_finite, expect_shapes, freeze, read_npz, spell
 from reference.cells import CELLS, Cell
-from reference.values import INFINITE, draw_case
+from reference.params import Direction, Floats, Params
+from reference.precision import FORMATS
+from reference.values import INFINITE, assort, draw_arrays, expect_drawable, thin_out
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-Floats = NDArray[np.floating[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class Params(Archive):
-    """The parameters of a layer of G gates, or of a stack of K layers.
-
-    Raises:
-        ValueError: a shape that does not fit.
-        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than Wx.
-    """
-
-    Wx: Floats  # (D, G H) or (K, D, G H)
-    Wh: Floats  # (H, G H) or (K, H, G H)
-    b: Floats | None = None  # (G H,) or (K, G H); None: no bias
-    bn: Floats | None = None  # (H,) or (K, H): the second bias of a cell that has one
-
-    def __post_init__(self) -> None:
-        freeze(self, "Params", np.asarray(self.Wx).dtype)
-        if self.Wx.ndim not in (2, 3):
-            raise ValueError(f"Params: expected Wx of shape (D, H) or (K, D, H), got {self.Wx.shape}")
-        *stack, D, columns = self.Wx.shape
-        H = self.Wh.shape[-2] if self.Wh.ndim >= 2 and columns % max(self.Wh.shape[-2], 1) == 0 else columns
-        expect_shapes("Params", self, f"D={D}, H={H}", Wh=(*stack, H, columns), b=(*stack, columns), bn=(*stack, H))
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read Wx, Wh and, if they are there, b and bn from an ``.npz``; other arrays in it are left alone.
-
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is not a whole ``.npz``, a tensor is missing, or a shape does not fit.
-            TypeError: a tensor's dtype is none of ``archive.DTYPES``.
-        """
-        arrays = read_npz("Params.load", path)
-        missing = [name for name in ("Wx", "Wh") if name not in arrays]
-        if missing:
-            raise ValueError(f"Params.load: expected arrays Wx, Wh and b in {path}, got {sorted(arrays)}")
-        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__ if name in arrays})
-
-
-@dataclass(frozen=True, eq=False)
-class Direction(Archive):
-    """The tangents of the inputs, the initial states and the parameters of a case.
-
-    Raises:
-        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than xs_dot.
-    """
-
-    xs_dot: Floats  # each of the shape of what it is the tangent of
-    h0_dot: Floats
-    Wx_dot: Floats
-    Wh_dot: Floats
-    b_dot: Floats | None = None  # None: no bias
-    bn_dot: Floats | None = None
-    c0_dot: Floats | None = None
-
-    def __post_init__(self) -> None:
-        freeze(self, "Direction", np.asarray(self.xs_dot).dtype)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -109,16 +50,12 @@ class Case(Archive):
         freeze(self, "Case", self.params.Wx.dtype)
         if self.xs.ndim != self.params.Wx.ndim + 1:
             raise ValueError(f"Case: expected xs of shape (T, N, D), got {self.xs.shape}; Wx {self.params.Wx.shape}")
-        shapes, given = self.shapes(), self.arrays()
-        wanted = [name for name in ("xs", "h0", "upstream", *self.unseen()) if name in shapes]
-        expect_shapes("Case", self, spell(self.sizes), **{name: shapes[name] for name in wanted})
-        expect_shapes("Case", self.params, spell(self.sizes), **{n: shapes[n] for n in self.cell_type.parameters()})
+        given, sizes = self.arrays(), spell(self.sizes)
+        tangents = {} if self.direction is None else self.direction.fields()
+        expect_shapes("Case", given | tangents, self.shapes(), sizes)
         absent = [name for name in self.unseen() if name not in given]
         if absent:
-            raise ValueError(f"Case: expected {absent[0]} for the cell {self.cell}, got None ({spell(self.sizes)})")
-        if self.direction is not None:
-            like = {f"{name}_dot": array.shape for name, array in given.items() if not name.startswith("upstream")}
-            expect_shapes("Case", self.direction, spell(self.sizes), **like)
+            raise ValueError(f"Case: expected {absent[0]} for the cell {self.cell}, got None ({sizes})")
         if self.is_probed:
             self._expect_probe()
         if self.finite:
@@ -126,15 +63,9 @@ class Case(Archive):
 
     def _expect_probe(self) -> None:
         """Raise ValueError unless the probe's columns of xs are zero and its rows of Wx an identity."""
-        places, G = list(self.probe or ()), self.params.Wx.shape[-1]
-        if (
-            len(places) != G
-            or any(type(place) is not int for place in places)
-            or len({*places}) < G
-            or not {*places} <= {*range(self.sizes["D"])}
-            or self.xs[..., places].any()
-            or (self.params.Wx[..., places, :] != np.eye(G)).any()
-        ):
+        places, G, D = list(self.probe or ()), self.params.Wx.shape[-1], self.sizes["D"]
+        fit = len({*places}) == len(places) == G and all(type(one) is int and 0 <= one < D for one in places)
+        if not fit or self.xs[..., places].any() or (self.params.Wx[..., places, :] != np.eye(G)).any():
             raise ValueError(f"Case: expected a probe, as probed() adds it, got other numbers ({spell(self.sizes)})")
 
     def __repr__(self) -> str:
@@ -240,36 +171,24 @@ class Case(Archive):
             raise ValueError(f"Case.probed: expected a case without a probe, got one with it ({spell(self.sizes)})")
         D, G = self.sizes["D"], self.params.Wx.shape[-1]
         order = np.arange(D + G) if seed is None else np.random.default_rng(seed).permutation(D + G)
-        probe, inputs = np.sort(order[D:]), np.sort(order[:D])
-        place = np.argsort(np.concatenate([inputs, probe]))
-
-        def columns(xs: Any) -> Any:
-            return np.concatenate([xs, np.zeros((*xs.shape[:-1], G), xs.dtype)], axis=-1)[..., place]
-
-        def rows(Wx: Any, block: Any) -> Any:
-            block = np.broadcast_to(block.astype(Wx.dtype), (*Wx.shape[:-2], G, G))
-            return np.concatenate([Wx, block], axis=-2)[..., place, :]
-
-        return self._with_inputs(
-            columns, lambda Wx: rows(Wx, np.eye(G)), lambda Wx: rows(Wx, np.zeros((G, G))), tuple(probe.tolist())
-        )
+        places = np.sort(order[D:])
+        wide = self._with_inputs(lambda array, axis: np.insert(array, places - np.arange(G), 0, axis))
+        Wx = np.array(wide.params.Wx)
+        Wx[..., places, :] = np.eye(G)
+        return wide.replacing(Wx=Wx, probe=tuple(places.tolist()))
 
     def unprobed(self) -> Self:
         """Return the case without its probe; itself if it carries none."""
-        if not self.is_probed:
+        if self.probe is None:
             return self
-        kept = self.inputs
-        rows = lambda Wx: Wx[..., kept, :]  # noqa: E731
-        return self._with_inputs(lambda xs: xs[..., kept], rows, rows, None)
+        probe = list(self.probe)
+        return self._with_inputs(lambda array, axis: np.delete(array, probe, axis))
 
-    def _with_inputs(self, columns: Any, rows: Any, rows_dot: Any, probe: Any) -> Self:
-        """Return the case with other columns of xs, and rows of Wx, and those of the direction likewise."""
-        direction = self.direction
-        if direction is not None:
-            moved = {"xs_dot": columns(direction.xs_dot), "Wx_dot": rows_dot(direction.Wx_dot)}
-            direction = dataclasses.replace(direction, **moved)
-        params = dataclasses.replace(self.params, Wx=rows(self.params.Wx))
-        return dataclasses.replace(self, xs=columns(self.xs), params=params, probe=probe, direction=direction)
+    def _with_inputs(self, change: Callable[[Any, int], Any]) -> Self:
+        """Return the case, without the probe, with a change of the inputs' axis of whatever has one."""
+        places = {"xs": -1, "Wx": -2, "xs_dot": -1, "Wx_dot": -2}
+        changed = {name: change(array, places[name]) for name, array in self.fields().items() if name in places}
+        return self.replacing(probe=None, **changed)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -284,11 +203,9 @@ class Case(Archive):
             params = Params(**{name: found.pop(name) for name in Params.__dataclass_fields__ if name in found})
             tangents = {name: found.pop(name) for name in Direction.__dataclass_fields__ if name in found}
             direction = Direction(**tangents) if tangents else None
-            plain: dict[str, Any] = {
-                name: found[name].item() for name in ("nonlinearity", "finite", "cell") if name in found
-            }
-            # An empty probe is saved as floats.
-            plain |= {"probe": tuple(found["probe"].tolist())} if "probe" in found else {}
+            plain: dict[str, Any] = {n: found[n].item() for n in ("nonlinearity", "finite", "cell") if n in found}
+            if "probe" in found:
+                plain["probe"] = tuple(found["probe"].tolist())
             return cls(**(found | plain), params=params, direction=direction)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Case.load: expected the fields of a case in {path}, got {error}") from error
@@ -337,14 +254,25 @@ class Case(Archive):
             ValueError: an argument out of its range.
         """
         kinds = (values,) if isinstance(values, str) else tuple(values)
-        given = None if params is None else params.fields()
-        sizes_and_kind = (T, N, D, H, stack, norm, bias, upstream, dtype, kinds)
-        arrays, tangents = draw_case(seed, CELLS.get(cell), given, direction, *sizes_and_kind)
+        sizes = {"T": T, "N": N, "D": D, "H": H, "stack": stack, "norm": norm}
+        expect_drawable(sizes, params is None or params.Wx.ndim == 2, cell, upstream, dtype, kinds)
+        given: dict[str, Any] = {}
+        if params is not None:
+            given = {name: array.astype(np.float64) for name, array in params.fields().items() if array is not None}
+            D, H, bias = len(params.Wx), params.Wx.shape[1] // len(CELLS[cell].gates), "b" in given
+        random, K = np.random.default_rng(seed), 1 if stack is None else stack
+        shape = (K, T, N, D, H)
+        arrays = draw_arrays(random, CELLS[cell], shape, bias, norm)
+        thin_out(arrays["upstream"], upstream)
+        assort(random, arrays, kinds, FORMATS[dtype])
+        arrays |= {name: np.broadcast_to(array, (K, *array.shape)) for name, array in given.items()}
+        tangents = draw_arrays(random, CELLS[cell], shape, bias, norm) if direction else {}
+        tangents = {f"{name}_dot": array for name, array in tangents.items() if not name.startswith("upstream")}
         drawn = cls(
             params=Params(**{name: arrays.pop(name, None) for name in Params.__dataclass_fields__}),
             nonlinearity=nonlinearity,
             finite=not set(kinds) & set(INFINITE),
-            direction=Direction(**tangents) if tangents else None,
+            direction=Direction(**tangents) if direction else None,
             cell=cell,
             **arrays,
         ).astype(dtype)

@@ -8,16 +8,16 @@ gradient's own derivative) in its backward; over ``Bounded`` parts it bounds the
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from reference.array_like import ArrayLike
 from reference.cells import NONLINEARITIES, Array, tanh_slope
 
 
-class Dual(NDArrayOperatorsMixin):
+class Dual(ArrayLike):
     """An array and its derivative along a direction.
 
     It takes part in whatever ``Bounded`` takes part in; the tangent of a plain array or number beside it is zero.
@@ -33,64 +33,28 @@ class Dual(NDArrayOperatorsMixin):
     def __init__(self, value: Array, tangent: Array) -> None:
         self.value, self.tangent = value, tangent
 
-    def _each(self, change: Callable[[Array], Array]) -> Dual:
-        return Dual(change(self.value), change(self.tangent))
+    def each(self, change: Callable[[Array], Array]) -> Self:
+        """Return the array with a change of shape applied to value and tangent."""
+        return type(self)(change(self.value), change(self.tangent))
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the array."""
-        return tuple(self.value.shape)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the values."""
-        found: np.dtype[Any] = self.value.dtype
-        return found
-
-    @property
-    def mT(self) -> Dual:
-        """The array with its last two axes exchanged."""
-        return self._each(lambda part: part.mT)
-
-    def reshape(self, shape: tuple[int, ...]) -> Dual:
-        """Return the array in another shape of the same size."""
-        return self._each(lambda part: part.reshape(shape))
+    def joined(self, arrays: Sequence[Any], join: Callable[[list[Any]], Any]) -> Self:
+        """Return several arrays as one; a plain one has a tangent of zeros."""
+        parts = [part if isinstance(part, Dual) else Dual(part, 0 * part) for part in arrays]
+        return type(self)(join([part.value for part in parts]), join([part.tangent for part in parts]))
 
     def sum(self, axis: int) -> Dual:
         """Return the sum over one axis."""
-        return self._each(lambda part: part.sum(axis=axis))
+        return self.each(lambda part: part.sum(axis=axis))
 
     def carried(self) -> Dual:
         """Return the array as the next step takes it, in its own arithmetic."""
-        return self._each(lambda part: part.carried() if hasattr(part, "carried") else part)
+        return self.each(lambda part: part.carried() if hasattr(part, "carried") else part)
 
     def tanh_slope(self) -> Dual:
         """Return 1 - h**2 of h = tanh(a); bounded parts have a rule of their own for its tangent, -2 h t."""
         h, t = self.value, self.tangent
         own = getattr(h, "tanh_slope_tangent", None)
         return Dual(tanh_slope(h), -2 * h * t if own is None else own(t))
-
-    def __getitem__(self, index: Any) -> Dual:
-        return self._each(lambda part: part[index])
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        rule = RULES.get(ufunc)
-        if rule is None or method != "__call__" or kwargs:
-            return NotImplemented
-        return rule(*inputs)
-
-    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function is np.zeros_like:
-            return self._each(np.zeros_like)
-        if function not in (np.stack, np.concatenate):
-            return NotImplemented
-        parts = [part if isinstance(part, Dual) else Dual(part, 0 * part) for part in args[0]]
-        return Dual(*(function([getattr(part, name) for part in parts], **kwargs) for name in ("value", "tangent")))
 
 
 def value_of(p: Any) -> Any:
@@ -132,7 +96,7 @@ def _nonlinear(name: str) -> Callable[..., Dual]:
     return rule
 
 
-RULES: dict[Any, Any] = {
+Dual.rules = {
     np.add: _linear(np.add),
     np.subtract: _linear(np.subtract),
     np.negative: lambda p: Dual(-p.value, -p.tangent),

@@ -35,29 +35,27 @@ class Layer:
         Wh = parameters["Wh"]
         self.H = Wh.shape[-2]
         outer = (len(cell.gates) - len(cell.inner)) * self.H
-        self.Wh = Wh[..., :outer] if cell.inner else Wh
-        self.inner: Array = Wh[..., outer:] if cell.inner else None
+        self.Wh, self.inner = Wh[..., :outer], Wh[..., outer:]
         self.operands: list[Array] = []  # of the inner products, a step each
         self.tape: Any = None
-        self.Wh_T = self.Wh.mT
         self.lent = {"product": self.inner_product} if cell.inner else {}
         self.lent_back = {"transposed": self.inner_transposed} if cell.inner else {}
 
     # The products. Every one of them is a call of this, of matrices with rows (..., R, F).
     product: Callable[[Array, Array], Array] = staticmethod(np.matmul)
 
-    def over_time(self, p: Array, q: Array) -> Array:
-        """Return p @ q, where p has time and rows: (..., T, N, F)."""
-        return split(self.product(merged(p), q), *p.shape[-3:-1])
+    def times(self, p: Array, q: Array) -> Array:
+        """Return p @ q of a matrix q, where p is of one step, (..., N, F), or of all of them, (..., T, N, F)."""
+        return self.product(p, q) if p.ndim == q.ndim else split(self.product(merged(p), q), *p.shape[-3:-1])
 
     def input_term(self, xs: Array) -> Array:
         """Return u = x @ Wx + b; shape (..., T, N, G H)."""
-        u, b = self.over_time(xs, self.parameters["Wx"]), self.parameters["b"]
+        u, b = self.times(xs, self.parameters["Wx"]), self.parameters["b"]
         return u if b is None else u + spread(b, u.ndim)
 
     def recurrent_term(self, h: Array) -> Array:
         """Return v = h @ Wh, and the second bias of a cell that has one; shape (..., N, G H) or (..., T, N, G H)."""
-        v = self.product(h, self.Wh) if h.ndim == self.Wh.ndim else self.over_time(h, self.Wh)
+        v = self.times(h, self.Wh)
         if self.cell.biased is None:
             return v
         b, place = self.parameters[f"b{self.cell.biased}"], self.cell.gates.index(self.cell.biased)
@@ -68,20 +66,19 @@ class Layer:
     def inner_product(self, operand: Array) -> Array:
         """Return operand @ Wh[:, inner], of an operand that the cell computes inside of the step."""
         self.operands.append(operand)
-        return (self.product if operand.ndim == self.Wh.ndim else self.over_time)(operand, self.inner)
+        return self.times(operand, self.inner)
 
     def inner_transposed(self, A: Array) -> Array:
         """Return the gradient at the operand of ``inner_product``, given A of all gates."""
-        A_inner = A[..., self.Wh.shape[-1] :]
-        return (self.product if A.ndim == self.Wh.ndim else self.over_time)(A_inner, self.inner.mT)
+        return self.times(A[..., self.Wh.shape[-1] :], self.inner.mT)
 
     def to_state(self, A_h: Array) -> Array:
         """Return A_h @ Wh.T, what reaches the state before through the product; shape (..., N, H)."""
-        return self.product(A_h, self.Wh_T) if A_h.ndim == self.Wh.ndim else self.over_time(A_h, self.Wh_T)
+        return self.times(A_h, self.Wh.mT)
 
     def to_inputs(self, A: Array) -> Array:
         """Return dx = A @ Wx.T; shape (..., T, N, D)."""
-        return self.over_time(A, self.parameters["Wx"].mT)
+        return self.times(A, self.parameters["Wx"].mT)
 
     def to_parameters(
         self, A: Array, A_h: Array, xs: Array, h_prev: Array, operand: Array | None = None
@@ -124,7 +121,7 @@ class Layer:
             The states after each step, and what the cell saved of each.
         """
         now, after, saved = tuple(states), list[tuple[Array, ...]](), list[tuple[Array, ...]]()
-        carry, forward, lent = carrying(u), self.cell.forward, self.lent
+        forward, lent, bounded = self.cell.forward, self.lent, hasattr(u, "carried")
         given = None if before is None else (steps(before), steps(self.recurrent_term(before)))
         for t, u_t in enumerate(steps(u)):
             if given is None:
@@ -132,8 +129,8 @@ class Layer:
             else:
                 now, v_t = (given[0][t], *now[1:]), given[1][t]
             now, kept = forward(u_t, v_t, now, **lent)
-            if carry is not None:
-                now = carry(now)
+            if bounded:
+                now = carried(now)
             after.append(now)
             saved.append(kept)
         return after, saved
@@ -145,7 +142,7 @@ class Layer:
         saved: Sequence[tuple[Array, ...]],
         later: Array | None = None,
         operand: Array | None = None,
-    ) -> tuple[list[Array], list[Array], tuple[Array, ...]]:
+    ) -> tuple[Array, Array, tuple[Array, ...]]:
         """Step back through time.
 
         Args:
@@ -156,12 +153,11 @@ class Layer:
             operand: the gradient at the operand of the inner product of each step, likewise.
 
         Returns:
-            A of each step, A_h of each step, and the gradients with respect to the states before the first.
+            A, (..., T, N, G H); A_h, likewise without the inner gates; and the gradients with respect to the states
+            before the first step.
         """
-        A = list[Array]()
-        carry, backward, lent = carrying(upstream), self.cell.backward, self.lent_back
-        A_h = A if type(self.cell).recurrent is Cell.recurrent else list[Array]()
-        upstreams = steps(upstream)
+        A, A_h, upstreams = list[Array](), list[Array](), steps(upstream)
+        backward, lent, bounded = self.cell.backward, self.lent_back, hasattr(upstream, "carried")
         through: Array | None = None  # the gradient that reaches the output of the step before
         others = tuple(d_last)
         for t in reversed(range(len(upstreams))):
@@ -170,18 +166,16 @@ class Layer:
                 lent = {"transposed": partial(at, operand, t)}
             A_t, direct = backward((dh, *others), saved[t], **lent)
             A.append(A_t)
-            if A_h is not A:
-                A_h.append(self.cell.recurrent(A_t, saved[t]))
-            if carry is not None:
-                direct = carry(direct)
+            A_h.append(self.cell.recurrent(A_t, saved[t]))
+            if bounded:
+                direct = carried(direct)
             through = self.to_state(A_h[-1]) if later is None else later[..., t, :, :]
             through, others = through if direct[0] is None else through + direct[0], direct[1:]
         # Of no steps there is no gradient but zero.
         first = upstream.sum(axis=-3) if through is None else through
-        A.reverse()
-        if A_h is not A:
-            A_h.reverse()
-        return A, A_h, (first, *others)
+        every = np.stack(A[::-1], axis=-3) if A else np.concatenate([upstream] * len(self.cell.gates), axis=-1)
+        is_same = not A or A_h[0] is A[0]
+        return every, every[..., : self.Wh.shape[-1]] if is_same else np.stack(A_h[::-1], axis=-3), (first, *others)
 
     # The whole layer.
 
@@ -214,9 +208,7 @@ class Layer:
         xs, before, saved = self.tape
         A, A_h, first = self.adjoints(upstream, d_last, saved)
         operand = np.stack(self.operands, axis=-3) if self.operands else None
-        A_all = np.stack(A, axis=-3) if A else self.input_term(xs)
-        A_h_all = A_all[..., : self.Wh.shape[-1]] if A_h is A or not A else np.stack(A_h, axis=-3)
-        return self.to_inputs(A_all), first, self.to_parameters(A_all, A_h_all, xs, before, operand)
+        return self.to_inputs(A), first, self.to_parameters(A, A_h, xs, before, operand)
 
 
 def merged(array: Array) -> Array:
@@ -249,11 +241,9 @@ def steps(array: Array) -> list[Array]:
     return [array[..., t, :, :] for t in range(array.shape[-3])]
 
 
-def carrying(like: Array) -> Callable[[tuple[Array, ...]], tuple[Array, ...]] | None:
-    """Return what passes states from one step to the next in the arithmetic of an array; None in floats."""
-    if not hasattr(like, "carried"):
-        return None
-    return lambda states: tuple(state.carried() if hasattr(state, "carried") else state for state in states)
+def carried(states: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return states as the next step takes them, each in its own arithmetic."""
+    return tuple(state.carried() if hasattr(state, "carried") else state for state in states)
 
 
 def evaluate(case: Case) -> Evaluation:

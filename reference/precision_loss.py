@@ -84,4 +84,4 @@ def fits(array: NDArray[Any], u: float) -> bool:
 def chop(array: Any, bits: int) -> Any:
     """Round to a significand of ``bits`` bits, the leading one included; ties to even, any exponent."""
     significand, exponent = np.frexp(array)
-    return np.ldexp(np.rint(significand * 2.0**bits), exponent - bits)
+    return np.ldexp(np.rint(significand * 2**bits), exponent - bits)  # a float would turn bfloat16 into float32

@@ -11,14 +11,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.archive import Archive
 from reference.case import Case
 from reference.precision import Precision
+from reference.precision_loss import chop
 from reference.trial import Subject, trial
 
 # Shapes up to this length on every side are all tried with fresh numbers, from so many seeds.
@@ -105,11 +106,11 @@ def _placed_as(case: Case) -> Form:
     every = [case.inputs, np.array(case.probe)]
 
     def placed(plain: Case) -> Case:
-        last, D = dataclasses.replace(plain.probed(), probe=None), plain.sizes["D"]
+        last, D = plain.probed().replacing(probe=None), plain.sizes["D"]
         G = last.sizes["D"] - D
         kept = [part[np.linspace(len(part) - 1, 0, n, dtype=int)[::-1]] for part, n in zip(every, (D, G), strict=True)]
         order = np.argsort(np.concatenate(kept))
-        return dataclasses.replace(sliced(last, "D", order), probe=tuple(np.argsort(order)[D:].tolist()))
+        return sliced(last, "D", order).replacing(probe=tuple(np.argsort(order)[D:].tolist()))
 
     return placed
 
@@ -178,24 +179,15 @@ class _Search:
             for change in CHANGES:
                 with np.errstate(all="ignore"):
                     simple = change(array)
-                if simple.tobytes() == array.tobytes() or self.accept(with_arrays(self.best, {name: simple})):
+                if simple.tobytes() == array.tobytes() or self.accept(self.best.replacing(**{name: simple})):
                     break
         if self.best.params.b is not None:
-            self.accept(with_arrays(self.best, {"b": None, "b_dot": None}))
+            self.accept(self.best.replacing(b=None, b_dot=None))
 
 
 def arrays_of(case: Case) -> dict[str, Any]:
     """Return the arrays of a case, and those of its direction, by name."""
     return {name: array for name, array in case.fields().items() if isinstance(array, np.ndarray)}
-
-
-def with_arrays(record: Any, arrays: dict[str, Any]) -> Any:
-    """Return a record with other arrays, by name, in it and in the records in it."""
-    changes = {}
-    for field in dataclasses.fields(record):
-        part = getattr(record, field.name)
-        changes[field.name] = with_arrays(part, arrays) if isinstance(part, Archive) else arrays.get(field.name, part)
-    return dataclasses.replace(record, **changes)
 
 
 def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
@@ -208,8 +200,7 @@ def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
             elif letter == "G" and axis == "H":
                 gates = np.arange(array.shape[place]).reshape(-1, H)
                 arrays[name] = np.take(arrays[name], gates[:, kept].ravel(), axis=place)
-    found: Case = with_arrays(case, arrays)
-    return found
+    return case.replacing(**arrays)
 
 
 def redrawn(case: Case, sizes: dict[str, int]) -> Iterator[Case]:
@@ -220,20 +211,10 @@ def redrawn(case: Case, sizes: dict[str, int]) -> Iterator[Case]:
         yield Case.random(**like, values=values, seed=seed)
 
 
-def rounded(bits: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Return a change of numbers to significands of so many bits."""
-
-    def change(values: NDArray[Any]) -> NDArray[Any]:
-        significand, exponent = np.frexp(values)
-        return np.asarray(np.ldexp(np.rint(significand * 2**bits), exponent - bits))
-
-    return change
-
-
 # From the simplest numbers on.
 CHANGES: tuple[Callable[[NDArray[Any]], NDArray[Any]], ...] = (
     np.zeros_like,
     np.ones_like,
     np.sign,
-    *(rounded(bits) for bits in BITS),
+    *(partial(chop, bits=bits) for bits in BITS),
 )

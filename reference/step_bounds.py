@@ -90,7 +90,11 @@ class StepBounds:
             before = self._before(sure_of_zeros(outputs, (hs.value == 0) & (hs.error == 0)))
             A = None if A is None else sure_of_zeros(A, shut(self.given["upstream"].value, gates))
         saved = self.cell.observed(saved, h)
-        A, A_h, expected, first = self._recursion(saved) if A is None else self._one_step_back(A, saved)
+        if A is None:
+            A, A_h, first = self._loop(saved)
+            expected = A
+        else:
+            A, A_h, expected, first = self._one_step_back(A, saved)
         xs: Array = self.given["xs"]
         if case.is_probed:
             # The probe's columns of x are zero: one stands for all.
@@ -106,20 +110,11 @@ class StepBounds:
         found = {"dxs": dxs} | {f"d{state}0": array for state, array in zip(self.cell.states, first, strict=True)}
         return found | {f"d{name}": array for name, array in gradients.items()}
 
-    def _loop(self, saved: tuple[Array, ...], *observed: Any) -> tuple[list[Array], list[Array], tuple[Array, ...]]:
-        """Step back through time."""
+    def _loop(self, saved: tuple[Array, ...], *observed: Any) -> tuple[Array, Array, tuple[Array, ...]]:
+        """Return A, A_h and the gradients of the initial states from the recursion over all steps."""
         each = list(zip(*(steps(part) for part in saved), strict=True))
         d_last = [self.given[f"upstream_{state}"] for state in self.cell.states[1:]]
         return self.layer.adjoints(self.given["upstream"], d_last, each, *observed)
-
-    def _recursion(self, saved: tuple[Array, ...]) -> tuple[Array, Array, Array, tuple[Array, ...]]:
-        """Return A, A_h, A once more, and the gradients of the initial states: A from the recursion over all steps."""
-        A, A_h, first = self._loop(saved)
-        if not A:
-            nothing = self.layer.input_term(self.given["xs"])
-            return nothing, nothing[..., : self.layer.Wh.shape[-1]], nothing, first
-        stacked = np.stack(A, axis=-3)
-        return stacked, np.stack(A_h, axis=-3), stacked, first
 
     def _one_step_back(self, A: Array, saved: tuple[Array, ...]) -> tuple[Array, Array, Array, tuple[Array, ...]]:
         """Return A, A_h, the expected A, and the gradients of the initial states: each step from the A after it."""
@@ -127,8 +122,7 @@ class StepBounds:
         A_h = cell.recurrent(A, saved)
         later = layer.to_state(A_h)
         if cell.carries:
-            computed, _, first = self._loop(saved, later, layer.inner_transposed(A) if cell.inner else None)
-            expected: Array = np.stack(computed, axis=-3)
+            expected, _, first = self._loop(saved, later, layer.inner_transposed(A) if cell.inner else None)
         else:
             dh: Array = upstream[..., :-1, :, :] + later[..., 1:, :, :]
             dh = np.concatenate([dh, upstream[..., -1:, :, :]], axis=-3)

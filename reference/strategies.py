@@ -7,15 +7,15 @@ that seed.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 
-from reference.case import Case, Params
+from reference.case import Case
 from reference.layer import evaluate
+from reference.params import Params
 from reference.precision import PRECISIONS
 
 
@@ -81,9 +81,8 @@ def shapes(
     Returns:
         A strategy for ``Shape``.
     """
-    T, N, D, H = (st.sampled_from(sizes) for sizes in (lengths, batches, INPUTS, UNITS))
-    probe = st.sampled_from((True, True, False))
-    return st.builds(Shape, T, N, D, H, st.sampled_from(nonlinearities), st.sampled_from(biases), probe)
+    pools = (lengths, batches, INPUTS, UNITS, nonlinearities, biases, (True, True, False))
+    return st.builds(Shape, *(st.sampled_from(pool) for pool in pools))
 
 
 def long_sums() -> st.SearchStrategy[Shape]:
@@ -94,17 +93,14 @@ def long_sums() -> st.SearchStrategy[Shape]:
 
 def narrow() -> st.SearchStrategy[Shape]:
     """Draw short shapes of no more inputs than units, without the probe, which would hide what is wrong only there."""
-    T, N, sizes = (st.sampled_from(each) for each in ((1, 2, 2, 3, 2), (1, 2, 3, 4, 5), NARROW))
+    T, N = st.sampled_from((1, 2, 2, 3, 2)), st.sampled_from((1, 2, 3, 4, 5))
     options = st.sampled_from(("tanh", "relu")), st.sampled_from((True, True, True, False)), st.just(False)
-    return sizes.flatmap(lambda size: st.builds(Shape, T, N, st.just(size[0]), st.just(size[1]), *options))
+    return st.sampled_from(NARROW).flatmap(lambda size: st.builds(Shape, T, N, *map(st.just, size), *options))
 
 
 def shapes_for(dtype: str) -> st.SearchStrategy[Shape]:
     """Draw shapes as ``shapes`` does; of a half precision also some with long sums."""
-    model = PRECISIONS[dtype]
-    kinds = [shapes] * 5 + [narrow] * 2
-    if model.accumulator != model.storage:
-        kinds.append(long_sums)
+    kinds = [shapes] * 5 + [narrow] * 2 + [long_sums] * PRECISIONS[dtype].is_mixed
     return st.sampled_from(kinds).flatmap(lambda of: of())
 
 
@@ -149,8 +145,7 @@ def cases(
         T = min(T, 2) if direction else T
     kinds = [kind for kind in suiting(drawn, dtype, direction) if kind in values]
     without = not drawn.probe and bool(kinds)
-    if not kinds:
-        kinds = [kind for kind in suiting(drawn._replace(probe=True), dtype, direction) if kind in values]
+    kinds = kinds or [kind for kind in suiting(drawn._replace(probe=True), dtype, direction) if kind in values]
     kinds = ["one_sided"] if N >= LONG and "one_sided" in values else kinds
     kinds = kinds if assorted else [draw(st.sampled_from(kinds))]
     seed, careful = seed + draw(st.integers(0, 2**32 - 1)), "unsaturated" in kinds
@@ -204,8 +199,8 @@ def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:
     # Where tanh saturates, nothing is left of the gradient that a huge input multiplies.
     unsuited |= {"huge_inputs"} if shape.nonlinearity == "tanh" else set()
     if direction:
-        # Enclosed from the inputs, a tangent through saturated or cancelling sums is undetermined, and one of zeros is a
-        # zero beside its bound.
+        # Enclosed from the inputs, a tangent through saturated or cancelling sums is undetermined, and one of zeros
+        # is a zero beside its bound.
         unsuited |= {"saturated", "cancelling", "zeros", "one_hot", "huge_inputs"}
     if not shape.probe:
         # Integers that cancel to zero in every row leave nothing to compare.
@@ -241,14 +236,11 @@ def within_range(case: Case) -> Case:
     if case.sizes["T"] <= NEVER_EXPLODES or not case.finite:
         return case
     with np.errstate(all="ignore"):
-        gradients = [
-            array
-            for name, array in evaluate(case.unprobed()).fields().items()
-            if name.startswith("d") and array is not None
-        ]
+        found = evaluate(case.unprobed()).fields().items()
+    gradients = [array for name, array in found if name[0] == "d" and array is not None]
     peak = max(float(np.nanmax(np.abs(array), initial=0.0)) for array in gradients)
     safe = safe_peak(case.dtype)
     if not np.isfinite(peak) or peak <= safe:
         return case
     scale = 2.0 ** np.floor(np.log2(safe / peak))
-    return dataclasses.replace(case, upstream=(case.upstream.astype(np.float64) * scale).astype(case.upstream.dtype))
+    return case.replacing(upstream=(case.upstream.astype(np.float64) * scale).astype(case.upstream.dtype))

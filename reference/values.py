@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.archive import DTYPES
+from reference.archive import DTYPES, spell
 from reference.cells import CELLS, Cell
-from reference.precision import FORMATS, Format
+from reference.precision import Format
 
-# The arrays of a stack of cases by name: xs (K, T, N, D), h0 (K, N, H), Wx (K, D, G H), ...; None for a missing bias.
+# The arrays of a stack of cases by name: xs (K, T, N, D), h0 (K, N, H), Wx (K, D, G H), ...; b only if there is one.
 Arrays = dict[str, Any]
 if TYPE_CHECKING:  # NumPy imports numpy.random when it is first asked for, which takes as long as all of the oracle
     from numpy.random import Generator
@@ -33,73 +33,48 @@ UPSTREAMS = ("every", "last", "one")
 PARAMETERS = ("Wx", "Wh", "b", "bn")
 
 
-def draw_case(
-    seed: int,
-    cell: type[Cell] | None,
-    params: Arrays | None,
-    direction: bool,
-    T: int,
-    N: int,
-    D: int,
-    H: int,
-    stack: int | None,
-    norm: float,
-    bias: bool,
-    upstream: str,
-    dtype: str,
-    values: Sequence[str],
-) -> tuple[Arrays, Arrays]:
-    """Draw the arrays of a stack of cases, as ``Case.random`` describes them, and those of a direction or none.
+def expect_drawable(
+    sizes: dict[str, Any], one_layer: bool, cell: str, upstream: str, dtype: str, values: Sequence[str]
+) -> None:
+    """Raise ValueError unless a case can be drawn with these arguments of ``Case.random``.
 
-    Raises:
-        ValueError: an argument out of its range.
+    Args:
+        sizes: T, N, D, H, stack and norm.
+        one_layer: whether given parameters are of a single layer.
+        cell: as of ``Case.random``, as what follows.
+        upstream: its kind.
+        dtype: by name.
+        values: the kinds, at least one.
     """
-    if (
-        min(T, N, D, H, stack or 0) < 0
-        or not norm >= 0
-        or (params is not None and params["Wx"].ndim != 2)
-        or upstream not in UPSTREAMS
-        or dtype not in DTYPES
-        or not values
-        or not KINDS.keys() >= set(values)
-        or cell is None
-    ):
-        sizes = f"T={T}, N={N}, D={D}, H={H}, stack={stack}, norm={norm}"
-        got = f"{sizes}, upstream={upstream!r}, dtype={dtype!r}, values={tuple(values)}"
+    unknown = {upstream} - {*UPSTREAMS} | {dtype} - {*DTYPES} | {*values} - {*KINDS} | {cell} - {*CELLS}
+    if unknown or not values or not one_layer or not all((size or 0) >= 0 for size in sizes.values()):
+        got = f"{spell(sizes)}, upstream={upstream!r}, dtype={dtype!r}, values={tuple(values)}"
         allowed = f"upstream in {UPSTREAMS}, dtype in {DTYPES}, values in {tuple(KINDS)}, cell in {tuple(CELLS)}"
         raise ValueError(f"Case.random: expected sizes and norm >= 0, params of one layer, {allowed}, got {got}")
-    random = np.random.default_rng(seed)
-    K = 1 if stack is None else stack
-    if params is not None:
-        (D, columns), bias = params["Wx"].shape, params["b"] is not None
-        H = columns // len(cell.gates)
-    arrays = draw_arrays(random, cell, K, T, N, D, H, bias, norm)
-    thin_out(arrays["upstream"], upstream)
-    assort(random, arrays, values, FORMATS[dtype])
-    if params is not None:
-        wide = {name: None if array is None else array.astype(np.float64) for name, array in params.items()}
-        arrays |= {name: None if a is None else np.broadcast_to(a, (K, *a.shape)) for name, a in wide.items()}
-    if not direction:
-        return arrays, {}
-    tangents = draw_arrays(random, cell, K, T, N, D, H, bias, norm)
-    return arrays, {f"{name}_dot": array for name, array in tangents.items() if not name.startswith("upstream")}
 
 
-def draw_arrays(
-    random: Generator, cell: type[Cell], K: int, T: int, N: int, D: int, H: int, bias: bool, norm: float
-) -> Arrays:
-    """Draw plain values: columns of Wx shrunk with their length, each gate's Wh of spectral norm ``norm``."""
-    G = len(cell.gates)
+def draw_arrays(random: Generator, cell: type[Cell], shape: tuple[int, ...], bias: bool, norm: float) -> Arrays:
+    """Draw plain values: columns of Wx shrunk with their length, each gate's Wh of spectral norm ``norm``.
+
+    Args:
+        random: the generator.
+        cell: the cell's class.
+        shape: K, T, N, D and H.
+        bias: whether there is one.
+        norm: as of ``Case.random``.
+    """
+    (K, T, N, D, H), G = shape, len(cell.gates)
     Wh = draw(random, K, G, H, H)
     if Wh.size:
         Wh *= norm / np.linalg.norm(Wh, ord=2, axis=(-2, -1), keepdims=True)
     found = {"Wx": draw(random, K, D, G * H) / max(D, 1) ** 0.5, "Wh": np.swapaxes(Wh, 1, 2).reshape(K, H, G * H)}
-    found |= {"b": draw(random, K, G * H) / 2 if bias else None, "upstream": draw(random, K, T, N, H)}
-    found |= {"xs": draw(random, K, T, N, D), "h0": np.tanh(draw(random, K, N, H))}
+    if bias:
+        found["b"] = draw(random, K, G * H) / 2
+    found |= {"upstream": draw(random, K, T, N, H), "xs": draw(random, K, T, N, D)}
+    found |= {"h0": np.tanh(draw(random, K, N, H))}
     found |= {name: draw(random, K, H) / 2 for name in cell.parameters()[3:]}
-    return found | {
-        name: draw(random, K, N, H) for state in cell.states[1:] for name in (f"{state}0", f"upstream_{state}")
-    }
+    unseen = [name for state in cell.states[1:] for name in (f"{state}0", f"upstream_{state}")]
+    return found | {name: draw(random, K, N, H) for name in unseen}
 
 
 def draw(random: Generator, *shape: int) -> NDArray[np.float64]:
@@ -111,11 +86,10 @@ def assort(random: Generator, arrays: Arrays, kinds: Sequence[str], form: Format
     """Make of plain values those of some kinds, which the cases have in turn."""
     for i, kind in enumerate(kinds[: len(arrays["xs"])]):
         mine = slice(i, None, len(kinds))
-        part = {name: None if array is None else array[mine].copy() for name, array in arrays.items()}
+        part = {name: array[mine].copy() for name, array in arrays.items()}
         KINDS[kind](random, part, form)
         for name, array in part.items():
-            if array is not None:
-                arrays[name][mine] = array
+            arrays[name][mine] = array
 
 
 def thin_out(upstream: NDArray[np.float64], kind: str) -> None:
@@ -137,7 +111,7 @@ def integers(random: Generator, arrays: Arrays, form: Format) -> None:
     Wh = arrays["Wh"].reshape(K, H, columns // max(H, 1), H).swapaxes(1, 2)  # a block for each gate
     order = np.argsort(Wh.sum(axis=-2), axis=-1)
     for name, array in arrays.items():
-        arrays[name] = None if array is None else np.rint(1.5 * array).clip(-2, 2)
+        arrays[name] = np.rint(1.5 * array).clip(-2, 2)
     signed = np.eye(H)[order] * np.where(Wh < 0, -1, 1)
     arrays["Wh"] = signed.swapaxes(1, 2).reshape(K, H, columns)
 
@@ -156,7 +130,7 @@ def nan(random: Generator, arrays: Arrays, form: Format) -> None:
 
 def poisoned(random: Generator, arrays: Arrays, form: Format) -> None:
     """NaN or an infinity in one row of the inputs, of h0 or of the upstream, or in one parameter: in each case anew."""
-    names = [name for name, array in arrays.items() if array is not None and array.size]
+    names = [name for name, array in arrays.items() if array.size]
     for k in range(len(arrays["xs"]) if names else 0):
         name = names[random.integers(len(names))]
         poison(random, {name: arrays[name][k : k + 1]}, name, (np.nan, np.inf, -np.inf)[random.integers(3)])
@@ -179,7 +153,7 @@ def saturated(random: Generator, arrays: Arrays, form: Format) -> None:
 def subnormal(random: Generator, arrays: Arrays, form: Format) -> None:
     """Inputs, states, bias and upstream about the smallest normal number, on both sides of it."""
     for name in ("xs", "h0", "b", "upstream"):
-        if arrays[name] is not None:
+        if name in arrays:
             arrays[name] = arrays[name] * form.tiny * 2.0 ** random.uniform(-4, 16, arrays[name].shape)
 
 
@@ -219,10 +193,9 @@ def one_hot(random: Generator, arrays: Arrays, form: Format) -> None:
 def zeros(random: Generator, arrays: Arrays, form: Format) -> None:
     """Zeros of both signs: half of the inputs and the upstream, the whole state and bias. Relu is at its kink."""
     for name, share in {"xs": 0.5, "upstream": 0.5, "h0": 1.0, "b": 1.0}.items():
-        array = arrays[name]
-        if array is not None:
-            zero = np.copysign(0.0, array)
-            arrays[name] = np.where(random.random((*array.shape[:-1], 1)) < share, zero, array)
+        if name in arrays:
+            chosen = random.random((*arrays[name].shape[:-1], 1)) < share
+            arrays[name] = np.where(chosen, np.copysign(0.0, arrays[name]), arrays[name])
 
 
 def one_sided(random: Generator, arrays: Arrays, form: Format) -> None:
@@ -234,28 +207,14 @@ def one_sided(random: Generator, arrays: Arrays, form: Format) -> None:
 def unsaturated(random: Generator, arrays: Arrays, form: Format) -> None:
     """Small pre-activations, so that no derivative of tanh is small: a half precision needs no probe to decide."""
     for name in ("xs", "h0", "Wh", "b"):
-        if arrays[name] is not None:
+        if name in arrays:
             arrays[name] = arrays[name] / 4
 
 
+USUAL = (plain, integers, wide, nan, poisoned)
+EXTREME = (saturated, subnormal, huge, huge_inputs, cancelling, one_hot, zeros)
 KINDS: dict[str, Callable[[Generator, Arrays, Format], None]] = {
-    kind.__name__: kind
-    for kind in (
-        plain,
-        integers,
-        wide,
-        nan,
-        poisoned,
-        saturated,
-        subnormal,
-        huge,
-        huge_inputs,
-        cancelling,
-        one_hot,
-        zeros,
-        one_sided,
-        unsaturated,
-    )
+    kind.__name__: kind for kind in (*USUAL, *EXTREME, one_sided, unsaturated)
 }
 # Kinds with numbers that are not finite.
 INFINITE = ("nan", "poisoned")

@@ -41,21 +41,26 @@ def saved_before(layer: Layer, hs: Array, xs: Array, before: Array, saved: Any) 
     return xs, before, [layer.cell.observed(kept, before[..., t, :, :]) for t, kept in steps]
 
 
+def without_first(array: Array) -> Array:
+    """Return an array (..., T, N, H) with zeros at the first step."""
+    return np.concatenate([np.zeros_like(array[..., :1, :, :]), array[..., 1:, :, :]], axis=-3)
+
+
 def zeros_before(layer: Layer, hs: Array, xs: Array, before: Array, saved: Any) -> Any:
     """Return the tape with zeros for the state before the first step."""
-    return xs, np.concatenate([np.zeros_like(before[..., :1, :, :]), before[..., 1:, :, :]], axis=-3), saved
+    return xs, without_first(before), saved
 
 
 def one_product_short(layer: Layer, right: Any, *given: Any) -> Any:
     """Return the gradients at the pre-activations, and A[0] as the gradient of h0."""
     A, A_h, first = right(*given)
-    return A, A_h, (A_h[0], *first[1:])
+    return A, A_h, (A_h[..., 0, :, :], *first[1:])
 
 
 def detached(layer: Layer, right: Any, *given: Any) -> Any:
     """Return the gradients at the pre-activations, zeros at the first step and before it."""
     *each, first = right(*given)
-    A, A_h = ([np.zeros_like(array[0]), *array[1:]] for array in each)
+    A, A_h = (without_first(array) for array in each)
     return A, A_h, tuple(map(np.zeros_like, first))
 
 

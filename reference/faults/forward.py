@@ -52,13 +52,12 @@ def flattened(hs: Array) -> Array:
 
 def both_gradients(layer: Layer, A: Array) -> Array:
     """Return the gradient of the fused [x, h]; shape (..., D + H)."""
-    product = layer.product if A.ndim == layer.Wh.ndim else layer.over_time
-    return product(A, np.concatenate([layer.parameters["Wx"], layer.Wh], axis=-2).mT)
+    return layer.times(A, np.concatenate([layer.parameters["Wx"], layer.Wh], axis=-2).mT)
 
 
 def without_bias(layer: Layer, right: Any, xs: Array) -> Array:
     """Return the input term x @ Wx."""
-    return layer.over_time(xs, layer.parameters["Wx"])
+    return layer.times(xs, layer.parameters["Wx"])
 
 
 def bias_after(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The invariants that need no oracle, and the strides of memory: every adapter keeps them, and wrong code breaks them."""
+"""Invariants that need no oracle, and strides of memory: every adapter keeps them, and wrong code breaks them."""
 
 from __future__ import annotations
 

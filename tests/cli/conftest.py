@@ -16,11 +16,10 @@ ADAPTER_FILE = """
 import dataclasses
 import numpy as np
 from adapters import Adapter, ExpectedFailure
-from reference import Case, Evaluation
-from reference.sequence import evaluate_arrays
+from reference.faults import compute
 
 def right(case):
-    return evaluate_arrays(case.xs, case.h0, *case.params.for_cell(), upstream=case.upstream, f=case.nonlinearity)
+    return compute(case)
 
 def wrong(case):
     return dataclasses.replace(right(case), dWh=np.array(right(case).dWh.mT))

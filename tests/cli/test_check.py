@@ -70,7 +70,7 @@ def test_a_wrong_subject_fails_with_the_place_and_the_bound_and_what_it_looks_li
     assert account[0].startswith("own.wrong float32 dWh[")
     assert "x its bound" in account[1]
     assert "elements exceed theirs (T=" in account[1]
-    assert account[2] == "dWh is wrong; h, dx, dh0, dWx, db are right (T=1, N=1, D=1, H=2, no bias)."
+    assert account[2] == "dWh is wrong; h, dx, dh0, dWx are right (T=1, N=1, D=1, H=2, no bias)."
     assert account[3].startswith("It starts at dWh[")
     assert account[4] == "Everything returned equals the oracle's with"
     assert account[5].startswith("  `dWh transposed`: ")
@@ -252,7 +252,7 @@ def test_an_inconclusive_case_is_no_pass() -> None:
         (["check", "caffe"], "adapters: expected a framework among ['numpy'], got 'caffe'"),
         (
             ["check", "own:other"],
-            "check: expected an attribute of own among ['evaluate_arrays', 'right', 'wrong', 'crash', 'e",
+            "check: expected an attribute of own among ['compute', 'right', 'wrong', 'crash', 'enviro",
         ),
         (["check", "--dtype", "float8"], "argument --dtype: invalid choice: 'float8'"),
         (["check", "--stacks", "0"], "argument --stacks: expected a whole number of at least 1, got '0'"),

@@ -22,10 +22,12 @@ Run = Callable[..., tuple[int, str, str]]
 
 # A framework whose cell computes h @ wh + x @ wx + b of what is laid out for it.
 FRAMEWORK = """
+import dataclasses
 import numpy as np
 from adapters import Adapter
-from adapters._places import to_framework
-from reference.sequence import evaluate_arrays
+from adapters.layout import Layout
+from reference import Params
+from reference.faults import compute
 
 LAYOUTS = {
     "right": {"wx": "Wx", "wh": "Wh", "b": "b"},
@@ -37,13 +39,10 @@ LAYOUTS = {
 
 def named(name, ulps):
     def run(case):
-        wx, wh, b = (to_framework(LAYOUTS[name], case.params.fields()) | {"b": case.params.b}).values()
-        return evaluate_arrays(case.xs, case.h0, wx, wh, b, upstream=case.upstream, f=case.nonlinearity)
+        weights = Layout(name, LAYOUTS[name]).to_framework(case.params) | {"b": case.params.b}
+        return compute(dataclasses.replace(case, params=Params(*weights.values())))
 
-    def biased(case):
-        return evaluate_arrays(case.xs, case.h0, *case.params.for_cell(), upstream=case.upstream, f=case.nonlinearity)
-
-    return Adapter(f"numpy.{name}", biased if name in ("biased", "two") else run, name, np.tanh, ulps)
+    return Adapter(f"numpy.{name}", compute if name in ("biased", "two") else run, name, np.tanh, ulps)
 
 def environment():
     return {"numpy": np.__version__}

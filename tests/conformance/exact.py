@@ -1,14 +1,13 @@
 """The oracle as a subject, rounded once: it holds more digits inside than anyone, and is right.
 
-``rnn-oracle check --adapter tests.conformance.exact:ADAPTERS`` judges the cases themselves: an alarm is one of ours,
+``rnn-oracle check tests.conformance.exact:ADAPTERS`` judges the cases themselves: an alarm is one of ours,
 and a case of which nothing can be told says nothing of anybody.
 """
 
 import numpy as np
 
-from adapters import Adapter
+from adapters import TWICE, Adapter
 from reference import PRECISIONS, Case, Evaluation, evaluate
-from reference.verdict import GRADIENTS, QUANTITIES
 
 
 def rounded(case: Case) -> Evaluation:
@@ -19,6 +18,6 @@ def rounded(case: Case) -> Evaluation:
 
 ULPS = {dtype: model.tanh_ulps for dtype, model in PRECISIONS.items()}
 ADAPTERS = tuple(
-    Adapter(name, rounded, "the oracle, rounded once", np.tanh, ULPS, offers=offers, takes_stacks=True)
-    for name, offers in {"exact.vjp": GRADIENTS, "exact.twice": tuple(QUANTITIES.values())}.items()
+    Adapter(name, rounded, "the oracle, rounded once", np.tanh, ULPS, takes_stacks=True, **more)
+    for name, more in {"exact.vjp": {}, "exact.twice": TWICE}.items()
 )

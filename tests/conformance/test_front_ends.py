@@ -68,7 +68,7 @@ def of_the_report(folder: Path) -> tuple[str, str]:
 TOLD: dict[Callable[[Case], Any], str] = {
     cells.only_dwh_transposed: "`dWh transposed`",
     cells.doubled: "`db summed twice`",
-    cells.negative: "dh0 is wrong; h, dx, dWx, dWh, db are right",
+    cells.negative: "dh0 is wrong; h, dx, dWx, dWh are right",
     cells.without_dwh: "contract: expected dWh of shape (H, H) = ",
     cells.crashing_on_sequences: "raised RuntimeError: the loop died",
 }

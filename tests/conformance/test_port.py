@@ -104,7 +104,7 @@ def test_a_stack_is_read_and_written_like_its_cells() -> None:
                 n: a.tolist() for n, a in cell.items()
             }
         assert {name: array.tolist() for name, array in held.to_reference(named).items()} == {
-            name: array.tolist() for name, array in stack.fields().items()
+            name: array.tolist() for name, array in present(stack)
         }
 
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import PRECISIONS, Case, Evaluation, Params, certify, evaluate
-from reference.case import Direction
 from reference.cells import RNNCell
 from reference.certify import LONGEST_DIRECTION, enclose
 from reference.dual import Dual
 from reference.layer import Layer, evaluate_in
+from reference.params import Direction
 from reference.strategies import EDGES, FINITE, cases, shapes
 
 SMALL = shapes(lengths=(3, 1, 2, 5), batches=(2, 1, 3))

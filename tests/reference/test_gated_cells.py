@@ -27,7 +27,7 @@ def blocks(a: Array, gates: int) -> list[Array]:
 
 
 class LSTM(Cell):
-    """c = σ(f) c' + σ(i) tanh(g),  h = σ(o) tanh(c)."""
+    """c = sigmoid(f) c' + sigmoid(i) tanh(g),  h = sigmoid(o) tanh(c)."""
 
     gates, states, carries = ("i", "f", "g", "o"), ("h", "c"), True
 
@@ -175,7 +175,7 @@ def test_every_field_can_fail(cell: str) -> None:
 
 
 def test_a_cut_path_is_caught(cell: str) -> None:
-    class Cut(DOUBLES[cell]):  # type: ignore[misc, valid-type, name-defined]
+    class Cut(DOUBLES[cell]):  # type: ignore[misc, valid-type]
         def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
             A, direct = super().backward(d_states, saved, **lent)
             return A, tuple(None if each is None else 0 * each for each in direct)

@@ -182,7 +182,7 @@ def states_recomputed(case: Case) -> Evaluation:
     before = np.concatenate([wide.h0[..., None, :, :], found.hs[..., :-1, :, :]], axis=-3)
     (hs,), _ = layer.cell.forward(layer.input_term(wide.xs), layer.recurrent_term(before), (before,))
     A, _, _ = layer.adjoints(wide.upstream, (), [(hs[..., t, :, :],) for t in range(case.sizes["T"])])
-    return Evaluation(found.hs, layer.to_inputs(np.stack(A, axis=-3)).astype(case.dtype))
+    return Evaluation(found.hs, layer.to_inputs(A).astype(case.dtype))
 
 
 def test_states_that_backward_recomputes_are_within_the_bounds_if_declared() -> None:

@@ -1,4 +1,4 @@
-"""The kinds of values: each has the property of its name, in every dtype, and finite numbers unless it is about others."""
+"""The kinds of values: each has the property of its name in every dtype, and finite numbers unless it is about NaN."""
 
 from __future__ import annotations
 

@@ -1,0 +1,75 @@
+"""Params and Direction: the parameters of a layer, and the tangents of a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.archive import Archive, expect_shapes, freeze, read_npz
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Params(Archive):
+    """The parameters of a layer of G gates, or of a stack of K layers.
+
+    Raises:
+        ValueError: a shape that does not fit.
+        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than Wx.
+    """
+
+    Wx: Floats  # (D, G H) or (K, D, G H)
+    Wh: Floats  # (H, G H) or (K, H, G H)
+    b: Floats | None = None  # (G H,) or (K, G H); None: no bias
+    bn: Floats | None = None  # (H,) or (K, H): the second bias of a cell that has one
+
+    def __post_init__(self) -> None:
+        freeze(self, "Params", np.asarray(self.Wx).dtype)
+        if self.Wx.ndim not in (2, 3):
+            raise ValueError(f"Params: expected Wx of shape (D, H) or (K, D, H), got {self.Wx.shape}")
+        *stack, D, columns = self.Wx.shape
+        H = self.Wh.shape[-2] if self.Wh.ndim >= 2 and columns % max(self.Wh.shape[-2], 1) == 0 else columns
+        shapes = {"Wh": (*stack, H, columns), "b": (*stack, columns), "bn": (*stack, H)}
+        expect_shapes("Params", self.fields(), shapes, f"D={D}, H={H}")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read Wx, Wh and, if they are there, b and bn from an ``.npz``; other arrays in it are left alone.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is not a whole ``.npz``, a tensor is missing, or a shape does not fit.
+            TypeError: a tensor's dtype is none of ``archive.DTYPES``.
+        """
+        arrays = read_npz("Params.load", path)
+        missing = [name for name in ("Wx", "Wh") if name not in arrays]
+        if missing:
+            raise ValueError(f"Params.load: expected arrays Wx, Wh and b in {path}, got {sorted(arrays)}")
+        return cls(**{name: arrays[name] for name in cls.__dataclass_fields__ if name in arrays})
+
+
+@dataclass(frozen=True, eq=False)
+class Direction(Archive):
+    """The tangents of the inputs, the initial states and the parameters of a case.
+
+    Raises:
+        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than xs_dot.
+    """
+
+    xs_dot: Floats  # each of the shape of what it is the tangent of
+    h0_dot: Floats
+    Wx_dot: Floats
+    Wh_dot: Floats
+    b_dot: Floats | None = None  # None: no bias
+    bn_dot: Floats | None = None
+    c0_dot: Floats | None = None
+
+    def __post_init__(self) -> None:
+        freeze(self, "Direction", np.asarray(self.xs_dot).dtype)
