@@ -8,7 +8,7 @@ that seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
@@ -141,29 +141,18 @@ def cases(
     drawn = sized(draw(shapes_for(dtype) if shape is None else shape), dtype, direction)
     T, N, D, H, nonlinearity, bias, _ = drawn
     if params is not None:
-        D, H = params.Wx.shape
+        D, H = params.sizes.values()
     kinds = [kind for kind in suiting(drawn, dtype) if kind in values]
     without = not drawn.probe and bool(kinds)
     kinds = kinds or [kind for kind in suiting(drawn._replace(probe=True), dtype) if kind in values]
     kinds = ["one_sided"] if N >= LONG and "one_sided" in values else kinds
     kinds = kinds if assorted else [draw(st.sampled_from(kinds))]
     seed, careful = seed + draw(st.integers(0, 2**32 - 1)), "unsaturated" in kinds
-    case = Case.random(
-        T,
-        N,
-        D,
-        H,
-        seed=seed,
-        dtype=dtype,
-        nonlinearity=nonlinearity,
-        bias=bias,
-        stack=fitting(stack, T, N, D, H, numbers),
-        norm=min(draw(st.sampled_from(norms)), largest_norm(dtype, T, nonlinearity), 1 if careful else np.inf),
-        upstream="every" if careful else draw(st.sampled_from(KINDS_OF_UPSTREAM)),
-        values=kinds,
-        params=params,
-        direction=direction,
-    )
+    norm = min(draw(st.sampled_from(norms)), largest_norm(dtype, T, nonlinearity), 1 if careful else np.inf)
+    upstream = "every" if careful else draw(st.sampled_from(KINDS_OF_UPSTREAM))
+    options: dict[str, Any] = {"dtype": dtype, "nonlinearity": nonlinearity, "bias": bias, "params": params}
+    options |= {"norm": norm, "upstream": upstream, "values": kinds, "direction": direction}
+    case = Case.random(T, N, D, H, seed=seed, stack=fitting(stack, T, N, D, H, numbers), **options)
     return case if without else within_range(case.probed(seed))
 
 
@@ -226,9 +215,8 @@ def within_range(case: Case) -> Case:
     if case.sizes["T"] <= NEVER_EXPLODES or not case.finite:
         return case
     with np.errstate(all="ignore"):
-        found = evaluate(case.unprobed()).fields().items()
-    gradients = [array for name, array in found if name[0] == "d" and array is not None]
-    peak = max(float(np.nanmax(np.abs(array), initial=0.0)) for array in gradients)
+        found = evaluate(case.unprobed()).present().items()
+    peak = max(float(np.nanmax(np.abs(array), initial=0.0)) for name, array in found if name[0] == "d")
     safe = safe_peak(case.dtype)
     if not np.isfinite(peak) or peak <= safe:
         return case
