@@ -28,6 +28,10 @@ class Archive:
             found |= value.fields() if isinstance(value, Archive) else {name: value}
         return found
 
+    def present(self) -> dict[str, Any]:
+        """Return the fields that are there, by name."""
+        return {name: value for name, value in self.fields().items() if value is not None}
+
     def map(self, change: Callable[[Any], Any]) -> Self:
         """Return the record with ``change`` applied to every array that is there."""
         given = {name: value for name, value in self.fields().items() if not isinstance(value, PLAIN)}
@@ -57,7 +61,7 @@ class Archive:
 
     def save(self, path: str | Path) -> None:
         """Write every field that is not None to ``path`` as an uncompressed ``.npz``."""
-        write_npz(path, {name: value for name, value in self.fields().items() if value is not None})
+        write_npz(path, self.present())
 
 
 def dtype_of(name: str) -> np.dtype[Any]:

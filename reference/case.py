@@ -258,8 +258,8 @@ class Case(Archive):
         expect_drawable(sizes, params is None or params.Wx.ndim == 2, cell, upstream, dtype, kinds)
         given: dict[str, Any] = {}
         if params is not None:
-            given = {name: array.astype(np.float64) for name, array in params.fields().items() if array is not None}
-            D, H, bias = len(params.Wx), params.Wx.shape[1] // len(CELLS[cell].gates), "b" in given
+            given = {name: array.astype(np.float64) for name, array in params.present().items()}
+            (D, H), bias = params.sizes.values(), "b" in given
         random, K = np.random.default_rng(seed), 1 if stack is None else stack
         shape = (K, T, N, D, H)
         arrays = draw_arrays(random, CELLS[cell], shape, bias, norm)

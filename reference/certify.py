@@ -13,7 +13,7 @@ from reference.archive import spell
 from reference.bounded import Bounded
 from reference.case import Case
 from reference.cells import OpenedRNNCell
-from reference.comparison import Comparison, Tally
+from reference.comparison import Comparison, Flags, Tally
 from reference.evaluation import Evaluation
 from reference.layer import Layer, evaluate_in, steps
 from reference.masks import beside_nan, met_by_infinity, undetermined
@@ -65,7 +65,7 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
     given = _expect_fields(case, evaluation)
     tallies = {QUANTITIES[field]: Tally(array.size // (case.K or 1), case.K) for field, array in given.items()}
     for field, place, compared in _compare(case, given, precision):
-        tallies[QUANTITIES[field]].add(compared, place.cases, place.offset(case.axes()[field], case.K is not None))
+        tallies[QUANTITIES[field]].add(compared, place.cases, place.offset(case.axes()[field]))
     return Verdict(case, evaluation, precision, tallies, certify, _comparisons)
 
 
@@ -96,16 +96,17 @@ class Chunk:
     cases: slice
     rows: slice
     is_last: bool  # of these cases
+    stacked: bool
 
-    def of(self, array: NDArray[Any], axes: str, stacked: bool) -> NDArray[Any]:
+    def of(self, array: NDArray[Any], axes: str) -> NDArray[Any]:
         """Return the part of an array that belongs to the chunk."""
-        part = array[self.cases] if stacked else array
+        part = array[self.cases] if self.stacked else array
         return part[..., self.rows, :] if "N" in axes else part
 
-    def offset(self, axes: str, stacked: bool) -> tuple[int, ...]:
+    def offset(self, axes: str) -> tuple[int, ...]:
         """Return the index of the chunk's first element in the whole array."""
         start = tuple(self.rows.start if axis == "N" else 0 for axis in axes)
-        return (self.cases.start, *start) if stacked else start
+        return (self.cases.start, *start) if self.stacked else start
 
 
 def chunks(case: Case) -> Iterator[Chunk]:
@@ -115,7 +116,8 @@ def chunks(case: Case) -> Iterator[Chunk]:
     cases, rows = max(1, CHUNK // (a_row * max(1, N))), max(1, CHUNK // a_row)
     for k in range(0, case.K or 1, cases):
         for n in range(0, max(1, N), rows):
-            yield Chunk(slice(k, min(k + cases, case.K or 1)), slice(n, min(n + rows, N)), n + rows >= N)
+            places = slice(k, min(k + cases, case.K or 1)), slice(n, min(n + rows, N))
+            yield Chunk(*places, n + rows >= N, case.K is not None)
 
 
 def _compare(
@@ -123,25 +125,22 @@ def _compare(
 ) -> Iterator[tuple[str, Chunk, Comparison]]:
     """Give the name of a field, the place of some of its elements, and their comparison, chunk by chunk."""
     infinite = None if case.finite else met_by_infinity(case)
-    axes, stacked = case.axes(), case.K is not None
-    whole = Chunk(slice(0, case.K or 1), slice(0, case.sizes["N"]), True)
+    axes, stacked, plain = case.axes(), case.K is not None, case.unprobed().arrays()
 
     def compared(field: str, chunk: Chunk, bounded: Bounded) -> tuple[str, Chunk, Comparison]:
-        met = None
+        loose: Flags | bool = False
         if infinite is not None:
             # A sum over rows meets what any row of the case meets.
-            rows = chunk.rows if "N" in axes[field] else slice(None)
-            met = (infinite[chunk.cases] if stacked else infinite)[..., rows]
-        loose = met is not None and undetermined(met, axes[field.removesuffix("_dot")], field)
+            met = chunk.of(infinite[..., None], axes[field])[..., 0]
+            loose = undetermined(met, axes[field], field)
         nan = field == "dxs" and beside_nan(case, bounded)
-        actual = chunk.of(given[field], axes[field], stacked).astype(np.float64)
+        actual = chunk.of(given[field], axes[field]).astype(np.float64)
         return field, chunk, Comparison(actual, bounded, nan, loose, case.finite, stacked)
 
     sums: dict[str, Bounded] = {}
     layer: Layer | None = None
     for chunk in chunks(case):
-        part = {name: chunk.of(array, axes[name], stacked) for name, array in case.arrays().items()}
-        seen = {name: chunk.of(array, axes[name], stacked) for name, array in given.items()}
+        part, seen = ({name: chunk.of(array, axes[name]) for name, array in each.items()} for each in (plain, given))
         with np.errstate(all="ignore"):
             layer = layer or exact_layer(case, part, precision)
             bounded = StepBounds(case, layer, part, seen, precision).fields()
@@ -158,36 +157,23 @@ def _compare(
             bounded = {name: array.rounded() for name, array in bounded.items() if name in given}
         for field, array in bounded.items():
             yield compared(field, chunk, array)
-    if any(name.endswith("_dot") for name in given):
-        for field, array in enclose(case, precision, given["hs"]).fields().items():
-            if field.endswith("_dot") and field in given:
-                yield compared(field, whole, array.rounded())
+    derivatives = [name for name in given if name.endswith("_dot")]
+    if derivatives:
+        whole = Chunk(slice(0, case.K or 1), slice(0, case.sizes["N"]), True, stacked)
+        enclosed = enclose(case, precision, given["hs"])
+        for field in derivatives:
+            yield compared(field, whole, getattr(enclosed, field).rounded())
 
 
 def _comparisons(case: Case, evaluation: Evaluation, precision: Precision) -> dict[str, Comparison]:
-    """Return every element of each quantity."""
-    given = _expect_fields(case, evaluation)
-    shapes, parts = case.shapes(), dict[str, list[tuple[Chunk, Comparison]]]()
-    for field, chunk, compared in _compare(case, given, precision):
-        parts.setdefault(field, []).append((chunk, compared))
-    return {
-        QUANTITIES[field]: _joined(case, field, shapes[field], parts[field]) for field in QUANTITIES if field in parts
-    }
-
-
-def _joined(case: Case, field: str, shape: tuple[int, ...], parts: list[tuple[Chunk, Comparison]]) -> Comparison:
-    """Return the chunks of one quantity as one."""
-    first = parts[0][1]
-    arrays = {name: np.zeros(shape) for name in ("actual", "value", "error", "scale")}
-    flags = {name: np.zeros(shape, np.bool_) for name in ("may_be_nan", "undetermined")}
-    for chunk, part in parts:
-        sources = {"actual": part.actual} | {name: getattr(part.bounded, name) for name in ("value", "error", "scale")}
-        sources |= {name: getattr(part, name) for name in flags}
-        for name, array in (arrays | flags).items():
-            chunk.of(array, case.axes()[field], case.K is not None)[...] = sources[name]
-    bounded = Bounded(arrays["value"], first.bounded.precision, arrays["error"], arrays["scale"])
-    loose = flags["may_be_nan"], flags["undetermined"]
-    return Comparison(arrays["actual"], bounded, *loose, first.finite, first.stacked)
+    """Return every element of each quantity: the chunks as one."""
+    joined: dict[str, Comparison] = {}
+    for field, chunk, part in _compare(case, _expect_fields(case, evaluation), precision):
+        if field not in joined:
+            joined[field] = part.blank(case.shapes()[field])
+        for array, source in zip(joined[field].parts(), part.parts(), strict=True):
+            chunk.of(array, case.axes()[field])[...] = source
+    return {name: joined[field] for field, name in QUANTITIES.items() if field in joined}
 
 
 def _expect_fields(case: Case, evaluation: Evaluation) -> dict[str, NDArray[Any]]:
@@ -195,12 +181,11 @@ def _expect_fields(case: Case, evaluation: Evaluation) -> dict[str, NDArray[Any]
     shapes, sizes = case.shapes(), spell(case.sizes)
     if evaluation.hs is None:
         raise ValueError(f"certify: expected hs of shape {shapes['hs']}, got None ({sizes})")
-    given = {name: array for name, array in evaluation.fields().items() if array is not None}
+    given = evaluation.present()
     for name, array in given.items():
         if name not in shapes or (name.removesuffix("_dot") == "db" and case.params.b is None):
-            why = (
-                "case without a direction" if name.endswith("_dot") and case.direction is None else "cell without bias"
-            )
+            undirected = name.endswith("_dot") and case.direction is None
+            why = "case without a direction" if undirected else "cell without bias"
             raise ValueError(f"certify: expected no {name} for a {why}, got {np.shape(array)} ({sizes})")
         if not isinstance(array, np.ndarray) or array.dtype != case.xs.dtype:
             kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__

@@ -35,6 +35,16 @@ class Comparison:
         """Bound on the distance from it."""
         return self.bounded.error
 
+    def parts(self) -> list[Any]:
+        """Return the arrays: actual, expected, bound, scale, and both flags."""
+        return [self.actual, self.expected, self.bound, self.bounded.scale, self.may_be_nan, self.undetermined]
+
+    def blank(self, shape: tuple[int, ...]) -> Comparison:
+        """Return a comparison of zeros in another shape."""
+        (actual, value, error, scale), (nan, loose) = np.zeros((4, *shape)), np.zeros((2, *shape), np.bool_)
+        bounded = Bounded(value, self.bounded.precision, error, scale)
+        return Comparison(actual, bounded, nan, loose, self.finite, self.stacked)
+
     @cached_property
     def ratio(self) -> NDArray[np.float64]:
         """|error| / bound of every element; infinite where NaN or infinity stands on one side only."""

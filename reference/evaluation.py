@@ -56,7 +56,7 @@ class Evaluation(Archive):
         Raises:
             ValueError: there are none, or some offer what others do not.
         """
-        found = [{name: array for name, array in e.fields().items() if array is not None} for e in evaluations]
+        found = [evaluation.present() for evaluation in evaluations]
         if not found or any(fields.keys() != found[0].keys() for fields in found):
             raise ValueError(f"Evaluation.stack: expected evaluations of one kind, got {len(evaluations)} that differ")
         return cls(**({"hs": None} | {name: np.stack([fields[name] for fields in found]) for name in found[0]}))

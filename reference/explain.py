@@ -20,7 +20,7 @@ from reference.evaluation import Evaluation
 from reference.faults import FAULTS
 from reference.likeness import BROKEN, Observed, called, reproduced, returned, tried
 from reference.precision import Precision
-from reference.shrink import shrink_subject, singles
+from reference.shrink import kind_of, shrink_subject, singles
 from reference.trial import Subject
 from reference.verdict import QUANTITIES
 
@@ -101,9 +101,8 @@ def explain(case: Case, evaluation: Evaluation, precision: Precision) -> Diagnos
         evaluation: what an implementation returned for it.
         precision: the model of its arithmetic.
     """
-    if case.K is None:
-        return diagnose([returned(case, evaluation, precision)], called)
-    seen = [returned(case[k], evaluation[k], precision) for k in range(case.K)]
+    pairs = [(case, evaluation)] if case.K is None else [(case[k], evaluation[k]) for k in range(case.K)]
+    seen = [returned(*pair, precision) for pair in pairs]
     return diagnose([next((one for one in seen if one.status in BROKEN), seen[0])], called)
 
 
@@ -148,8 +147,7 @@ def explain_subject(
 def moderate(case: Case) -> list[Case]:
     """Return fresh cases of the kind of another, of moderate sizes, with the probe."""
     sizes = MODERATE | {"H": min(max(case.sizes["H"], 2), 2 * MODERATE["H"])}
-    like: dict[str, Any] = {name: getattr(case, name) for name in ("dtype", "cell", "nonlinearity")}
-    return [_fresh(seed=seed, bias=case.params.b is not None, **sizes, **like) for seed in range(DRAWN)]
+    return [_fresh(seed=seed, **kind_of(case), **sizes) for seed in range(DRAWN)]
 
 
 @cache

@@ -109,10 +109,10 @@ def tried(subject: Subject, case: Case, precision: Precision) -> Observed:
 
 def _fitted(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict | None:
     """Return the verdict on an evaluation in the shapes and the dtype of the case; None if it does not fit."""
-    shapes, fields = case.shapes(), {name: a for name, a in evaluation.fields().items() if a is not None}
+    shapes, given = case.shapes(), evaluation.present()
     try:
         with np.errstate(over="ignore"):
-            fields = {name: np.reshape(a, shapes[name]).astype(case.xs.dtype) for name, a in fields.items()}
+            fields = {name: np.reshape(a, shapes[name]).astype(case.xs.dtype) for name, a in given.items()}
         return certify(case, Evaluation(**fields), precision)
     except (TypeError, ValueError, KeyError):
         return None
@@ -168,11 +168,10 @@ def accuracies(case: Case, precision: Precision) -> dict[str, float]:
     found = {}
     with np.errstate(all="ignore"):
         run = evaluate_in(case, lambda array: Bounded.exact(array, precision), cell=cell)
-        for field, array in run.fields().items():
-            if array is not None:
-                sum_ = array.rounded()
-                share = sum_.error / np.maximum(sum_.scale, precision.floor)
-                # Zero behind a relu has no terms but the rounding of those before.
-                counted = np.isfinite(sum_.value) & (sum_.value != 0)
-                found[QUANTITIES[field]] = float(np.max(share, initial=0, where=counted))
+        for field, array in run.present().items():
+            sum_ = array.rounded()
+            share = sum_.error / np.maximum(sum_.scale, precision.floor)
+            # Zero behind a relu has no terms but the rounding of those before.
+            counted = np.isfinite(sum_.value) & (sum_.value != 0)
+            found[QUANTITIES[field]] = float(np.max(share, initial=0, where=counted))
     return found

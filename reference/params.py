@@ -39,6 +39,11 @@ class Params(Archive):
         shapes = {"Wh": (*stack, H, columns), "b": (*stack, columns), "bn": (*stack, H)}
         expect_shapes("Params", self.fields(), shapes, f"D={D}, H={H}")
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """D and H by name."""
+        return {"D": self.Wx.shape[-2], "H": self.Wh.shape[-2]}
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read Wx, Wh and, if they are there, b and bn from an ``.npz``; other arrays in it are left alone.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+from reference.archive import DTYPES
+
 # Roundings to storage that a value may suffer on its way through a sum kept in a wider accumulator.
 STORED = 4
 # What an implementation may compute once more in backward.
@@ -135,12 +137,5 @@ class Precision:
         return replace(self, stored=self.stored + times)
 
 
-PRECISIONS = {
-    name: Precision(FORMATS[name], FORMATS[accumulator])
-    for name, accumulator in {
-        "float64": "float64",
-        "float32": "float32",
-        "bfloat16": "float32",
-        "float16": "float32",
-    }.items()
-}
+# Frameworks add products of a half precision up in float32.
+PRECISIONS = {name: Precision(FORMATS[name], FORMATS["float64" if name == "float64" else "float32"]) for name in DTYPES}

@@ -203,10 +203,15 @@ def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
     return case.replacing(**arrays)
 
 
+def kind_of(case: Case) -> dict[str, Any]:
+    """Return what ``Case.random`` needs to draw a case of the same kind, but for its sizes and values."""
+    like: dict[str, Any] = {name: getattr(case, name) for name in ("dtype", "cell", "nonlinearity")}
+    return like | {"bias": case.params.b is not None}
+
+
 def redrawn(case: Case, sizes: dict[str, int]) -> Iterator[Case]:
     """Give cases of the same kind in another shape: distinct numbers, then small integers; or with NaN."""
-    like: dict[str, Any] = {name: getattr(case, name) for name in ("dtype", "cell", "nonlinearity")}
-    like |= {"bias": case.params.b is not None, "direction": case.direction is not None} | sizes
+    like = kind_of(case) | {"direction": case.direction is not None} | sizes
     for values, seed in itertools.product(("plain", "integers") if case.finite else ("nan",), range(SEEDS)):
         yield Case.random(**like, values=values, seed=seed)
 

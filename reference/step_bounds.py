@@ -16,10 +16,10 @@ from reference.precision import Precision
 
 
 def exact_layer(case: Case, part: dict[str, NDArray[Any]], precision: Precision) -> Layer:
-    """Return the layer of a case with exact parameters, without the probe's rows of Wx."""
-    cell, part = case.cell_type(case.nonlinearity), part | {"Wx": part["Wx"][..., case.inputs, :]}
-    names = cell.parameters()
-    return Layer(cell, {name: Bounded.exact(part[name], precision) if name in part else None for name in names})
+    """Return the layer of a case with the exact parameters of ``part``."""
+    cell = case.cell_type(case.nonlinearity)
+    exact = {name: Bounded.exact(part[name], precision) for name in cell.parameters() if name in part}
+    return Layer(cell, dict.fromkeys(cell.parameters()) | exact)
 
 
 class StepBounds:
@@ -28,7 +28,7 @@ class StepBounds:
     Args:
         case: whose cell, nonlinearity and probe it is.
         layer: its layer, as of ``exact_layer``.
-        part: the arrays of the cases and rows, by name.
+        part: the arrays of the cases and rows without the probe, by name.
         seen: what an implementation returned for them, by field.
         precision: the model of its arithmetic.
     """
@@ -38,8 +38,8 @@ class StepBounds:
     ) -> None:
         self.case, self.layer, self.seen, self.precision = case, layer, seen, precision
         self.cell, self.T = layer.cell, case.sizes["T"]
-        exact = {name: Bounded.exact(part[name], precision) for name in part if name not in self.cell.parameters()}
-        self.given = exact | {"xs": exact["xs"][..., case.inputs]}
+        names = part.keys() - {*self.cell.parameters()}
+        self.given: dict[str, Array] = {name: Bounded.exact(part[name], precision) for name in names}
         layer.operands = []
 
     def fields(self) -> dict[str, Bounded]:
@@ -54,11 +54,6 @@ class StepBounds:
         """Return the output before each step: the initial state, and all outputs but the last."""
         first = self.given[f"{self.cell.states[0]}0"]
         return np.concatenate([first[..., None, :, :], outputs[..., :-1, :, :]], axis=-3) if self.T else outputs
-
-    def _sums(self, before: Array) -> Bounded:
-        """Return u + v."""
-        sums: Bounded = self.layer.input_term(self.given["xs"]) + self.layer.recurrent_term(before)
-        return sums
 
     def _forward(self, before: Array) -> tuple[dict[str, Bounded], tuple[Array, ...]]:
         """Return the outputs, each from the one before it, the other states after the last step, and what is saved."""
@@ -80,7 +75,8 @@ class StepBounds:
         probe = None if case.probe is None or "dxs" not in self.seen or not self.T else list(case.probe)
         A = None if probe is None else self.seen["dxs"][..., probe]
         before = self._before(outputs)
-        gates = opened(case, self.seen["hs"], A, lambda: self._sums(before), model)
+        sums = lambda: layer.input_term(self.given["xs"]) + layer.recurrent_term(before)  # noqa: E731
+        gates = opened(case, self.seen["hs"], A, sums, model)
         h = Bounded.activated(gates, model, case.nonlinearity)
         if "states" in model.recomputes:
             h = Bounded(h.value, model, h.error + hs.error)
@@ -132,8 +128,7 @@ class StepBounds:
         if not self.case.finite:
             # The probe spreads NaN over a row, for 0 * NaN is NaN: beside it, the expected number stands for A.
             lost = np.isnan(A.value) & np.isfinite(expected.value)
-            parts = (np.where(lost, getattr(expected, name), getattr(A, name)) for name in ("value", "error"))
-            value, error = parts
+            value, error = (np.where(lost, getattr(expected, name), getattr(A, name)) for name in ("value", "error"))
             A = Bounded(value, A.precision, error)
             A_h = cell.recurrent(A, saved)
         return A, A_h, expected, first

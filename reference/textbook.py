@@ -20,9 +20,8 @@ class Textbook:
         name = self.name
         try:
             cell = self.Cell(nonlinearity)
-        except ValueError:
-            expected = f"expected nonlinearity to be one of {sorted(self.Cell.nonlinearities)}"
-            raise ValueError(f"{name}: {expected}, got {nonlinearity!r}") from None
+        except ValueError as error:
+            raise ValueError(str(error).replace(self.Cell.__name__, name)) from None
         given = {key: array for key, array in parameters.items() if array is not None}
         expect_floating(name, **given)
         Wx, gates = given["Wx"], len(cell.gates)
@@ -37,7 +36,6 @@ class Textbook:
         self.params = list(given.values())
         self.grads = [np.zeros_like(parameter) for parameter in self.params]
         self.layer = Layer(cell, parameters)
-        self.done = False  # whether a forward came before
 
     @property
     def name(self) -> str:
@@ -53,25 +51,27 @@ class Textbook:
         """Raise unless an input has these axes, the last of them of length D."""
         where = f"{self.name}.forward"
         expect_floating(where, **{name: array})
-        if array.ndim != len(self.stack) + len(axes) or (*array.shape[: -len(axes)], array.shape[-1]) != (
-            *self.stack,
-            self.D,
-        ):
+        K = len(self.stack)
+        if array.ndim != K + len(axes) or array.shape != (*self.stack, *array.shape[K:-1], self.D):
             shape = ", ".join(map(str, (*self.stack, *axes[:-1], self.D)))
             raise ValueError(f"{where}: expected {name} of shape ({shape}), got {array.shape} ({self.sizes})")
 
-    def expect_gradient(self, name: str, array: Array, shape: tuple[int, ...]) -> None:
-        """Raise unless a forward came before, and a gradient has this shape."""
-        where = f"{self.name}.backward"
-        if not self.done:
-            raise RuntimeError(f"{where}: expected a call of forward before, got none")
-        expect_floating(where, **{name: array})
-        expect_shape(where, name, array, shape, self.sizes)
+    def propagate(self, name: str, upstream: Array, axes: str) -> tuple[Array, tuple[Array, ...]]:
+        """Propagate a gradient of these axes back through the last forward, and write those of the parameters in place.
 
-    def write(self, gradients: dict[str, Array]) -> None:
-        """Write the gradients of the parameters in place."""
+        Returns:
+            The gradients of the inputs and of the initial states.
+        """
+        where = f"{self.name}.backward"
+        if self.layer.tape is None:
+            raise RuntimeError(f"{where}: expected a call of forward before, got none")
+        *outer, _ = self.layer.tape[0].shape
+        expect_floating(where, **{name: upstream})
+        expect_shape(where, name, upstream, (*self.stack, *outer[1 - len(axes) :], self.H), self.sizes)
+        dxs, first, gradients = self.layer.backward(upstream.reshape((*outer, self.H)), ())
         for grad, gradient in zip(self.grads, gradients.values(), strict=True):
             grad[...] = gradient
+        return dxs, first
 
 
 class RNN(Textbook):
@@ -122,7 +122,6 @@ class RNN(Textbook):
         expect_floating("RNN.forward", h_prev=h_prev)
         expect_shape("RNN.forward", "h_prev", h_prev, (*x.shape[:-1], self.H), f"N={x.shape[-2]}, {self.sizes}")
         _, (h_next,) = self.layer.forward(x[..., None, :, :], (h_prev,))
-        self.done = True
         return h_next
 
     def backward(self, dh_next: Array) -> tuple[Array, Array]:
@@ -139,10 +138,7 @@ class RNN(Textbook):
             ValueError: a shape that does not fit.
             TypeError: an argument that is not a floating array.
         """
-        N = self.layer.tape[0].shape[-2] if self.done else 0
-        self.expect_gradient("dh_next", dh_next, (*self.stack, N, self.H))
-        dxs, (dh_prev,), gradients = self.layer.backward(dh_next[..., None, :, :], ())
-        self.write(gradients)
+        dxs, (dh_prev,) = self.propagate("dh_next", dh_next, "NH")
         return dxs[..., 0, :, :], dh_prev
 
 
@@ -206,7 +202,6 @@ class TimeRNN(Textbook):
             self.h = np.zeros((*self.stack, N, self.H), dtype=self.params[1].dtype)
         expect_shape("TimeRNN.forward", "the state", self.h, (*self.stack, N, self.H), f"T={T}, N={N}, {self.sizes}")
         hs, (self.h,) = self.layer.forward(xs, (self.h,))
-        self.done = True
         return hs
 
     def backward(self, dhs: Array) -> Array:
@@ -223,10 +218,7 @@ class TimeRNN(Textbook):
             ValueError: a shape that does not fit.
             TypeError: dhs is not a floating array.
         """
-        T, N = self.layer.tape[0].shape[-3:-1] if self.done else (0, 0)
-        self.expect_gradient("dhs", dhs, (*self.stack, T, N, self.H))
-        dxs, (self.dh,), gradients = self.layer.backward(dhs, ())
-        self.write(gradients)
+        dxs, (self.dh,) = self.propagate("dhs", dhs, "TNH")
         return dxs
 
 

@@ -18,7 +18,7 @@ from reference.faults.fault import (
     last_step,
     more,
     picked,
-    piecewise,
+    pieces,
     returned,
     rolled,
     weights,
@@ -95,10 +95,8 @@ DERIVATIVE = (
                with_relu, derivative=lambda layer, right, h: h >= 0),
 )
 BPTT = (
-    bptt("BPTT truncated at 3", "Detaches the state after every third step.",
-         more(T=3), calls=lambda run, case, kept: piecewise(run, case, 3, carry=True)),
-    bptt("no BPTT", "Detaches the state after every step, so that no gradient goes back in time.",
-         more(T=1), calls=lambda run, case, kept: piecewise(run, case, 1, carry=True)),
+    bptt("BPTT truncated at 3", "Detaches the state after every third step.", more(T=3), calls=pieces(3, carry=True)),
+    bptt("no BPTT", "Detaches the state after every step.", more(T=1), calls=pieces(1, carry=True)),
     bptt("h0 detached", "Leaves h0 out of the graph.", result=returned("dh0", np.zeros_like)),
     bptt("dh0 one product short", "Returns A[0] as dh0, not A[0] @ Wh.T.", adjoints=one_product_short),
     bptt("upstream of the last step only", "Ignores the others.", more(T=1), case=given("upstream", last_step)),

@@ -201,8 +201,8 @@ def times(share: float) -> Callable[[Any], Any]:
 
 def weights(case: Case, evaluation: Evaluation) -> dict[str, Any]:
     """Return the gradients of the parameters, by field, that an evaluation has."""
-    fields = {f"d{name}": getattr(evaluation, f"d{name}") for name in case.cell_type.parameters()}
-    return {name: array for name, array in fields.items() if array is not None}
+    names = {f"d{name}" for name in case.cell_type.parameters()}
+    return {name: array for name, array in evaluation.present().items() if name in names}
 
 
 def picked(select: Any) -> Change:
@@ -215,6 +215,11 @@ def last_step(array: Any) -> Any:
     found = np.zeros_like(array)
     found[..., -1, :, :] = array[..., -1, :, :]
     return found
+
+
+def pieces(length: int, *, carry: bool) -> Change:
+    """Return a change of ``calls``: correct code is called for a few steps at a time."""
+    return lambda run, case, kept: piecewise(run, case, length, carry=carry)
 
 
 def piecewise(run: Subject, case: Case, length: int, *, carry: bool) -> Evaluation:

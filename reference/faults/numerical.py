@@ -40,7 +40,7 @@ def summed(bits: int) -> Change:
 def displaced(relative: float, case: Case, evaluation: Evaluation) -> Evaluation:
     """Return the evaluation with one element of one quantity of each case wrong by ``relative``."""
     random = np.random.default_rng(zlib.crc32(case.upstream.tobytes()))
-    fields = {name: np.array(array) for name, array in evaluation.fields().items() if array is not None}
+    fields = {name: np.array(array) for name, array in evaluation.present().items()}
     names, K = list(fields), case.K or 1
     for k in range(K):
         array = fields[names[random.integers(len(names))]].reshape(K, -1)

@@ -147,7 +147,8 @@ def test_code_that_writes_to_its_input_is_told() -> None:
         return answer
 
     adapter = Adapter("numpy.writing", writing, "writes", np.tanh, {"float64": 2.5}, takes_stacks=True)
-    with pytest.raises(Mismatch, match=r"^contract: expected transposed inputs unchanged, got others$"):
+    expected = r"^contract: expected transposed inputs unchanged, got others \(T=2, N=2, D=2, H=2\)$"
+    with pytest.raises(Mismatch, match=expected):
         strides.judge(adapter, Case.random(T=2, N=2, D=2, H=2), PRECISIONS["float64"], Result("strides"))
 
 
