@@ -125,7 +125,10 @@ def _compare(
 ) -> Iterator[tuple[str, Chunk, Comparison]]:
     """Give the name of a field, the place of some of its elements, and their comparison, chunk by chunk."""
     infinite = None if case.finite else met_by_infinity(case)
-    axes, stacked, plain = case.axes(), case.K is not None, case.unprobed().arrays()
+    axes, stacked, plain, inputs = case.axes(), case.K is not None, case.arrays(), case.inputs
+    if case.is_probed:
+        of_inputs = {name: axes[name].index("D") - len(axes[name]) for name in plain if "D" in axes[name]}
+        plain |= {name: np.take(plain[name], inputs, axis) for name, axis in of_inputs.items()}
 
     def compared(field: str, chunk: Chunk, bounded: Bounded) -> tuple[str, Chunk, Comparison]:
         loose: Flags | bool = False
@@ -151,7 +154,7 @@ def _compare(
                 bounded |= sums
                 if case.probe is not None and "dWx" in bounded:
                     # The probe's columns of x are zero: one stands for all.
-                    rows = np.minimum(np.argsort([*case.inputs, *case.probe]), len(case.inputs))
+                    rows = np.minimum(np.argsort([*inputs, *case.probe]), len(inputs))
                     bounded["dWx"] = bounded["dWx"][..., rows, :]
                 sums, layer = {}, None
             bounded = {name: array.rounded() for name, array in bounded.items() if name in given}

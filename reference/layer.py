@@ -36,6 +36,7 @@ class Layer:
         self.H = Wh.shape[-2]
         outer = (len(cell.gates) - len(cell.inner)) * self.H
         self.Wh, self.inner = Wh[..., :outer], Wh[..., outer:]
+        self.Wh_T = self.Wh.mT
         self.operands: list[Array] = []  # of the inner products, a step each
         self.tape: Any = None
         self.lent = {"product": self.inner_product} if cell.inner else {}
@@ -74,7 +75,7 @@ class Layer:
 
     def to_state(self, A_h: Array) -> Array:
         """Return A_h @ Wh.T, what reaches the state before through the product; shape (..., N, H)."""
-        return self.times(A_h, self.Wh.mT)
+        return self.times(A_h, self.Wh_T)
 
     def to_inputs(self, A: Array) -> Array:
         """Return dx = A @ Wx.T; shape (..., T, N, D)."""
