@@ -163,7 +163,8 @@ def test_all_adapters_have_the_same_shapes_but_for_steps_and_units_along_a_direc
         for seed in range(3):
             ours = each.shapes(Job(adapter, "float32", 8, seed))
             theirs = each.shapes(Job(as_adapter(compute), "float32", 8, seed))
-            T, H = (8, 8) if adapter.takes_direction else (1000, 64)
+            steps = 3 if each.name in ("extremes", "nonfinite") else 8
+            T, H = (steps, 8) if adapter.takes_direction else (1000, 64)
             assert ours == tuple(shape._replace(T=min(shape.T, T), H=min(shape.H, H)) for shape in theirs)
 
 
