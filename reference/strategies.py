@@ -142,7 +142,6 @@ def cases(
     T, N, D, H, nonlinearity, bias, _ = drawn
     if params is not None:
         D, H = params.sizes.values()
-        T = min(T, 2) if direction else T
     kinds = [kind for kind in suiting(drawn, dtype, direction) if kind in values]
     without = not drawn.probe and bool(kinds)
     kinds = kinds or [kind for kind in suiting(drawn._replace(probe=True), dtype, direction) if kind in values]

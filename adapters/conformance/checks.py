@@ -33,6 +33,7 @@ NUMBERS = 2**18
 ENCLOSED = 8
 BEYOND = {
     "nonfinite": "the place of infinity times zero along a direction depends on the form of the formula",
+    "trained": "the bound on derivatives along a direction is too wide to decide for 64 trained units",
     "long": f"derivatives along a direction are enclosed over at most {ENCLOSED} steps, not 1,000",
     "10k-steps": f"derivatives along a direction are enclosed over at most {ENCLOSED} steps, not 10,000",
 }

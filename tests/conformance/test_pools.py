@@ -158,24 +158,24 @@ def test_one_unit_is_asked_for_single_steps_in_wide_formats_alone(dtype: str) ->
 
 
 @pytest.mark.parametrize("adapter", exact.ADAPTERS, ids=lambda adapter: adapter.name)
-def test_all_adapters_have_the_same_shapes_but_for_steps_and_units_along_a_direction(adapter: Adapter) -> None:
+def test_all_adapters_have_the_same_shapes_but_for_steps_along_a_direction(adapter: Adapter) -> None:
     for each in DRAWN.values():
         for seed in range(3):
             ours = each.shapes(Job(adapter, "float32", 8, seed))
             theirs = each.shapes(Job(as_adapter(compute), "float32", 8, seed))
-            steps = 3 if each.name in ("extremes", "nonfinite") else 8
-            T, H = (steps, 8) if adapter.takes_direction else (1000, 64)
-            assert ours == tuple(shape._replace(T=min(shape.T, T), H=min(shape.H, H)) for shape in theirs)
+            T = 8 if adapter.takes_direction else 1000
+            assert ours == tuple(shape._replace(T=min(shape.T, T)) for shape in theirs)
 
 
-@pytest.mark.parametrize("kind", ["integers", "zeros"])
-def test_no_derivative_along_a_direction_is_judged_at_the_kink_of_relu(kind: str, drawn: list[dict[str, Any]]) -> None:
+def test_derivatives_along_a_direction_are_judged_at_the_kink_of_relu(drawn: list[dict[str, Any]]) -> None:
     for adapter in exact.ADAPTERS:
         for name in ("sequence", "extremes"):
             DRAWN[name].cases(Job(adapter, "float32", 4, seed=0), lambda case: None)
     asked = [options for options in drawn if options["nonlinearity"] == "relu"]
-    assert not any(kind in options["values"] for options in asked if options["direction"])
-    assert any(kind in options["values"] for options in asked if not options["direction"])
+    assert any("integers" in options["values"] for options in asked if options["direction"])
+    # Zeros leave a derivative that is zero beside its bound.
+    assert not any("zeros" in options["values"] for options in asked if options["direction"])
+    assert any("zeros" in options["values"] for options in asked if not options["direction"])
 
 
 def kinds_of(case: Case) -> tuple[str, str, str]:
