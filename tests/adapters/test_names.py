@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import adapters
-from adapters import Adapter, Unsupported
-from reference import Case
+from adapters import Adapter, ExpectedFailure, Unsupported
+from adapters.conformance import NAMES
+from reference import Case, Evaluation
 from reference.archive import DTYPES
 
 README = Path(__file__).parents[2] / "README.md"
@@ -51,6 +53,24 @@ def test_a_direction_is_given_in_few_steps_and_not_in_half_precisions(adapter: A
     elif "float16" in adapter.dtypes:
         fields = adapter(case).fields()
         assert not [name for name in fields if name.endswith("_dot")]
+
+
+def strangers(adapter: Adapter) -> list[str]:
+    """Return the keys of expected failures that are no check, alone or before a dtype of the adapter."""
+    known = {*NAMES, *(f"{check} {dtype}" for check in NAMES for dtype in adapter.dtypes)}
+    return sorted(set(adapter.expected_failures) - known)
+
+
+def test_its_expected_failures_name_checks_and_dtypes_that_there_are(adapter: Adapter) -> None:
+    assert strangers(adapter) == []
+
+
+@pytest.mark.parametrize("key", ["nan", "nonfinite float8", "float32 nonfinite"])
+def test_an_expected_failure_of_no_check_is_found(key: str) -> None:
+    expected = {key: ExpectedFailure("a reason", "a reference"), "step": ExpectedFailure("a reason", "a reference")}
+    ulps = {"float32": 1.0}
+    odd = Adapter("numpy.odd", lambda case: Evaluation(case.upstream), "odd", np.tanh, ulps, expected_failures=expected)
+    assert strangers(odd) == [key]
 
 
 def test_an_unknown_variant_is_named(adapter: Adapter) -> None:
