@@ -173,8 +173,10 @@ def sized(shape: Shape, dtype: str, direction: bool) -> Shape:
     if direction:
         # Enclosures grow with the steps and the units.
         T, shape = min(T, 4), shape._replace(N=max(shape.N, 2), H=min(max(shape.H, 3), 8))
+    # A unit of relu whose sum is about zero leaves its row undetermined.
+    rows = 5 if shape.nonlinearity == "relu" else 2
     H, N = (max(shape.H, 2) if T > 1 or half else shape.H), shape.N
-    return shape._replace(T=T, H=H, N=N if probe or not half else max(N, 2), probe=probe)
+    return shape._replace(T=T, H=H, N=N if probe or not half else max(N, rows), probe=probe)
 
 
 def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:

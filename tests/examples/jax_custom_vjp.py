@@ -1,7 +1,7 @@
 """A layer under ``jax.custom_vjp``, its gradient by hand.
 
 python jax_custom_vjp.py
-rnn-oracle check --adapter jax_custom_vjp:adapter
+rnn-oracle check jax_custom_vjp:adapter
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """A layer by hand, in NumPy, with a mistake: run it, read what it is told, mend the line.
 
     python numpy_by_hand.py
-    rnn-oracle smoke --adapter numpy_by_hand:my_cell
+    rnn-oracle check numpy_by_hand:my_cell
 
 What it is told, and what that leads to, is in the README under "Bring your own cell".
 """

@@ -51,8 +51,10 @@ def test_it_passes_once_the_line_is_mended(installed: Environment, tmp_path: Pat
     ran = installed.run("python", "mended.py", where=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert re.search(r"my_cell +float32 .* pass +\n", ran.stdout)
-    smoke = installed.run("rnn-oracle", "smoke", "--adapter", "mended:my_cell", where=tmp_path)
-    assert smoke.stdout == "my_cell: right in small cases; now: rnn-oracle check --adapter mended:my_cell\n"
+    quick = ("--dtype", "float32", "--only", "step", "--stacks", "1")
+    judged = installed.run("rnn-oracle", "check", "mended:my_cell", *quick, where=tmp_path)
+    assert (judged.returncode, judged.stderr) == (0, "")
+    assert re.search(r"my_cell +float32 .* pass *\n", judged.stdout)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])

@@ -86,7 +86,7 @@ def test_the_list_says_how_to_install_a_framework(installed: Environment, tmp_pa
 
 def test_a_page_is_made_where_nothing_else_is_installed(installed: Environment, tmp_path: Path) -> None:
     (tmp_path / "mycell.py").write_text("from reference.faults import compute as mine\n")
-    asked = ("--adapter", "mycell:mine", "--dtype", "float32", "--examples", "1", "--only", "step", "trained")
+    asked = ("mycell:mine", "--dtype", "float32", "--stacks", "1", "--only", "step", "trained")
     ran = installed.run("rnn-oracle", "check", *asked, "--json", "r.json", where=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     ran = installed.run("rnn-oracle", "report", "r.json", "-o", "r.html", where=tmp_path)

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 pytestmark = ONCE
 
 EXAMPLE = Path(__file__).with_name("torch_function.py")
-QUICK = ("--dtype", "float32", "--examples", "2", "--only", "step", "sequence")
+QUICK = ("--dtype", "float32", "--stacks", "2", "--only", "step", "sequence")
 
 
 @pytest.mark.slow
@@ -28,7 +28,7 @@ def test_a_derivative_that_is_forgotten_is_named(beside: Environment, tmp_path: 
     wrong = source.replace(" * (1 - hs[t + 1] ** 2)", "")
     assert wrong != source
     (tmp_path / "mine.py").write_text(wrong)
-    ran = beside.run("rnn-oracle", "check", "--adapter", "mine:my_layer", *QUICK, where=tmp_path)
+    ran = beside.run("rnn-oracle", "check", "mine:my_layer", *QUICK, where=tmp_path)
     assert (ran.returncode, ran.stderr) == (1, "")
     assert "dx, dh0, dWx, dWh, db are wrong; h is right (T=1, N=1, D=1, H=1)." in ran.stdout
     assert "`derivative forgotten`" in ran.stdout

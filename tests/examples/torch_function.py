@@ -1,7 +1,7 @@
 """A layer as a ``torch.autograd.Function`` of one's own, such as stands around a fused kernel.
 
 python torch_function.py
-rnn-oracle check --adapter torch_function:my_layer
+rnn-oracle check torch_function:my_layer
 """
 
 from typing import Any
