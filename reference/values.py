@@ -139,8 +139,8 @@ def poisoned(random: Generator, arrays: Arrays, form: Format) -> None:
 def poison(random: Generator, arrays: Arrays, name: str, value: float) -> None:
     """Set one row of every case to ``value``, a whole one, since the probe spreads NaN over it; of a parameter, one."""
     array = arrays[name]
-    rows = array.reshape(len(array), -1, 1 if name in PARAMETERS else array.shape[-1])
     if array.size:
+        rows = array.reshape(len(array), -1, 1 if name in PARAMETERS else array.shape[-1])
         rows[np.arange(len(array)), random.integers(rows.shape[1], size=len(array))] = value
 
 
@@ -186,7 +186,8 @@ def one_hot(random: Generator, arrays: Arrays, form: Format) -> None:
     """Inputs and upstream with a single 1 in every row, and a state of zeros, as a language model has them."""
     for name in ("xs", "upstream"):
         array = arrays[name]
-        array[...] = np.eye(array.shape[-1])[random.integers(max(array.shape[-1], 1), size=array.shape[:-1])]
+        *rows, width = array.shape
+        array[...] = random.integers(max(width, 1), size=(*rows, 1)) == np.arange(width)
     arrays["h0"][...] = 0
 
 

@@ -91,6 +91,8 @@ def state_kept(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
 layout, bias, activation, state = (partial(fault, name) for name in ("layout", "bias", "activation", "state"))
 LAYOUT = (
     layout("Wh transposed", "Takes an (out, in) matrix Wh as it lies.", more(H=1), case=given("Wh", transposed)),
+    layout("Wh kept transposed", "Takes Wh and returns dWh in the layout (out, in).",
+           more(H=1), case=given("Wh", transposed), result=returned("dWh", transposed)),
     layout("Wx reshaped instead of transposed", "Reshapes (H, D) to (D, H).", more(H=1), case=given("Wx", reshaped)),
     layout("inputs and state stacked in different orders", "Stacks [x, h], but [Wh, Wx].", case=stacked_otherwise),
     layout("units of Wh reversed", "Permutes the rows of Wh alone.", more(H=1), case=given("Wh", flipped(-2))),

@@ -34,6 +34,14 @@ def test_only_kinds_with_infinite_numbers_are_not_finite(values: str, dtype: str
     assert all(np.isfinite(wide(array)).all() for array in arrays) == (values not in INFINITE)
 
 
+@pytest.mark.parametrize("empty", ["T", "N", "D", "H"])
+@pytest.mark.parametrize("values", KINDS)
+def test_every_kind_is_drawn_at_sizes_of_zero(values: str, empty: str) -> None:
+    case = drawn(values, "float32", **{empty: 0})
+    assert case.sizes[empty] == 0
+    assert case.sizes == drawn("plain", "float32", **{empty: 0}).sizes
+
+
 @IN_EACH
 def test_one_row_of_each_case_is_poisoned(dtype: str) -> None:
     case = drawn("poisoned", dtype)
