@@ -28,14 +28,6 @@ from reference.archive import DTYPES
 from reference.explain import explain_subject
 from reference.shrink import outcome
 
-ENVIRONMENT = {
-    # If JAX has a folder for compiled programs, it keeps those alone that took a second, and no cell takes as long.
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    # The threads of several frameworks would wait for each other.
-    "OMP_NUM_THREADS": "1",
-}
-
 
 def wide_console() -> Console:
     """Return a console on standard output; into a file or pipe it is as wide as the tables."""
@@ -92,7 +84,6 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
         reproduce=Path(options.reproduce) if options.reproduce else None,
     )
     report, interrupted = Report({"oracle": machine()}), False
-    os.environ.update(ENVIRONMENT | os.environ)
     try:
         judge_all(groups, plan, options.jobs or cores(), report, console)
     except KeyboardInterrupt:
