@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -220,12 +221,10 @@ def prove(adapter: Adapter, params: Params, nonlinearity: str) -> Proof:
 def prove_apart(name: str, params: Params, nonlinearity: str) -> Proof:
     """Do the same in a process of its own, since some frameworks cannot share a process and one may crash."""
     with tempfile.TemporaryDirectory() as folder:
-        worker = Worker([name], Path(folder, "printed"), PATIENCE)
         try:
-            (subject,) = worker.start()
-            proof: Proof = worker.call(prove, subject.name, params, nonlinearity)
-            return proof
+            with closing(Worker([name], Path(folder, "printed"), PATIENCE)) as worker:
+                (subject,) = worker.start()
+                proof: Proof = worker.call(prove, subject.name, params, nonlinearity)
         except (Ended, ValueError) as error:
-            return Proof(name, False, str(error).splitlines()[0])
-        finally:
-            worker.close()
+            proof = Proof(name, False, str(error).splitlines()[0])
+    return proof
