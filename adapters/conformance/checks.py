@@ -202,9 +202,6 @@ def run(check: Check, job: Job, result: Result) -> Result:
 
     Returns:
         ``result``.
-
-    Raises:
-        KeyboardInterrupt: the user interrupted the run.
     """
     adapter = job.adapter
     precision = adapter.precision(job.dtype)
@@ -238,9 +235,6 @@ def run(check: Check, job: Job, result: Result) -> Result:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", hypothesis.errors.HypothesisWarning)
             check.cases(job, judge)
-    except KeyboardInterrupt:
-        result.interrupted = True
-        raise
     except Exception:
         if result.failure is None:
             raise

@@ -83,7 +83,6 @@ def parser() -> argparse.ArgumentParser:
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
     faults.add_argument("--dtype", **several)
     faults.add_argument("--seeds", type=positive, default=5, metavar="N", help="runs of each fault; default: 5")
-    faults.add_argument("--json", metavar="FILE", help="write the same as JSON")
 
     report = commands.add_parser("report", help="show the results of check --json, of one run or many, or make a page")
     report.add_argument("results", nargs="+", metavar="RESULTS.json", help="of one run, or of several")

@@ -157,7 +157,7 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
 
 def judge_suite(options: argparse.Namespace, console: Console) -> int:
     """Print the mutation score of the suite."""
-    return mutation.run(options.dtype or DTYPES, options.seeds, console, options.json)
+    return mutation.run(options.dtype or DTYPES, options.seeds, console)
 
 
 def _print(console: Console, text: str) -> None:
