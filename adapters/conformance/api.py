@@ -14,7 +14,7 @@ import dataclasses
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import hypothesis
 
@@ -42,7 +42,6 @@ def check(
     seed: int = 0,
     only: Sequence[str] | None = None,
     dtypes: Sequence[str] | None = None,
-    progress: Callable[[str], Any] | None = None,
 ) -> Report:
     """Judge a cell on every check in every dtype, in this process.
 
@@ -54,7 +53,6 @@ def check(
         seed: of the cases.
         only: names of checks; all by default.
         dtypes: all that the adapter offers by default; a function offers all four.
-        progress: called after every stack with the adapter, the dtype and the check in one string.
 
     Returns:
         The report; ``report.exit_status`` is 0 if every check passed.
@@ -71,7 +69,7 @@ def check(
         raise ValueError(f"check: expected stacks of at least 1, got {stacks}")
     if seed < 0:
         raise ValueError(f"check: expected a seed of at least 0, got {seed}")
-    subject, checks = _prepared(adapter, dtypes, expected_failures), _selected(only)
+    subject, checks = _prepared(adapter, dtypes, expected_failures, only)
     begun, printed, report = time.monotonic(), list[str](), Report({"oracle": machine()})
     judged, facts = guarded(subject, printed), discovery.facts(subject)
     report.environment[subject.framework] = facts
@@ -79,14 +77,9 @@ def check(
         advice = advise(subject, None if dtypes is None or "float32" in dtypes else dtypes[0])
     report.notes += advice
     for dtype in dtypes or subject.dtypes:
-        row = Row(subject.name, subject.framework, facts.get(subject.framework, "-"), dtype)
-        report.rows.append(row)
-        for each in checks:
-            row.checks.append(Result(each.name))
-            where = f"{subject.name} {dtype} {each.name}"
-            advance = (lambda where=where: progress(where)) if progress else lambda: None
-            run(each, Job(judged, dtype, stacks, seed), row.checks[-1], advance)
-        for failed in [result for result in row.checks if result.failed][:1]:
+        results = [run(each, Job(judged, dtype, stacks, seed), Result(each.name)) for each in checks]
+        report.rows.append(Row(subject.name, subject.framework, facts.get(subject.framework, "-"), dtype, results))
+        for failed in [result for result in results if result.failed][:1]:
             failed.diagnosis = diagnose(judged, dtype, failed)
     report.runs.append(Run(seed, stacks, round(time.monotonic() - begun, 1)))
     if printed:
@@ -127,7 +120,7 @@ def parametrize(
 
     if stacks is not None and stacks < 1:
         raise ValueError(f"parametrize: expected stacks of at least 1, got {stacks}")
-    subject, checks = _prepared(adapter, dtypes, expected_failures), _selected(only)
+    subject, checks = _prepared(adapter, dtypes, expected_failures, only)
     parameters = []
     for each in checks:
         for dtype in dtypes or subject.dtypes:
@@ -165,8 +158,15 @@ class _Trial(NamedTuple):
         raise Mismatch("\n".join(result.account))
 
 
-def _prepared(adapter: Own, dtypes: Sequence[str] | None, expected_failures: Mapping[str, str] | None) -> Adapter:
-    """Return an adapter with the failures that are expected of it."""
+def _prepared(
+    adapter: Own,
+    dtypes: Sequence[str] | None,
+    expected_failures: Mapping[str, str] | None,
+    only: Sequence[str] | None,
+) -> tuple[Adapter, list[Check]]:
+    """Return an adapter with the failures that are expected of it, and the checks of some names."""
+    if only is not None and (not only or set(only) - set(NAMES)):
+        raise ValueError(f"only: expected some of {list(NAMES)}, got {list(only)}")
     subject = discovery.as_adapter(adapter, dtypes)
     expected = dict(expected_failures or {})
     valid = [*NAMES, *(f"{name} {dtype}" for name in NAMES for dtype in subject.dtypes)]
@@ -177,13 +177,8 @@ def _prepared(adapter: Own, dtypes: Sequence[str] | None, expected_failures: Map
         if not isinstance(reason, str) or not reason.strip():
             raise ValueError(f"expected_failures: expected a reason for {key!r}, got {reason!r}")
     failures = {key: ExpectedFailure(reason, "expected_failures") for key, reason in expected.items()}
-    return dataclasses.replace(subject, expected_failures={**subject.expected_failures, **failures})
-
-
-def _selected(only: Sequence[str] | None) -> list[Check]:
-    if only is not None and (not only or set(only) - set(NAMES)):
-        raise ValueError(f"only: expected some of {list(NAMES)}, got {list(only)}")
-    return [each for each in CHECKS if each.name in (only or NAMES)]
+    subject = dataclasses.replace(subject, expected_failures={**subject.expected_failures, **failures})
+    return subject, [each for each in CHECKS if each.name in (only or NAMES)]
 
 
 def _require(report: Report, advice: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,13 +29,12 @@ from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, UNPROBED, 
 TRAINED = Path(__file__).parent / "char_rnn.npz"
 # Numbers in a stack, at most. Otherwise two of twelve shapes would take half of the time.
 NUMBERS = 2**18
-# Steps over which derivatives along a direction are enclosed, at most; and the checks that do not suit them.
-ENCLOSED = 8
+# Checks that do not suit derivatives along a direction, and why.
 BEYOND = {
     "nonfinite": "the place of infinity times zero along a direction depends on the form of the formula",
     "trained": "the bound on derivatives along a direction is too wide to decide for 64 trained units",
-    "long": f"derivatives along a direction are enclosed over at most {ENCLOSED} steps, not 1,000",
-    "10k-steps": f"derivatives along a direction are enclosed over at most {ENCLOSED} steps, not 10,000",
+    "long": "derivatives along a direction are enclosed over at most 8 steps, not 1,000",
+    "10k-steps": "derivatives along a direction are enclosed over at most 8 steps, not 10,000",
 }
 
 Judge = Callable[[Adapter, Case, Precision, Result], None]
@@ -69,18 +68,11 @@ class Drawn:
     params: Path | None = None
 
     def shapes(self, job: Job) -> tuple[Shape, ...]:
-        """Return the shapes of a run, which depend on the seed and the number of stacks alone.
-
-        An adapter changes them only where it has one nonlinearity, or derivatives along a direction.
-        """
+        """Return the shapes of a run, which depend on the seed, the number of stacks and the nonlinearities alone."""
         # A longer run has more shapes, and more cases of each.
         growth = math.ceil(math.sqrt(job.stacks / STACKS))
         offered = tuple(f for f in self.nonlinearities if f in job.adapter.nonlinearities) or self.nonlinearities
-        pool = pool_of_shapes(dataclasses.replace(self, nonlinearities=offered), job.seed, self.pool * growth)
-        # One unit over many steps, or in half precision, is fused by some compilers in ways of their own.
-        units = 1 if self.lengths == (1,) and job.dtype in ("float64", "float32") else 2
-        most = ENCLOSED if job.adapter.takes_direction else max(self.lengths)
-        return tuple(shape._replace(T=min(shape.T, most), H=max(shape.H, units)) for shape in pool)
+        return pool_of_shapes(dataclasses.replace(self, nonlinearities=offered), job.seed, self.pool * growth)
 
     def cases(self, job: Job, judge: Callable[[Case], None]) -> None:
         """Have Hypothesis draw the cases of one shape after the other; its last call is the smallest failure."""
@@ -194,48 +186,34 @@ def suits(check: Check, params: Params | None) -> bool:
     return params is None or (isinstance(check, Drawn) and check.params is None)
 
 
-def unsupported(check: Check, adapter: Adapter) -> Iterator[str]:
-    """Yield which cases of a check an adapter cannot run, in words."""
-    for nonlinearity in check.nonlinearities:
-        try:
-            adapter.expect_nonlinearity(nonlinearity)
-        except Unsupported as error:
-            yield str(error)
-    if is_beyond(check, adapter):
-        yield f"{adapter.name}: {BEYOND[check.name]}"
-
-
-def is_beyond(check: Check, adapter: Adapter) -> bool:
-    """Return whether no case of a check suits an adapter."""
-    return adapter.takes_direction and check.name in BEYOND
-
-
 def expected_failure(adapter: Adapter, check: str, dtype: str) -> str | None:
     """Return the reason and the reference of the failure that is expected of a check; None without one."""
     found = adapter.expected_failures.get(check) or adapter.expected_failures.get(f"{check} {dtype}")
     return f"{found.reason} ({found.reference})" if found else None
 
 
-def run(check: Check, job: Job, result: Result, advance: Callable[[], Any] = lambda: None) -> Result:
+def run(check: Check, job: Job, result: Result) -> Result:
     """Judge one adapter on one check.
 
     Args:
         check: the kind of cases.
         job: the adapter and its dtype; the same seed gives the same cases to all adapters.
         result: receives the findings; it is up to date after every example.
-        advance: called after every example.
 
     Returns:
         ``result``.
-
-    Raises:
-        KeyboardInterrupt: the user interrupted the run.
     """
     adapter = job.adapter
     precision = adapter.precision(job.dtype)
     result.expected_failure = expected_failure(adapter, check.name, job.dtype)
-    for text in unsupported(check, adapter):
-        result.note_unsupported(text)
+    for nonlinearity in check.nonlinearities:
+        try:
+            adapter.expect_nonlinearity(nonlinearity)
+        except Unsupported as error:
+            result.note_unsupported(str(error))
+    if adapter.takes_direction and check.name in BEYOND:
+        result.note_unsupported(f"{adapter.name}: {BEYOND[check.name]}")
+        return result
 
     def judge(case: Case) -> None:
         try:
@@ -252,16 +230,11 @@ def run(check: Check, job: Job, result: Result, advance: Callable[[], Any] = lam
         # After a failure every call only shrinks it.
         if result.failure is None:
             result.examples += 1
-            advance()
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", hypothesis.errors.HypothesisWarning)
-            if not is_beyond(check, adapter):
-                check.cases(job, judge)
-    except KeyboardInterrupt:
-        result.interrupted = True
-        raise
+            check.cases(job, judge)
     except Exception:
         if result.failure is None:
             raise

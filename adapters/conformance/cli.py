@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
+from importlib import metadata
 from typing import Any
 
 from adapters.conformance import NAMES, STACKS, TIMEOUT
@@ -29,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from adapters.conformance import commands
 
     try:
-        return commands.COMMANDS[options.command](options, commands.wide_console())
+        return commands.run(options)
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         sys.stderr.write(f"rnn-oracle: {error}\n")
         return 2
@@ -38,10 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     top = argparse.ArgumentParser(prog="rnn-oracle", description=ABOUT)
-    top.add_argument("--version", action=Version, nargs=0, help="show the version and exit")
+    top.add_argument("--version", action="version", version=f"rnn-oracle {metadata.version('rnn-oracle')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     dtypes: dict[str, Any] = {"choices": DTYPES, "metavar": "D"}
     several = dtypes | {"nargs": "+", "help": f"of {', '.join(DTYPES)}; default: all"}
+    positive = partial(whole_number, least=1)
     names: dict[str, Any] = {"nargs": "+", "choices": NAMES, "metavar": "CHECK"}
 
     commands.add_parser("list", help="list the adapters and what each supports")
@@ -80,7 +83,6 @@ def parser() -> argparse.ArgumentParser:
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
     faults.add_argument("--dtype", **several)
     faults.add_argument("--seeds", type=positive, default=5, metavar="N", help="runs of each fault; default: 5")
-    faults.add_argument("--json", metavar="FILE", help="write the same as JSON")
 
     report = commands.add_parser("report", help="show the results of check --json, of one run or many, or make a page")
     report.add_argument("results", nargs="+", metavar="RESULTS.json", help="of one run, or of several")
@@ -88,26 +90,6 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--markdown", metavar="FILE", help="write the same in Markdown")
     report.add_argument("--summary", metavar="FILE", help="write one line for each adapter, in Markdown")
     return top
-
-
-class Version(argparse.Action):
-    """Show the version and exit. It is looked up only here, because the lookup takes time."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        """Write the version to standard output, and end the process with status 0."""
-        from importlib.metadata import version
-
-        sys.stdout.write(f"rnn-oracle {version('rnn-oracle')}\n")
-        parser.exit()
-
-
-def positive(text: str) -> int:
-    """Return a positive whole number.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is none.
-    """
-    return whole_number(text, 1)
 
 
 def whole_number(text: str, least: int = 0) -> int:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -27,14 +28,6 @@ from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
 from reference.shrink import outcome
-
-ENVIRONMENT = {
-    # If JAX has a folder for compiled programs, it keeps those alone that took a second, and no cell takes as long.
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    # The threads of several frameworks would wait for each other.
-    "OMP_NUM_THREADS": "1",
-}
 
 
 def wide_console() -> Console:
@@ -66,19 +59,17 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
 def _subjects(name: str) -> list[Subject] | str:
     """Return the adapters of a framework or plug-in, imported in a process of its own; or why there are none."""
     with tempfile.TemporaryDirectory() as folder:
-        worker = Worker([name], Path(folder, "printed"), find=discovery.everything)
         try:
-            return worker.start()
-        except (Ended, ValueError) as error:
-            return f"{name}: {error}" if isinstance(error, Ended) else str(error)
-        finally:
-            worker.close()
+            with closing(Worker([name], Path(folder, "printed"), find=discovery.everything)) as worker:
+                return worker.start()
+        except Ended as error:
+            return f"{name}: {error}"
+        except ValueError as error:
+            return str(error)
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
     """Judge the adapters of the names, each framework in a process of its own; print the table."""
-    for option in ("json", "markdown", "html"):
-        _expect_folder(f"--{option}", getattr(options, option))
     groups = _groups(options.names)
     params = read_params(options.params) if options.params else None
     chosen = set(options.only or NAMES) - set(options.skip)
@@ -92,7 +83,6 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
         reproduce=Path(options.reproduce) if options.reproduce else None,
     )
     report, interrupted = Report({"oracle": machine()}), False
-    os.environ.update(ENVIRONMENT | os.environ)
     try:
         judge_all(groups, plan, options.jobs or cores(), report, console)
     except KeyboardInterrupt:
@@ -137,8 +127,6 @@ def cores() -> int:
 
 def publish(options: argparse.Namespace, console: Console) -> int:
     """Print the results of one run or more, and write them as a page and in Markdown if asked for."""
-    for name in ("output", "markdown", "summary"):
-        _expect_folder(f"--{name}", getattr(options, name))
     runs = read_merged(options.results)
     if options.output:
         page.write(page.render(runs), options.output)
@@ -167,26 +155,13 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
     return 1
 
 
-def port_weights(options: argparse.Namespace, console: Console) -> int:
-    """Move the weights of a file to another framework, and print what both compute with them."""
-    _expect_folder("--output", options.output)
-    return move(options, console)
-
-
 def judge_suite(options: argparse.Namespace, console: Console) -> int:
     """Print the mutation score of the suite."""
-    _expect_folder("--json", options.json)
-    return mutation.run(options.dtype or DTYPES, options.seeds, console, options.json)
+    return mutation.run(options.dtype or DTYPES, options.seeds, console)
 
 
 def _print(console: Console, text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _expect_folder(option: str, path: str | None) -> None:
-    """Raise FileNotFoundError, before any work is done, if a file has no folder to be written to."""
-    if path and not Path(path).absolute().parent.is_dir():
-        raise FileNotFoundError(f"{option}: expected a file in a folder that is there, got {path}")
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
@@ -194,6 +169,21 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "check": check_adapters,
     "report": publish,
     "explain": explain_case,
-    "port": port_weights,
+    "port": move,
     "faults": judge_suite,
 }
+# Options whose value is a file to be written.
+WRITTEN = ("json", "html", "markdown", "summary", "output")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command of the options, and return its exit status.
+
+    Raises:
+        FileNotFoundError: before any work is done, a file has no folder to be written to.
+    """
+    for option in WRITTEN:
+        path = getattr(options, option, None)
+        if path and not Path(path).absolute().parent.is_dir():
+            raise FileNotFoundError(f"--{option}: expected a file in a folder that is there, got {path}")
+    return COMMANDS[options.command](options, wide_console())

@@ -110,11 +110,6 @@ def reshaped(case: Case, name: str, array: Any) -> tuple[str, Any]:
             if tuple(shape[axis] for axis in order) == array.shape:
                 axes = ", ".join(letters[axis] for axis in order)
                 return f"; its axes are ({axes})", array.transpose(np.argsort(order))
-        twice = [letter for letter, size, right in zip(letters, array.shape, shape, strict=True) if size == 2 * right]
-        if len(twice) == 1:
-            return f"; {twice[0]} is there twice, as where two biases or directions are put together", None
-    if [size for size in array.shape if size != 1] == [size for size in shape if size != 1]:
-        return "; an axis of length 1 is too many or missing", array.reshape(shape)
     for axis, letter in enumerate(letters):
         if array.shape == shape[:axis] + shape[axis + 1 :]:
             return f"; axis {letter} is missing", None

@@ -7,7 +7,6 @@ equal calls return equal bits, and that inputs and earlier results stay unchange
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,9 @@ from reference.certify import enclose
 from reference.verdict import QUANTITIES
 
 BACKWARD = ("dxs", "dh0", "dWx", "dWh", "db")
-BY_ROW = ("hs", "dxs", "dh0")  # fields with the rows on their last axis but one
+# Fields of an evaluation, and of a case, with the rows on their last axis but one.
+BY_ROW = ("hs", "dxs", "dh0")
+BY_CASE_ROW = ("xs", "h0", "upstream", "xs_dot", "h0_dot")
 
 
 def judge(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
@@ -34,7 +35,7 @@ def rows_are_independent(adapter: Adapter, case: Case, precision: Precision) -> 
     """A row of the batch has the same result alone, in another place, and beside a copy of itself."""
     N = case.sizes["N"]
     for order in (np.arange(N)[::-1], np.arange(N)[1:], np.zeros(N, int)) if N else ():
-        answer = _given(adapter(rows_of(case, order)))
+        answer = adapter(rows_of(case, order)).present()
         kept, back = np.unique(order, return_index=True)
         fields = {name: np.take(answer[name], back, axis=-2) for name in BY_ROW if name in answer}
         certify(rows_of(case, kept), Evaluation(**fields), precision).require(f"rows {order.tolist()}:")
@@ -42,13 +43,8 @@ def rows_are_independent(adapter: Adapter, case: Case, precision: Precision) -> 
 
 def rows_of(case: Case, order: Any) -> Case:
     """Return a case with some of its rows, in some order."""
-
-    def taken(record: Any, *names: str) -> dict[str, Any]:
-        return {name: np.take(getattr(record, name), order, axis=-2) for name in names}
-
-    along = case.direction
-    along = along if along is None else dataclasses.replace(along, **taken(along, "xs_dot", "h0_dot"))
-    return dataclasses.replace(case, **taken(case, "xs", "h0", "upstream"), direction=along)
+    taken = {name: array for name, array in case.present().items() if name in BY_CASE_ROW}
+    return case.replacing(**{name: np.take(array, order, axis=-2) for name, array in taken.items()})
 
 
 def a_sequence_may_be_cut(adapter: Adapter, case: Case, precision: Precision) -> None:
@@ -58,12 +54,12 @@ def a_sequence_may_be_cut(adapter: Adapter, case: Case, precision: Precision) ->
         return
     early, late = (slice_of(case, part) for part in (slice(0, T // 2), slice(T // 2, T)))
     first = adapter(early)
-    second = adapter(dataclasses.replace(late, h0=first.hs[..., -1, :, :]))
+    second = adapter(late.replacing(h0=first.hs[..., -1, :, :]))
     if second.dh0 is not None:
         upstream = np.array(early.upstream)
         upstream[..., -1, :, :] += second.dh0
-        first = adapter(dataclasses.replace(early, upstream=upstream))
-    parts = [_given(first), _given(second)]
+        first = adapter(early.replacing(upstream=upstream))
+    parts = [first.present(), second.present()]
     whole: dict[str, Any] = {}
     for name in parts[0]:
         one, two = (part[name] for part in parts)
@@ -74,12 +70,12 @@ def a_sequence_may_be_cut(adapter: Adapter, case: Case, precision: Precision) ->
 
 def slice_of(case: Case, part: slice) -> Case:
     """Return some steps of a case, with the initial state of the whole."""
-    return dataclasses.replace(case, xs=case.xs[..., part, :, :], upstream=case.upstream[..., part, :, :])
+    return case.replacing(xs=case.xs[..., part, :, :], upstream=case.upstream[..., part, :, :])
 
 
 def no_upstream_gives_no_gradient(adapter: Adapter, case: Case, precision: Precision) -> None:
     """The pull-back of zero is zero, to the bit but for the sign."""
-    answer = _given(adapter(dataclasses.replace(case, upstream=0 * case.upstream)))
+    answer = adapter(case.replacing(upstream=0 * case.upstream)).present()
     for name in BACKWARD:
         if name in answer and np.any(answer[name] != 0):
             largest = np.abs(answer[name].astype(float)).max()
@@ -90,8 +86,8 @@ def no_upstream_gives_no_gradient(adapter: Adapter, case: Case, precision: Preci
 def the_pull_back_scales(adapter: Adapter, case: Case, precision: Precision) -> None:
     """Twice the upstream gives twice every gradient, to the bit: a power of two rounds nothing."""
     two = np.asarray(2, case.upstream.dtype)
-    answers = adapter(case), adapter(dataclasses.replace(case, upstream=case.upstream * two))
-    once, twice = (_given(answer.astype("float64")) for answer in answers)
+    answers = adapter(case), adapter(case.replacing(upstream=case.upstream * two))
+    once, twice = (answer.astype("float64").present() for answer in answers)
     for name in BACKWARD:
         # A subnormal number may have lost its last digit.
         if name in once and np.any((2 * once[name] != twice[name]) & (np.abs(once[name]) > precision.floor)):
@@ -105,8 +101,8 @@ def the_pull_back_adds(adapter: Adapter, case: Case, precision: Precision) -> No
         return
     last, others = np.array(case.upstream), np.array(case.upstream)
     last[..., :-1, :, :], others[..., -1, :, :] = 0, 0
-    parts = [dataclasses.replace(case, upstream=upstream) for upstream in (case.upstream, last, others)]
-    answers = [_given(adapter(part).astype("float64")) for part in parts]
+    parts = [case.replacing(upstream=upstream) for upstream in (case.upstream, last, others)]
+    answers = [adapter(part).astype("float64").present() for part in parts]
     bounds = [enclose(part, precision) for part in parts]
     for name in BACKWARD:
         if name in answers[0]:
@@ -125,18 +121,14 @@ def small_integers_are_exact(adapter: Adapter, case: Case, precision: Precision)
     like: dict[str, Any] = {"dtype": case.dtype, "nonlinearity": "relu", "values": "integers"}
     whole = Case.random(T // 2, N, D, H, seed=1, direction=adapter.takes_direction, **like)
     whole = whole.probed() if case.is_probed else whole
-    largest = max(float(np.abs(array).max()) for array in _given(evaluate(whole.map(np.abs))).values())
+    largest = max(float(np.abs(array).max()) for array in evaluate(whole.map(np.abs)).present().values())
     if largest > 1 / precision.u:
         raise ValueError(f"invariants: expected integers up to {1 / precision.u:g}, got {largest:g} ({whole.spelled})")
-    answer, expected = _given(adapter(whole).astype("float64")), evaluate(whole)
+    answer, expected = adapter(whole).astype("float64").present(), evaluate(whole)
     for name in ("hs", *BACKWARD):
         if name in answer and not np.array_equal(answer[name], getattr(expected, name)):
             what = f"{QUANTITIES[name]} of small integers to the bit"
             raise Mismatch(f"expected {what}, got another number ({whole.spelled})")
-
-
-def _given(answer: Evaluation) -> dict[str, Any]:
-    return {name: array for name, array in answer.fields().items() if array is not None}
 
 
 INVARIANTS: dict[str, Callable[[Adapter, Case, Precision], None]] = {

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
 from functools import partial
-from operator import attrgetter, itemgetter
-from pathlib import Path
-from typing import Any
+from operator import attrgetter
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from adapters.conformance.run import bar
@@ -22,14 +20,13 @@ from reference.verdict import GRADIENTS
 EXAMPLES, STACK = 20, 50
 
 
-def run(dtypes: Sequence[str], seeds: int, console: Console, json_file: str | None) -> int:
+def run(dtypes: Sequence[str], seeds: int, console: Console) -> int:
     """Run the catalogue, print the tables, and return the exit status.
 
     Args:
         dtypes: of the cases.
         seeds: number of independent runs of each fault.
         console: prints the tables.
-        json_file: path of a JSON file with the same numbers; None for none.
 
     Returns:
         0 if every fault was caught for every seed and correct code raised no alarm, else 1.
@@ -48,12 +45,7 @@ def run(dtypes: Sequence[str], seeds: int, console: Console, json_file: str | No
     line = f"{caught} of {len(rows)} caught within {LIMIT} cases, {seeds} seeds each; {len(FAULTS)} faults"
     console.print(line, highlight=False)
     for name in missed:
-        console.print(f"[red]missed[/]  {name}", highlight=False)
-    if json_file:
-        plain = {"limit": LIMIT, "seeds": seeds, "faults": [as_json(row) for row in rows], "false_alarms": alarms}
-        plain["hidden"] = [{"name": name, "dtype": dtype, "why": why} for name, dtype, why in hidden(dtypes)]
-        plain["sensitivity"] = smallest
-        Path(json_file).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+        console.print(f"[red]missed[/]  {escape(name)}", highlight=False)
     return 1 if missed or not rows or any(raised for _, raised in alarms.values()) else 0
 
 
@@ -64,7 +56,7 @@ def table(rows: Sequence[Row]) -> Table:
     found = Table("family", "fault", *dtypes, title=title, title_style="dim")
     for fault, group in itertools.groupby(rows, key=attrgetter("fault")):
         cells = {row.dtype: cell(row) for row in group}
-        found.add_row(fault.family, fault.name, *(cells.get(dtype, "-") for dtype in dtypes))
+        found.add_row(fault.family, escape(fault.name), *(cells.get(dtype, "-") for dtype in dtypes))
     return found
 
 
@@ -73,16 +65,13 @@ def cell(row: Row) -> str:
     return f"{row.cases:g}  {row.by}" if row.caught == 1 else f"[red]{row.caught:.0%}[/]"
 
 
-def hidden(dtypes: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return the faults that a precision hides: name, precision and reason."""
-    return [(f.name, dtype, f.hidden[dtype]) for f in FAULTS.values() for dtype in dtypes if dtype in f.hidden]
-
-
 def hidden_table(dtypes: Sequence[str]) -> Table:
     """Return the table of the faults that are no more than a rounding in a precision, with the reason."""
     found = Table("fault", "hidden in", "because", title="faults that a precision hides", title_style="dim")
-    for (name, why), group in itertools.groupby(hidden(dtypes), key=itemgetter(0, 2)):
-        found.add_row(name, ", ".join(dtype for _, dtype, _ in group), why)
+    for fault in FAULTS.values():
+        hiding = [dtype for dtype in dtypes if dtype in fault.hidden]
+        for why, group in itertools.groupby(hiding, key=fault.hidden.__getitem__):
+            found.add_row(escape(fault.name), ", ".join(group), escape(why))
     return found
 
 
@@ -93,9 +82,3 @@ def sensitivity_table(smallest: dict[str, dict[str, float]]) -> Table:
     for dtype, errors in smallest.items():
         found.add_row(dtype, *(f"{errors[quantity]:.1e}" for quantity in GRADIENTS))
     return found
-
-
-def as_json(row: Row) -> dict[str, Any]:
-    """Return one row as plain data."""
-    fault = {"name": row.fault.name, "family": row.fault.family, "description": row.fault.description}
-    return fault | {"dtype": row.dtype, "caught": row.caught, "median_cases": row.cases, "by": row.by}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
-import signal
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.numpy
-from pebble import ProcessExpired, ProcessPool
 from rich.console import Console
 
 import adapters
-from adapters.conformance.contract import guarded
+from adapters import Adapter
+from adapters.conformance.process import Ended, Worker
 from adapters.layout import Layout, expect_nonlinearity, layout, layouts
 from reference import Case, Params
 from reference.archive import expect_finite, read_npz, write_npz
@@ -188,25 +187,24 @@ class Proof:
         return f"{self.name}: {'certified' if self.certified else 'NOT CERTIFIED'}, {self.account}"
 
 
-def prove(name: str, params: Params, nonlinearity: str) -> Proof:
+def prove(adapter: Adapter, params: Params, nonlinearity: str) -> Proof:
     """Run an adapter on cases with given weights, and certify its results.
 
     The adapter loads the weights through the layout with which ``move`` writes them. A wrong layout gives wrong
     numbers.
 
     Args:
-        name: of the adapter.
+        adapter: of the framework, guarded.
         params: of one cell, in the dtype of the cases.
         nonlinearity: "tanh" or "relu".
     """
-    worst, count, stack = 0.0, 0, fitting(STACK, max(LENGTHS), ROWS, *params.Wx.shape)
+    name, worst, count, stack = adapter.name, 0.0, 0, fitting(STACK, max(LENGTHS), ROWS, *params.Wx.shape)
     try:
-        (adapter,) = adapters.load(name)
         precision = adapter.precision(str(params.Wx.dtype))
         for seed, T in enumerate(LENGTHS):
             like: dict[str, Any] = {"dtype": precision.name, "nonlinearity": nonlinearity, "params": params}
             case = Case.random(T, ROWS, seed=seed, stack=stack, **like).probed()
-            verdict = trial(guarded(adapter), case, precision)
+            verdict = trial(adapter, case, precision)
             if verdict.status != "pass":
                 single = verdict.of(verdict.statuses.index(verdict.status))
                 first = "; ".join(str(single).splitlines()[:2])
@@ -222,22 +220,11 @@ def prove(name: str, params: Params, nonlinearity: str) -> Proof:
 
 def prove_apart(name: str, params: Params, nonlinearity: str) -> Proof:
     """Do the same in a process of its own, since some frameworks cannot share a process and one may crash."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPool(1, context=spawn, initializer=_silence) as pool:
+    with tempfile.TemporaryDirectory() as folder:
         try:
-            proof: Proof = pool.schedule(prove, args=(name, params, nonlinearity), timeout=PATIENCE).result()
-            return proof
-        except TimeoutError:
-            return Proof(name, False, f"no answer within {PATIENCE:g} s; the process was killed")
-        except ProcessExpired as error:
-            code = error.exitcode
-            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-            return Proof(name, False, f"the process ended with {how} and no answer")
-
-
-def _silence() -> None:
-    """Discard the output of a framework, which is no part of the proof."""
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+            with closing(Worker([name], Path(folder, "printed"), PATIENCE)) as worker:
+                (subject,) = worker.start()
+                proof: Proof = worker.call(prove, subject.name, params, nonlinearity)
+        except (Ended, ValueError) as error:
+            proof = Proof(name, False, str(error).splitlines()[0])
+    return proof

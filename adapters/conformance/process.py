@@ -1,7 +1,4 @@
-"""A process for the adapters of one framework: it serves one request after the other, and is replaced once it ends.
-
-pebble's pool does not notice a worker that ends with exit status 0, as a subject that calls ``os._exit(0)`` does.
-"""
+"""A process for the adapters of one framework: it serves one request after the other, and is replaced once it ends."""
 
 from __future__ import annotations
 
@@ -26,6 +23,14 @@ from adapters.conformance.contract import guarded
 # Frameworks have threads, which a fork would lose.
 SPAWN = multiprocessing.get_context("spawn")
 TICK = 0.2  # seconds between looks at the clock
+# Of every process, unless the user has set them otherwise.
+ENVIRONMENT = {
+    # If JAX has a folder for compiled programs, it keeps those alone that took a second, and no cell takes as long.
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    # The threads of several frameworks would wait for each other.
+    "OMP_NUM_THREADS": "1",
+}
 
 
 class Ended(RuntimeError):
@@ -74,6 +79,7 @@ class Worker:
             Stopped: the run was interrupted.
             ValueError: a name is unknown, or cannot be imported.
         """
+        os.environ.update(ENVIRONMENT | os.environ)
         self.connection, theirs = SPAWN.Pipe()
         arguments = theirs, self.names, str(self.printed), self.find
         self.process = SPAWN.Process(target=serve, args=arguments, daemon=True)

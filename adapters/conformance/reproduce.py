@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,6 @@ def reproduce(
     environment: dict[str, str],
     folder: Path,
     name: str,
-    *,
-    progress: Callable[[], Any] = lambda: None,
 ) -> list[Path]:
     """Write ``name.npz`` and, if the adapter has a script, ``name.py`` and ``name.md``.
 
@@ -40,7 +37,6 @@ def reproduce(
         environment: versions and flags that a reader needs.
         folder: receives the files; it is made if it is not there.
         name: of the files, without an ending. Characters that could lead out of the folder become underscores.
-        progress: called after every trial, ``TRIES`` times at most.
 
     Returns:
         The paths written: only the first if the failure shows in a probed case alone, or along a direction.
@@ -48,16 +44,10 @@ def reproduce(
     folder.mkdir(parents=True, exist_ok=True)
     precision = adapter.precision(case.dtype)
     path = folder / (re.sub(r"[^\w.-]", "_", name) + ".npz")
-    spent: list[None] = []
-
-    def advance() -> None:
-        spent.append(None)
-        progress()
-
     try:
-        small = shrink(partial(is_visible, adapter, precision), case, progress=advance, tries=TRIES)
+        small = shrink(partial(is_visible, adapter, precision), case, tries=TRIES)
     except ValueError:
-        shrink_subject(adapter, case, precision, progress=progress, tries=TRIES - len(spent)).save(path)
+        shrink_subject(adapter, case, precision, tries=TRIES).save(path)
         return [path]
     small.save(path)
     source, paths = adapter.script(), [path, path.with_suffix(".py"), path.with_suffix(".md")]

@@ -186,25 +186,21 @@ def _judge_row(
             failure, expected = f"{subject.name} {dtype}: {error}", subject.expected[check, dtype]
             row.checks[-1] = Result(check, failure=failure, crashed=True, expected_failure=expected)
         update(advance=1)
+
+    def request(without: str, function: Callable[..., Any], result: Result, *others: Any) -> Any:
+        """Return what a function of a result returns in the process; None, with a note, if it gives no answer."""
+        try:
+            return worker.call(function, subject.name, dtype, result, *others)
+        except Ended as error:
+            group.notes.append(f"{without}  {subject.name}-{dtype}-{result.name}: {error}")
+
     failed = [result for result in row.checks if result.failed]
-    request = partial(_request, group, worker, subject.name, dtype)
     # The other failures of a row are likely a consequence of its first.
     for result in failed[:1]:
         result.diagnosis = request("undiagnosed", diagnose, result)
     for result in failed if plan.reproduce else ():
         written = request("unwritten", write_down, result, plan.reproduce, subject.facts)
         result.reproduction, result.script = written or ([], None)
-
-
-def _request(
-    group: Group, worker: Worker, name: str, dtype: str, without: str, function: Any, result: Result, *others: Any
-) -> Any:
-    """Return what a function of a result returns in the process; None, with a note, if the process gives no answer."""
-    try:
-        return worker.call(function, name, dtype, result, *others)
-    except Ended as error:
-        group.notes.append(f"{without}  {name}-{dtype}-{result.name}: {error}")
-        return None
 
 
 def progress(console: Console) -> Progress:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import adapters
+from adapters import Adapter
+from adapters.conformance.contract import guarded
 from adapters.conformance.port import prove, prove_apart
 from adapters.layout import Layout, layouts
 from reference import Case, Params
@@ -30,6 +32,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             skip = pytest.mark.skip(reason=f"{framework} is not installed")
             found.append(pytest.param(None, id=framework, marks=skip))
     metafunc.parametrize("held", found)
+
+
+def loaded(held: Layout) -> Adapter:
+    """Return the adapter of a layout."""
+    (adapter,) = adapters.load(held.name)
+    return guarded(adapter)
 
 
 def of_torch(kind: str, bias: bool) -> dict[str, Any]:
@@ -134,7 +142,7 @@ def test_names_order_and_shapes_are_those_of_the_module(held: Layout, bias: bool
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 def test_the_framework_is_certified_on_what_is_laid_out(held: Layout, bias: bool) -> None:
     params = Case.random(D=D, H=H, dtype=dtype_for(held), bias=bias).params
-    proof = prove(held.name, params, held.nonlinearities[0])
+    proof = prove(loaded(held), params, held.nonlinearities[0])
     assert proof.certified, proof.account
     assert proof.account.startswith("largest |error| / bound 0.")
 
@@ -152,7 +160,7 @@ def test_a_layout_with_a_fault_is_not_certified(
     shared = getattr(module, "_keras", module).LAYOUTS
     monkeypatch.setitem(shared, kind, {name: turns.get(place, place) for name, place in held.places.items()})
     # Of other sizes than elsewhere: what was compiled has the layout of that time.
-    proof = prove(held.name, Case.random(D=size, H=size, dtype=dtype_for(held)).params, held.nonlinearities[0])
+    proof = prove(loaded(held), Case.random(D=size, H=size, dtype=dtype_for(held)).params, held.nonlinearities[0])
     assert not proof.certified
     # The probe makes Wx taller than wide, so that a transposed one does not fit in the first place.
     assert what == "Wx" or "x its bound" in proof.account

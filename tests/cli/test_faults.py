@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -15,22 +14,22 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_every_fault_is_caught_and_correct_code_is_not(dtype: str, rnn_oracle: Run, tmp_path: Path) -> None:
-    status, out, _ = rnn_oracle("faults", "--dtype", dtype, "--seeds", "1", "--json", str(tmp_path / "f.json"))
+def test_every_fault_is_caught_and_correct_code_is_not(dtype: str, rnn_oracle: Run) -> None:
+    status, out, _ = rnn_oracle("faults", "--dtype", dtype, "--seeds", "1")
     assert status == 0
     assert f"correct code in {dtype}: 0 alarms in 1,000 cases" in out
-    found = json.loads((tmp_path / "f.json").read_text())
-    assert {row["name"] for row in found["faults"]} == {
-        name for name, fault in FAULTS.items() if dtype in fault.precisions
-    }
-    assert all(row["caught"] == 1 and row["median_cases"] <= found["limit"] == 50 for row in found["faults"])
-    assert {row["name"]: row["why"] for row in found["hidden"]} == {
-        name: fault.hidden[dtype] for name, fault in FAULTS.items() if dtype in fault.hidden
-    }
+    lines = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
+    tried = {name: fault for name, fault in FAULTS.items() if dtype in fault.precisions}
+    assert f"{len(tried)} of {len(tried)} caught within 50 cases, 1 seeds each; {len(FAULTS)} faults" in lines
+    for name, fault in tried.items():
+        row = re.compile(rf"{re.escape(f'{fault.family} {name}')} \d+ \S.*")
+        assert len(list(filter(row.fullmatch, lines))) == 1, name
+    for name, fault in FAULTS.items():
+        if dtype in fault.hidden:
+            assert " ".join(f"{name} {dtype} {fault.hidden[dtype]}".split()) in lines
     figures = sensitivity(dtype)
-    assert found["sensitivity"] == {dtype: figures}
     line = " ".join([dtype, *(f"{figure:.1e}" for figure in figures.values())])
-    assert line in [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
+    assert line in lines
 
 
 def test_all_precisions_are_tried_and_what_one_hides_is_told(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import re
 from collections.abc import Callable
@@ -11,10 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-import adapters
-from adapters.conformance.reproduce import TRIES, reproduce
+from adapters.conformance.reproduce import TRIES
 from adapters.conformance.run import bar
-from reference import Case, Evaluation
+from reference import Case
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -61,21 +59,3 @@ def test_check_counts_the_checks_of_each_subject(rnn_oracle: Run, screen: io.Str
     assert rnn_oracle("check", "own:right", "--stacks", "1", "--dtype", "float32", "--only", "step", "sequence")[0] == 0
     assert counts(screen, 2) >= {2}
     assert "own.right float32 sequence" in screen.getvalue()
-
-
-@pytest.mark.parametrize("shows_in", ["every case", "probed cases"])
-@pytest.mark.parametrize("tries", [4, 10])
-def test_reproduce_tells_of_each_trial_up_to_its_limit(
-    framework: None, shows_in: str, tries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    right, wrong, *_ = adapters.load("numpy")
-
-    def run(case: Case) -> Evaluation:
-        return wrong.run(case) if case.is_probed or shows_in == "every case" else right.run(case)
-
-    subject = dataclasses.replace(wrong, run=run)
-    case = Case.random(T=9, N=4, D=3, H=6, seed=1, dtype="float32").probed()
-    told: list[None] = []
-    monkeypatch.setattr("adapters.conformance.reproduce.TRIES", tries)
-    reproduce(subject, case, {}, tmp_path, "case", progress=lambda: told.append(None))
-    assert len(told) == tries

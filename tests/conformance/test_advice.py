@@ -22,13 +22,9 @@ WRONG: dict[Callable[[Case], Any], str] = {
     cells.transposed: r"expected dWx of shape \(D, H\) = \(4, 5\), got \(5, 4\); its axes are \(H, D\)\.\n"
     r"Apart from that, numbers are wrong:\nfloat32 dWh\[(.|\n)*`dWh transposed`",
     cells.only_dwh_transposed: r"float32 dWh\[(.|\n)*dWh is wrong; h, dx, dh0, dWx, db are right(.|\n)*`dWh transp",
-    cells.doubled: r"float32 db\[(.|\n)*"
-    r"db is 2 times what it should be: of two biases that are added, each has the whole gradient; return one, not their"
-    r"(.|\n)*`db summed twice`",
-    cells.averaged: r"float32 db\[(.|\n)*"
-    r"db is 0.5 times what it should be: of two biases that are added, each has the whole gradient; over rows, "
-    r"here two, it is summed\.(.|\n)*`db averaged over N`",
-    cells.negative: r"float32 dh0\[(.|\n)*\ndh0 is -1 times what it should be\.\n",
+    cells.doubled: r"float32 db\[(.|\n)*db is wrong(.|\n)*`db summed twice`",
+    cells.averaged: r"float32 db\[(.|\n)*db is wrong(.|\n)*`db averaged over N`",
+    cells.negative: r"float32 dh0\[(.|\n)*\ndh0 is wrong; h, dx, dWx, dWh, db are right",
     cells.batch_first: r"expected hs of shape \(T, N, H\) = \(3, 2, 5\), got \(2, 3, 5\); its axes are \(N, T, H\)\.\n"
     rf"expected dxs of shape \(T, N, D\) = \(3, 2, 4\), got \(2, 3, 4\); its axes are \(N, T, D\)\.\n{RIGHT}",
     cells.without_batch: r"expected hs of shape \(T, N, H\) = \(3, 2, 5\), got \(3, 5\); axis N is missing\.$",
@@ -38,8 +34,8 @@ WRONG: dict[Callable[[Case], Any], str] = {
     cells.lists: rf"expected dh0 as an array of float32, got a list of 2\.\n{RIGHT}",
     cells.objects: rf"expected dh0 as an array of float32, got a function; np.asarray raises: .*function.*\.\n{RIGHT}",
     cells.unsummed: rf"expected db of shape \(H,\) = \(5,\), got \(2, 5\); it is not summed over N\.\n{RIGHT}",
-    cells.two_biases: rf"expected db of shape \(H,\) = \(5,\), got \(10,\); H is there twice, as where two .*\n{RIGHT}",
-    cells.in_a_column: rf"expected db of shape \(H,\) = \(5,\), got \(1, 5\); an axis of length 1 is too .*\n{RIGHT}",
+    cells.two_biases: rf"expected db of shape \(H,\) = \(5,\), got \(10,\)\.\n{RIGHT}",
+    cells.in_a_column: rf"expected db of shape \(H,\) = \(5,\), got \(1, 5\); it is not summed\.\n{RIGHT}",
     cells.nothing: r"It returned None: expected an Evaluation; write Evaluation\(hs, dxs, dh0, dWx, dWh, db\)\.$",
     cells.a_list: r"It returned a list of 6: expected an Evaluation; write Evaluation\(",
     cells.crashing: r"It raised RuntimeError: the kernel died \(.*cells.py:\d+\)\.\n"
@@ -107,7 +103,7 @@ def test_a_stack_is_taken_where_it_is_offered() -> None:
     assert of(compute) == []
     assert "dWh transposed" in "\n".join(of(cells.only_dwh_transposed))
     assert of(lambda case: compute(case[0]))[1] == (
-        "expected hs of shape (K, T, N, H) = (1, 3, 2, 5), got (3, 2, 5); an axis of length 1 is too many or missing."
+        "expected hs of shape (K, T, N, H) = (1, 3, 2, 5), got (3, 2, 5); axis K is missing."
     )
 
 
