@@ -102,8 +102,8 @@ class Adapter:
     def script(self) -> str | None:
         """Return the adapter as Python text that needs NumPy and the framework alone.
 
-        The text defines ``compute(xs, h0, Wx, Wh, b, upstream, nonlinearity)``, which takes the arrays of a single case
-        and returns a dict from quantity ("h", "dx", ...) to NumPy array.
+        The text defines ``compute``, which takes the arrays of a single case and its nonlinearity and returns a dict
+        from quantity ("h", "dx", ...) to NumPy array.
 
         Returns:
             The text; None if the adapter needs a direction, or is no ``Way`` of a framework with a file here.
@@ -166,6 +166,11 @@ class Adapter:
             words = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().splitlines() or [""]
             raise Unsupported(f"{self.name}: {what} is unsupported, {type(error).__name__}: {words[0]}") from error
         raise UnexpectedlySupported(f"{self.name}: expected an error for {what}, got a result")
+
+
+def facts(**named: str) -> Callable[[], dict[str, str]]:
+    """Return the ``environment()`` of a framework whose version and flags are the same in each process."""
+    return named.copy
 
 
 def missing(framework: str) -> list[str]:
