@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import permutations
@@ -95,7 +95,7 @@ class Layout:
 
     def only_layer(self, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Return the arrays of the only such layer, without their prefix; the rest as of ``params``."""
-        flat = {name.replace("/", "."): np.asarray(array) for name, array in flattened(arrays)}
+        flat = flattened(arrays)
         ours = {name.replace("/", "."): name for name in self.places}
         first, other = (name.replace("/", ".") for name in self.weights)
         prefixes = [name.removesuffix(first) for name in flat if f".{name}".endswith(f".{first}")]
@@ -208,10 +208,8 @@ def shortened(names: list[str], most: int = 8) -> str:
     return str(names) if len(names) <= most else f"{str(names[:most])[:-1]}, and {len(names) - most} more]"
 
 
-def flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the arrays of a mapping that may hold mappings, each with its path, parted by ``/``."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{name}/")
-        else:
-            yield prefix + name, value
+def flattened(tree: Any, *path: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a mapping that may hold mappings, each under its path, parted by dots."""
+    if not isinstance(tree, Mapping):
+        return {".".join(path).replace("/", "."): np.asarray(tree)}
+    return {name: array for key in tree for name, array in flattened(tree[key], *path, key).items()}
