@@ -8,12 +8,12 @@ pyproject.toml installs it.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -97,13 +97,13 @@ class Adapter:
         if dtype not in self.dtypes:
             raise Unsupported(f"{self.name}: expected dtype in {list(self.dtypes)}, got {dtype!r}")
         model = PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype]).recomputing(*self.recomputes)
-        return model.with_accumulator(self.accumulators[dtype]) if dtype in self.accumulators else model
+        return model.with_accumulator(self.accumulators.get(dtype, model.accumulator.name))
 
     def script(self) -> str | None:
         """Return the adapter as Python text that needs NumPy and the framework alone.
 
-        The text defines ``compute(xs, h0, Wx, Wh, b, upstream, nonlinearity)``, which takes the arrays of a single case
-        and returns a dict from quantity ("h", "dx", ...) to NumPy array.
+        The text defines ``compute``, which takes the arrays of a single case and its nonlinearity and returns a dict
+        from quantity ("h", "dx", ...) to NumPy array.
 
         Returns:
             The text; None if the adapter needs a direction, or is no ``Way`` of a framework with a file here.
@@ -133,11 +133,12 @@ class Adapter:
             raise Unsupported(f"{self.name}: expected finite numbers in {case.dtype}, got others (FINDINGS.md has why)")
         if self.takes_direction and case.direction is None:
             raise Unsupported(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
-        case = case if self.takes_direction or case.direction is None else dataclasses.replace(case, direction=None)
-        empty = [f"{name}=0" for name, size in case.unprobed().sizes.items() if not size]
-        if declared := ", ".join(size for size in empty if size in self.unsupported):
-            self.expect_unsupported(declared, lambda: self._run(case))
-        return self._run(case)
+        is_ready = self.takes_direction or case.direction is None
+        run = partial(self._run, case if is_ready else replace(case, direction=None))
+        sizes = [f"{name}={size}" for name, size in case.unprobed().sizes.items()]
+        if declared := ", ".join(size for size in sizes if size in self.unsupported):
+            self.expect_unsupported(declared, run)
+        return run()
 
     def expect_nonlinearity(self, nonlinearity: str) -> None:
         """Raise Unsupported unless a nonlinearity is on offer."""
@@ -167,10 +168,14 @@ class Adapter:
         raise UnexpectedlySupported(f"{self.name}: expected an error for {what}, got a result")
 
 
+def facts(**named: str) -> Callable[[], dict[str, str]]:
+    """Return the ``environment()`` of a framework whose version and flags are the same in each process."""
+    return named.copy
+
+
 def missing(framework: str) -> list[str]:
     """Return, without importing any, the packages of a framework that are not there."""
-    file = source(framework)
-    needed = packages(file) if file else {framework}
+    needed = packages(file) if (file := source(framework)) else {framework}
     return sorted(name for name in needed if importlib.util.find_spec(name) is None)
 
 

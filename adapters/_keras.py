@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from adapters import Adapter, Way
 from adapters._way import unroll
 
 # https://keras.io/api/layers/recurrent_layers/simple_rnn/; a cell and a layer name their variables alike.
@@ -49,8 +50,8 @@ def module_of(forward: Any, D: int, H: int, activation: Any, dtype: str, use_bia
 
 def module_for(forward: Any, activation: Any, weights: Any) -> Any:
     """Return the cell or layer that a forward takes and that fits the weights."""
-    Wx, *others = weights.values()
-    return module_of(forward, *Wx.shape, activation, Wx.dtype.name, len(others) > 1)
+    first, *others = weights.values()
+    return module_of(forward, *first.shape, activation, first.dtype.name, len(others) > 1)
 
 
 # For the registry alone.
@@ -61,6 +62,24 @@ def require(backend: str) -> None:
     if (found := keras.backend.backend()) != backend:
         message = f"adapters: keras_{backend} wants a process of its own, in which keras does not run on {found}"
         raise ModuleNotFoundError(message, name="keras")
+
+
+def rows(backend: str, run: Any, by: str, of_cell: Any, **fields: Any) -> tuple[Adapter, Adapter]:
+    """Return the adapters of the cell and of the layer on a backend.
+
+    Args:
+        backend: its name.
+        run: as of ``Way``.
+        by: what differentiates.
+        of_cell: fields of the adapter of the cell alone.
+        fields: those of both.
+    """
+    name, cell = f"keras_{backend}.SimpleRNN", Way(LAYOUTS, run, "SimpleRNNCell", (stepped,))
+    of_layer = fields | {"unsupported": ("T=0",)}
+    return (
+        Adapter(f"{name}Cell", cell, f"SimpleRNNCell stepped, {by}", **fields, **of_cell),
+        Adapter(name, Way(LAYOUTS, run, "SimpleRNN", (layer,)), f"SimpleRNN, {by}", **of_layer),
+    )
 
 
 def environment(backend: str) -> dict[str, str]:

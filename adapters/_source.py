@@ -28,25 +28,18 @@ def source(framework: str) -> Path | None:
     return Path(found.origin) if found and found.origin else None
 
 
-def with_shared(file: Path) -> list[str]:
-    """Return the texts of the files of other frameworks, too, from which a file here imports, and its own text last."""
-    text = file.read_text("utf-8")
-    shared = re.findall(rf"^from {__package__}\.(_\w+) import", text, re.MULTILINE)
-    return [*(one for name in shared for one in with_shared(file.with_name(f"{name}.py"))), text]
-
-
 @cache
 def packages(file: Path) -> frozenset[str]:
     """Return the names of the packages that a file here imports, without Python's own and this project's."""
-    found = re.findall(r"^(?:import|from) (\w+)", "\n".join(with_shared(file)), re.MULTILINE)
-    return frozenset(found) - sys.stdlib_module_names - {"adapters", "reference"}
+    found = re.findall(r"^(?:import|from) (\w+)", plain(file, set()), re.MULTILINE)
+    return frozenset(found) - sys.stdlib_module_names
 
 
 @cache
 def literals(file: Path) -> dict[str, Any]:
     """Return LAYOUTS and NONLINEARITIES as a file here, or one that it imports from, has them."""
-    statements = (node for text in with_shared(file) for node in ast.parse(text).body if isinstance(node, ast.Assign))
-    named = {getattr(node.targets[0], "id", ""): node.value for node in statements}
+    assigned = (node for node in ast.parse(plain(file, set())).body if isinstance(node, ast.Assign))
+    named = {ast.unparse(node.targets[0]): node.value for node in assigned}
     return {name: ast.literal_eval(named[name]) for name in ("LAYOUTS", "NONLINEARITIES") if name in named}
 
 

@@ -118,8 +118,7 @@ class Way:
             tangents = {name: moves.get(name) for name in case.params.fields()}, moves["xs"], (moves["h0"],)
         arrays = case.params.fields(), case.xs, (case.h0,) * self.has_state, case.upstream, tangents
         found = compute_by(run, self.layouts[self.kind], case.nonlinearity, *arrays)
-        fields = {field: found[name] for field, name in QUANTITIES.items() if name in found}
-        return Evaluation(**({"hs": None} | fields))
+        return Evaluation(**{field: found[name] for field, name in QUANTITIES.items() if name in found})
 
     def script(self, framework: str, *, takes_stacks: bool) -> str | None:
         """Return Python text that needs NumPy and the framework alone and defines ``compute``; None without a file."""
@@ -127,6 +126,6 @@ class Way:
         if file is None:
             return None
         parts = ", ".join(part.__name__ for part in (self.run, *self.parts))
-        shared = plain(file.with_name("_way.py"), seen)
         ending = COMPUTE.format(parts=parts, kind=self.kind, **(STACKED if takes_stacks else SINGLE))
-        return re.sub(r"\n{4,}", "\n\n\n", f"{shared}{plain(file, seen)}{ending}").strip() + "\n"
+        text = plain(file.with_name("_way.py"), seen) + plain(file, seen) + ending
+        return re.sub(r"\n{4,}", "\n\n\n", text).strip() + "\n"

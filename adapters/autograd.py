@@ -10,7 +10,7 @@ import autograd.numpy as anp
 import numpy as np
 from autograd import make_jvp, make_vjp
 
-from adapters import JVP, Adapter, Way
+from adapters import JVP, Adapter, Way, facts
 from adapters._way import unroll
 
 # A composed cell has its parameters as they are.
@@ -51,19 +51,14 @@ def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tang
 # For the registry alone.
 
 
-def environment() -> dict[str, str]:
-    """Return the version of Autograd and what decides its precision."""
-    return {"autograd": importlib.metadata.version("autograd"), "precision": "that of each array"}
-
-
+environment = facts(autograd=importlib.metadata.version("autograd"), precision="that of each array")
 ULPS = {"float64": 1.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
 way = partial(Way, LAYOUTS, run, "vjp")
 # The tanh of autograd.numpy is NumPy's. Each step of backward costs as much as the sequence, so long ones take minutes.
 of = partial(Adapter, tanh=anp.tanh, tanh_ulps=ULPS, unsupported=("T=0",))
+# Forward mode turns relu's derivative into float64: tests/findings has it.
+FORWARD = JVP | {"nonlinearities": ("tanh",)}
 ADAPTERS = (
     of("autograd.vjp", way((stepped, by_vjp)), "composed cell, make_vjp", max_T=1000),
-    # Forward mode turns relu's derivative into float64: tests/findings has it.
-    of(
-        "autograd.jvp", way((stepped, by_jvp)), "composed cell, make_jvp: forward mode", nonlinearities=("tanh",), **JVP
-    ),
+    of("autograd.jvp", way((stepped, by_jvp)), "composed cell, make_jvp: forward mode", **FORWARD),
 )

@@ -85,8 +85,7 @@ of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
 loop = partial(Way, LAYOUTS, run, "cell")
 scan = partial(Way, LAYOUTS, run, "scan")
 EAGER: dict[str, Any] = {"max_T": 8, "slow": True, "unsupported": ("T=0",)}
-TWO = "composed cell, unrolled, jvp of vjp: second derivatives, jit"
-SCAN_TWO = "lax.scan, jvp of vjp: second derivatives, jit"
+SECOND = "jvp of vjp: second derivatives, jit"
 STATES = "lax.scan of a step under jax.checkpoint, jit"
 ADAPTERS = (
     of("jax.eager", loop((unrolled, eagerly)), "composed cell, operation by operation", **EAGER),
@@ -95,7 +94,7 @@ ADAPTERS = (
     of("jax.checkpoint", scan((checkpointed, by_vjp)), STATES, recomputes=("states",)),
     of("jax.vmap", scan((scanned, by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True),
     of("jax.jvp", scan((scanned, by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **JVP),
-    of("jax.twice", loop((unrolled, twice)), TWO, unsupported=("T=0",), **TWICE),
+    of("jax.twice", loop((unrolled, twice)), f"composed cell, unrolled, {SECOND}", unsupported=("T=0",), **TWICE),
     # Under lax.scan, the second derivative of relu at 0 is wrong: tests/findings has it.
-    of("jax.scan_twice", scan((scanned, twice)), SCAN_TWO, nonlinearities=("tanh",), **TWICE),
+    of("jax.scan_twice", scan((scanned, twice)), f"lax.scan, {SECOND}", nonlinearities=("tanh",), **TWICE),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"
@@ -11,9 +10,10 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax
 import jax.numpy as jnp
 
-from adapters import Adapter, Way, _jax, _keras
+from adapters import _jax, _keras
 from adapters._jax import ULPS, by_vjp, run, tanh
-from adapters._keras import LAYOUTS, layer, module_for, stepped
+from adapters._keras import LAYOUTS as LAYOUTS
+from adapters._keras import module_for
 
 
 def run_module(forward: Any, nonlinearity: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
@@ -35,8 +35,4 @@ def environment() -> dict[str, str]:
     return _keras.environment("jax") | _jax.environment()
 
 
-of, way = partial(Adapter, tanh=tanh, tanh_ulps=ULPS), partial(Way, LAYOUTS, run_module)
-ADAPTERS = (
-    of("keras_jax.SimpleRNNCell", way("SimpleRNNCell", (stepped,)), "SimpleRNNCell stepped, jit", max_T=32),
-    of("keras_jax.SimpleRNN", way("SimpleRNN", (layer,)), "SimpleRNN, jit", unsupported=("T=0",)),
-)
+ADAPTERS = _keras.rows("jax", run_module, "jit", {"max_T": 32}, tanh=tanh, tanh_ulps=ULPS)

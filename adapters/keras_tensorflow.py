@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from typing import Any
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -11,8 +10,9 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import tensorflow as tf
 
-from adapters import Adapter, Way, _keras
-from adapters._keras import LAYOUTS, layer, module_for, stepped
+from adapters import _keras
+from adapters._keras import LAYOUTS as LAYOUTS
+from adapters._keras import module_for
 from adapters._tensorflow import LONGEST, ULPS, by_tape, run
 
 
@@ -36,8 +36,4 @@ def environment() -> dict[str, str]:
     return _keras.environment("tensorflow") | {"tensorflow": tf.__version__}
 
 
-of, way = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST), partial(Way, LAYOUTS, run_module)
-ADAPTERS = (
-    of("keras_tensorflow.SimpleRNNCell", way("SimpleRNNCell", (stepped,)), "SimpleRNNCell stepped, GradientTape"),
-    of("keras_tensorflow.SimpleRNN", way("SimpleRNN", (layer,)), "SimpleRNN, GradientTape", unsupported=("T=0",)),
-)
+ADAPTERS = _keras.rows("tensorflow", run_module, "GradientTape", {}, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST)

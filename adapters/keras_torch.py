@@ -11,8 +11,9 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras
 import torch
 
-from adapters import Adapter, Way, _keras
-from adapters._keras import LAYOUTS, layer, module_for, stepped
+from adapters import _keras
+from adapters._keras import LAYOUTS as LAYOUTS
+from adapters._keras import module_for
 from adapters._torch import as_array, by_autograd
 from adapters._way import mapped
 
@@ -47,9 +48,6 @@ def environment() -> dict[str, str]:
 # Not float64, in which products are float32 and nothing says so: tests/findings has it. PyTorch's products in bfloat16
 # let NaN into another row: FINDINGS.md.
 ULPS = {"float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
-of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, unsupported=("T=0",), finite=("bfloat16",))
-way = partial(Way, LAYOUTS, run_module)
-ADAPTERS = (
-    of("keras_torch.SimpleRNNCell", way("SimpleRNNCell", (stepped,)), "SimpleRNNCell stepped, autograd of PyTorch"),
-    of("keras_torch.SimpleRNN", way("SimpleRNN", (layer,)), "SimpleRNN, autograd of PyTorch"),
-)
+CELL = {"unsupported": ("T=0",)}
+BOTH: dict[str, Any] = {"tanh": tanh, "tanh_ulps": ULPS, "finite": ("bfloat16",)}
+ADAPTERS = _keras.rows("torch", run_module, "autograd of PyTorch", CELL, **BOTH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import permutations
@@ -80,8 +80,8 @@ class Layout:
         """
         found = self.only_layer(arrays)
         self._expect_shapes(found)
-        biases, held = self._biases(found), self.to_reference(found)
-        return Params(held["Wx"], held["Wh"], added(biases) if biases else None)
+        biases = self._biases(found)
+        return Params(**(self.to_reference(found) | {"b": added(biases) if biases else None}))
 
     def rounded(self, arrays: Mapping[str, Any]) -> int:
         """Return in how many elements the sum of two biases is not exact; arrays as of ``params``."""
@@ -95,12 +95,11 @@ class Layout:
 
     def only_layer(self, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Return the arrays of the only such layer, without their prefix; the rest as of ``params``."""
-        flat = {name.replace("/", "."): np.asarray(array) for name, array in flattened(arrays)}
+        flat = flattened(arrays)
         ours = {name.replace("/", "."): name for name in self.places}
-        first, *_ = weights = [name.replace("/", ".") for name in self.weights]
+        first, other = (name.replace("/", ".") for name in self.weights)
         prefixes = [name.removesuffix(first) for name in flat if f".{name}".endswith(f".{first}")]
-        whole = [prefix for prefix in prefixes if all(prefix + name in flat for name in weights)]
-        if len(prefixes := whole or prefixes) != 1:
+        if len(prefixes := [prefix for prefix in prefixes if prefix + other in flat] or prefixes) != 1:
             got = f"several, after {prefixes}" if prefixes else f"arrays called {shortened(list(flat))}"
             raise ValueError(f"port: expected one {self.name}, {' and '.join(self.weights)}, got {got}")
         (prefix,) = prefixes
@@ -108,33 +107,29 @@ class Layout:
         self._expect_all(found, prefix)
         # An array beside a parameter of a module belongs to the module: it is that of a second layer, or of a gate.
         # Plain Wx, Wh and b belong to no module, and an author may put anything beside them.
-        beside = {
-            (prefix + key).rpartition(".")[0]
-            for key in ours
-            if any(name != place for name, place in self.places.items())
-        }
-        more = [name for name in flat if name.rpartition(".")[0] in beside and name.removeprefix(prefix) not in ours]
-        if more:
+        is_plain = all(name == place for name, place in self.places.items())
+        modules = set[str]() if is_plain else {(prefix + key).rpartition(".")[0] for key in ours}
+        beside = [name for name in flat if name.rpartition(".")[0] in modules]
+        if more := [name for name in beside if name.removeprefix(prefix) not in ours]:
             raise ValueError(f"port: expected no more than {list(self.places)} of a {self.name}, got {shortened(more)}")
         return found
 
     def _expect_all(self, found: Mapping[str, Any], prefix: str) -> None:
         """Raise ValueError unless all parameters are there, or all without those of the bias, if it can do without."""
-        absent = [name for name, place in self.places.items() if not place.startswith("0?") and name not in found]
-        has_bias = any(name in found for name in self.places if name not in self.weights)
-        if absent and (self.always_biased or has_bias or any(name in self.weights for name in absent)):
+        has_bias = self.always_biased or not found.keys() <= set(self.weights)
+        needed = [name for name, place in self.places.items() if has_bias and place[:2] != "0?"] or self.weights
+        if absent := [name for name in needed if name not in found]:
             where = f" after {prefix!r}" * bool(prefix)
             raise ValueError(f"port: expected {absent[0]} of {self.name}, got {list(found)}{where} without it")
 
     def _expect_shapes(self, found: Mapping[str, NDArray[Any]]) -> None:
         """Raise ValueError or TypeError unless shapes fit together, and dtypes are one."""
         name, place = next((name, place) for name, place in self.places.items() if place.startswith("Wx"))
-        Wx, leading = found[name], place.endswith("[None]")
-        if Wx.ndim != 2 + leading:
-            axes = ("1, " * leading) + ("H, D" if ".T" in place else "D, H")
+        Wx, axes = found[name], "1, " * place.endswith("[None]") + ("H, D" if ".T" in place else "D, H")
+        if Wx.ndim != len(axes.split()):
             raise ValueError(f"port: expected {name} of shape ({axes}), got {Wx.shape}")
         D, H = self.to_reference({name: Wx})["Wx"].shape
-        like = to_framework(self.places, {"Wx": np.zeros((D, H)), "Wh": np.zeros((H, H)), "b": np.zeros(H)})
+        like = self.to_framework(Params(np.zeros((D, H)), np.zeros((H, H)), np.zeros(H)))
         for other, array in found.items():
             if array.shape != (expected := like[other].shape):
                 raise ValueError(f"port: expected {other} of shape {expected}, got {array.shape} (D={D}, H={H})")
@@ -172,13 +167,12 @@ def port(
 
 def expect_nonlinearity(origin: Layout, target: Layout, nonlinearity: str | None = None) -> str:
     """Return the nonlinearity of a model, or raise ValueError if the source or the target does not have it."""
-    f, known = nonlinearity or origin.nonlinearities[0], list(NONLINEARITIES)
-    if f not in known:
-        raise ValueError(f"port: expected a nonlinearity among {known}, got {f!r}")
-    for what, held in (("source", origin), ("target", target)):
-        if f not in held.nonlinearities:
-            only = held.nonlinearities[0]
-            raise ValueError(f"port: expected a {what} with {f}, got {held.name}, which has {only} alone")
+    f = nonlinearity or origin.nonlinearities[0]
+    if f not in NONLINEARITIES:
+        raise ValueError(f"port: expected a nonlinearity among {list(NONLINEARITIES)}, got {f!r}")
+    for what, held in {"source": origin, "target": target}.items():
+        if f not in (only := held.nonlinearities):
+            raise ValueError(f"port: expected a {what} with {f}, got {held.name}, which has {only[0]} alone")
     return f
 
 
@@ -190,15 +184,14 @@ def layout(name: str) -> Layout:
     offered = layouts(framework)
     if not offered:
         raise ValueError(f"port: expected a framework with a layout of its parameters, got {name!r}")
-    if variant and f"{framework}.{variant}" not in offered:
+    if (chosen := f"{framework}.{variant}" if variant else next(iter(offered))) not in offered:
         raise ValueError(f"port: expected one of {list(offered)}, got {name!r}")
-    return offered[f"{framework}.{variant}"] if variant else next(iter(offered.values()))
+    return offered[chosen]
 
 
 def layouts(framework: str) -> dict[str, Layout]:
     """Return the layouts of a framework by name of adapter, in the order of its file, which is not imported."""
-    file = source(framework)
-    constants = literals(file) if file else {}
+    constants = literals(file) if (file := source(framework)) else {}
     nonlinearities = constants.get("NONLINEARITIES", Layout.nonlinearities)
     names = {f"{framework}.{variant}": places for variant, places in constants.get("LAYOUTS", {}).items()}
     return {name: Layout(name, places, nonlinearities) for name, places in names.items()}
@@ -215,10 +208,8 @@ def shortened(names: list[str], most: int = 8) -> str:
     return str(names) if len(names) <= most else f"{str(names[:most])[:-1]}, and {len(names) - most} more]"
 
 
-def flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give the arrays of a mapping that may hold mappings, each with its path, parted by ``/``."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{name}/")
-        else:
-            yield prefix + name, value
+def flattened(tree: Any, *path: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a mapping that may hold mappings, each under its path, parted by dots."""
+    if not isinstance(tree, Mapping):
+        return {".".join(path).replace("/", "."): np.asarray(tree)}
+    return {name: array for key in tree for name, array in flattened(tree[key], *path, key).items()}

@@ -9,7 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from adapters import JVP, Adapter, Way
+from adapters import JVP, Adapter, Way, facts
 from adapters._way import flat, mapped, unflattened
 
 # https://ml-explore.github.io/mlx/build/html/python/nn/_autosummary/mlx.nn.RNN.html
@@ -63,11 +63,7 @@ def tanh(array: Any) -> Any:
     return as_numpy(mx.tanh(as_mlx(array)))
 
 
-def environment() -> dict[str, str]:
-    """Return the version of MLX and what decides its precision."""
-    return {"mlx": mx.__version__, "device": str(mx.default_device()), "precision": "that of each array"}
-
-
+environment = facts(mlx=mx.__version__, device=str(mx.default_device()), precision="that of each array")
 ULPS = {"float64": 2.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
 # Without a bias, it takes D=0.
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, unsupported=("T=0", "D=0", "reversed"))

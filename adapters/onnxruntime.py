@@ -10,31 +10,23 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper
+from onnx import helper
 
-from adapters import Adapter, Way
+from adapters import Adapter, Way, facts
+from adapters._onnx import LAYOUTS, model_of, rnn
 from adapters._way import forward_only
 
-# https://onnx.ai/onnx/operators/onnx__RNN.html, "Inputs"
-LAYOUTS = {"RNN": {"W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, 0][None]"}}
 
-
-def session_of(node: Any, dtype: str, inputs: dict[str, Any], output: tuple[Any, ...]) -> Any:
-    """Return a session on the CPU of one node, with inputs and an output Y of these shapes."""
-    kind = {"float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}[dtype]
-    given = [helper.make_tensor_value_info(name, kind, shape) for name, shape in inputs.items()]
-    graph = helper.make_graph([node], "graph", given, [helper.make_tensor_value_info("Y", kind, output)])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+def session_of(*model: Any) -> Any:
+    """Return a session on the CPU of a model as of ``model_of``."""
+    return onnxruntime.InferenceSession(model_of(*model).SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 @lru_cache(maxsize=256)
 def operator(T: int, N: int, D: int, H: int, has_bias: bool, nonlinearity: str, dtype: str) -> Any:
     """Return the session of an ``RNN``."""
-    names = ["X", "W", "R", "B" if has_bias else "", "", "initial_h"]
-    node = helper.make_node("RNN", names, ["Y"], hidden_size=H, activations=[nonlinearity.capitalize()])
     shapes = {"X": (T, N, D), "W": (1, H, D), "R": (1, H, H), "B": (1, 2 * H), "initial_h": (1, N, H)}
-    return session_of(node, dtype, {name: shapes[name] for name in names if name}, (T, 1, N, H))
+    return session_of(rnn(H, has_bias, nonlinearity), dtype, shapes, (T, 1, N, H))
 
 
 def layer(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
@@ -59,11 +51,7 @@ def tanh(array: Any) -> Any:
     return activation(array.dtype.name).run(None, {"X": array})[0]
 
 
-def environment() -> dict[str, str]:
-    """Return the version of ONNX Runtime and what decides its precision."""
-    return {"onnxruntime": onnxruntime.__version__, "provider": "CPU", "precision": "that of the model"}
-
-
+environment = facts(onnxruntime=onnxruntime.__version__, provider="CPU", precision="that of the model")
 # RNN has kernels for float32 and float16 alone. FINDINGS.md has why neither its tanh of float32 nor its relu is here.
 ULPS = {"float16": 1.0}
 LIMITS: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}

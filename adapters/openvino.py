@@ -9,7 +9,7 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-from adapters import Adapter, Way
+from adapters import Adapter, Way, facts
 from adapters._way import forward_only, unroll
 
 # https://docs.openvino.ai, operation specifications "RNNCell-3" and "RNNSequence-5", inputs
@@ -73,11 +73,7 @@ def tanh(array: Any) -> Any:
     return call(compiled([ops.tanh(x)], inputs), [array])
 
 
-def environment() -> dict[str, str]:
-    """Return the version of OpenVINO and what decides its precision."""
-    return {"openvino": openvino.__version__.partition("-")[0], "device": "CPU", "precision": "hinted by the inputs"}
-
-
+environment = facts(openvino=openvino.__version__.partition("-")[0], device="CPU", precision="hinted by the inputs")
 ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}  # FINDINGS.md: why neither float64 nor relu is here
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, offers=("h",), nonlinearities=("tanh",))
 CELL, SEQUENCE = (Way(LAYOUTS, forward_only, *way) for way in (("RNNCell", (stepped,)), ("RNNSequence", (sequence,))))

@@ -14,7 +14,7 @@ warnings.filterwarnings("ignore", "No ccache found", UserWarning)
 import paddle
 from paddle.nn import SimpleRNN, SimpleRNNCell
 
-from adapters import Adapter, ExpectedFailure, Way
+from adapters import Adapter, ExpectedFailure, Way, facts
 from adapters._way import flat, mapped, unflattened, unroll
 
 # https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/SimpleRNN_en.html, "Variables"; likewise its cell.
@@ -73,11 +73,7 @@ def tanh(array: Any) -> Any:
     return paddle.tanh(paddle.to_tensor(array)).numpy()
 
 
-def environment() -> dict[str, str]:
-    """Return the version of PaddlePaddle and what decides its precision."""
-    return {"paddle": paddle.__version__, "device": paddle.get_device(), "precision": "that of each tensor"}
-
-
+environment = facts(paddle=paddle.__version__, device=paddle.get_device(), precision="that of each tensor")
 # No kernel of tanh takes half precisions on a CPU.
 ULPS = {"float64": 2.5, "float32": 5.0}
 FAILURES = {"nonfinite": ExpectedFailure("relu makes 0 of NaN", "FINDINGS.md")}

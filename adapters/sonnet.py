@@ -8,7 +8,7 @@ from typing import Any
 import sonnet as snt
 import tensorflow as tf
 
-from adapters import Adapter, Way
+from adapters import Adapter, Way, facts
 from adapters._tensorflow import LONGEST, ULPS, by_tape
 from adapters._way import mapped, unroll
 
@@ -47,11 +47,7 @@ def tanh(array: Any) -> Any:
     return tf.tanh(tf.constant(array)).numpy()
 
 
-def environment() -> dict[str, str]:
-    """Return the versions and what decides the precision."""
-    return {"sonnet": snt.__version__, "tensorflow": tf.__version__, "precision": "that of each core"}
-
-
+environment = facts(sonnet=snt.__version__, tensorflow=tf.__version__, precision="that of each core")
 way = partial(Way, LAYOUTS, run, "VanillaRNN")
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST)
 UNROLLED = "snt.VanillaRNN, snt.dynamic_unroll, GradientTape"

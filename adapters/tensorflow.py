@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from adapters import JVP, Adapter, Way
+from adapters import JVP, Adapter, Way, facts
 from adapters._tensorflow import ULPS, by_tape, run
 from adapters._way import unroll
 
@@ -63,11 +63,7 @@ def tanh(array: Any, jit: bool = False) -> Any:
     return tf.function(tf.tanh, jit_compile=jit)(tf.constant(array)).numpy()
 
 
-def environment() -> dict[str, str]:
-    """Return the version of TensorFlow and what decides its precision."""
-    return {"tensorflow": tf.__version__, "precision": "that of each tensor"}
-
-
+environment = facts(tensorflow=tf.__version__, precision="that of each tensor")
 XLA = partial(tanh, jit=True)
 way = partial(Way, LAYOUTS, run, "function")
 ADAPTERS = (

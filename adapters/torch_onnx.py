@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from adapters import Adapter, Way
+from adapters import Adapter, Way, facts
 from adapters._way import forward_only
 
 LAYOUTS = {"RNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"}}  # as torch
@@ -68,12 +68,8 @@ def tanh(array: Any) -> Any:
     return session.run(None, {session.get_inputs()[0].name: array})[0]
 
 
-def environment() -> dict[str, str]:
-    """Return the versions and what decides the precision."""
-    exporter = f"{torch.__version__}, dynamo"
-    return {"torch_onnx": exporter, "onnxruntime": onnxruntime.__version__, "precision": "that of the module"}
-
-
+EXPORTER = f"{torch.__version__}, dynamo"
+environment = facts(torch_onnx=EXPORTER, onnxruntime=onnxruntime.__version__, precision="that of the module")
 # In float32 14 ulp just above the smallest normal number, where a factor underflows; elsewhere 5.
 ULPS = {"float64": 8.0, "float32": 16.0, "float16": 1.0}
 # A step is eight nodes of the model, and a shape a second of the exporter.
