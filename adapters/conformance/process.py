@@ -70,6 +70,7 @@ class Worker:
     timeout: float = TIMEOUT  # seconds a request; the imports may take TIMEOUT, too, if that is longer
     stopped: threading.Event = field(default_factory=threading.Event)  # set once the run is interrupted
     find: Callable[[str], Sequence[Adapter]] = discovery.find  # returns the adapters of a name
+    process: Any = field(default=None, init=False)  # once it has started
 
     def start(self) -> list[Subject]:
         """Start the process, and return the adapters that it has imported.
@@ -82,8 +83,9 @@ class Worker:
         os.environ.update(ENVIRONMENT | os.environ)
         self.connection, theirs = SPAWN.Pipe()
         arguments = theirs, self.names, str(self.printed), self.find
-        self.process = SPAWN.Process(target=serve, args=arguments, daemon=True)
-        self.process.start()
+        process = SPAWN.Process(target=serve, args=arguments, daemon=True)
+        process.start()
+        self.process = process
         theirs.close()
         found = self._receive(max(self.timeout, TIMEOUT))
         if isinstance(found, str):
@@ -125,9 +127,10 @@ class Worker:
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     def close(self) -> None:
-        """Kill the process."""
-        self.process.kill()
-        self.process.join()
+        """Kill the process, if it has started."""
+        if self.process:
+            self.process.kill()
+            self.process.join()
 
 
 def serve(connection: Connection, names: Sequence[str], printed: str, find: Callable[..., Any]) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from adapters.conformance import discovery
 from adapters.conformance.cli import main
-from adapters.conformance.process import Ended, Worker
+from adapters.conformance.process import SPAWN, Ended, Worker
 
 ROOT = Path(__file__).parents[2]
 MODULE = """
@@ -232,6 +232,17 @@ def test_a_worker_describes_its_adapters_and_is_replaced_once_it_has_ended(modul
         assert worker.call(describe, "one.good", 4) == "one.good 4"
     finally:
         worker.close()
+
+
+def test_a_process_that_cannot_start_is_an_error_of_the_system(
+    modules: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Any) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(SPAWN.Process, "start", full)
+    assert main(["check", "one:good", "--stacks", "1"]) == 2
+    assert capsys.readouterr().err.startswith("rnn-oracle: [Errno 11] Resource temporarily unavailable")
 
 
 def only_good(name: str) -> Any:
