@@ -53,6 +53,8 @@ EDGES = ("saturated", "subnormal", "huge", "huge_inputs", "cancelling", "one_hot
 UNPROBED = 3
 # Rows, as a rule T * N, from which on wide, saturating and cancelling values are drawn.
 MANY = 8
+# Units of all rows from which on integers are drawn with a direction.
+FEW = 24
 # Rows of a batch whose sums are long enough for a half precision to lose what is added to them late.
 LONG = 1024
 # D and H of the shapes without the probe: one input, as many as units, fewer.
@@ -191,6 +193,8 @@ def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:
         # Enclosed from the inputs, a tangent through saturated or cancelling sums is undetermined, and one of zeros
         # is a zero beside its bound.
         unsuited |= {"saturated", "cancelling", "zeros", "one_hot", "huge_inputs"}
+        # Integers cancel to zero, which is beside its bound, too, in most units of few.
+        unsuited |= {"integers"} if shape.N * shape.H < FEW else set()
     if not shape.probe:
         # Rows that saturate, or integers that cancel to zero in every row, leave one case in a thousand undecided.
         unsuited |= {*EDGES, "nan", "poisoned", "wide", "integers"}

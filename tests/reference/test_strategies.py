@@ -251,6 +251,23 @@ def test_saturated_values_are_drawn_where_there_are_rows_enough(shape: Shape, di
     assert (max(largest) == 1) == some
 
 
+@pytest.mark.parametrize(("N", "H", "is_drawn"), [(2, 3, False), (4, 6, True)])
+def test_integers_have_a_direction_where_there_are_units_enough_to_decide(N: int, H: int, is_drawn: bool) -> None:
+    shape = Shape(4, N, 3, H, "relu")
+    options: dict[str, Any] = {"nonlinearity": "relu", "values": "integers", "direction": True, "stack": 512}
+    case = Case.random(*shape[:4], **options).probed()
+    assert ("inconclusive" not in certify(case, evaluate(case), PRECISIONS["float64"]).statuses) == is_drawn
+    whole: set[bool] = set()
+
+    @SEARCH
+    @given(case=cases(shape=st.just(shape), stack=1, values=("plain", "integers"), direction=True))
+    def keep(case: Case) -> None:
+        whole.add(bool((case.xs % 1 == 0).all()))
+
+    keep()
+    assert whole == {False, is_drawn}
+
+
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 def test_a_stack_of_assorted_values_has_all_kinds_that_suit_it(nonlinearity: str) -> None:
     shape = Shape(4, 3, 2, 3, nonlinearity)
