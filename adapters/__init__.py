@@ -24,12 +24,13 @@ from adapters._way import Way as Way
 from adapters.layout import port as port
 from reference import PRECISIONS, Case, Evaluation, Precision
 from reference.archive import spell
+from reference.certify import LONGEST_DIRECTION
 from reference.verdict import DERIVATIVES, GRADIENTS
 
 # Fields of an adapter that differentiates along a direction. The certificate encloses these derivatives from the inputs
-# alone: beyond eight steps, and in half precisions beyond one, its bound is too wide to decide.
-JVP: dict[str, Any] = {"offers": ("h", "jvp h"), "max_T": 8}
-TWICE: dict[str, Any] = {"offers": (*GRADIENTS, *DERIVATIVES), "max_T": 8}
+# alone: beyond those steps, and in half precisions beyond one, its bound is too wide to decide.
+JVP: dict[str, Any] = {"offers": ("h", "jvp h"), "max_T": LONGEST_DIRECTION}
+TWICE: dict[str, Any] = {"offers": (*GRADIENTS, *DERIVATIVES), "max_T": LONGEST_DIRECTION}
 ENCLOSED = ("float64", "float32")
 
 

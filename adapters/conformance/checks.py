@@ -23,18 +23,20 @@ from adapters.conformance import STACKS, invariants, strides
 from adapters.conformance.contract import Unusable, whole, with_options
 from adapters.conformance.report import ErrorMap, Result
 from reference import Case, Mismatch, Params, Precision
+from reference.certify import LONGEST_DIRECTION
 from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, UNPROBED, Shape, cases, shapes
 
 # A character RNN of 64 units; tests/trained has the text and the script that trained it.
 TRAINED = Path(__file__).parent / "char_rnn.npz"
 # Numbers in a stack, at most. Otherwise two of twelve shapes would take half of the time.
 NUMBERS = 2**18
+TOO_LONG = f"derivatives along a direction are enclosed over at most {LONGEST_DIRECTION} steps"
 # Checks that do not suit derivatives along a direction, and why.
 BEYOND = {
     "nonfinite": "the place of infinity times zero along a direction depends on the form of the formula",
     "trained": "the bound on derivatives along a direction is too wide to decide for 64 trained units",
-    "long": "derivatives along a direction are enclosed over at most 8 steps, not 1,000",
-    "10k-steps": "derivatives along a direction are enclosed over at most 8 steps, not 10,000",
+    "long": f"{TOO_LONG}, not 1,000",
+    "10k-steps": f"{TOO_LONG}, not 10,000",
 }
 
 Judge = Callable[[Adapter, Case, Precision, Result], None]

@@ -96,7 +96,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
         page.write(page.render([report]), options.html)
     if options.markdown:
         tables = [report.markdown(by_quantity=each) for each in (False, True)[: 1 + options.by_quantity]]
-        Path(options.markdown).write_text("\n".join(tables), encoding="utf-8")
+        page.write("\n".join(tables), options.markdown)
     # Last: the reader of a pipe may close it before the end of the table.
     report.show(console, by_quantity=options.by_quantity)
     if interrupted:
