@@ -113,7 +113,9 @@ def chunks(case: Case) -> Iterator[Chunk]:
     """Divide a case, or a stack, into chunks whose arrays stay in the cache: whole cases, else some rows of one."""
     T, N, D, H = case.sizes.values()
     a_row = max(1, T) * max(D, H, 1)
-    cases, rows = max(1, CHUNK // (a_row * max(1, N))), max(1, CHUNK // a_row)
+    # The gradients of the parameters are added up from chunk to chunk: that must not cost more than the chunk itself.
+    elements = max(CHUNK, H * max(D, H))
+    cases, rows = max(1, elements // (a_row * max(1, N))), max(1, elements // a_row)
     for k in range(0, case.K or 1, cases):
         for n in range(0, max(1, N), rows):
             places = slice(k, min(k + cases, case.K or 1)), slice(n, min(n + rows, N))

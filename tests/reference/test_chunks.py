@@ -28,12 +28,13 @@ def places(case: Case, chunk: int, monkeypatch: pytest.MonkeyPatch) -> list[tupl
     return [(one.cases.start, one.cases.stop, one.rows.start, one.rows.stop, one.is_last) for one in found]
 
 
-def test_chunks_are_whole_cases_or_else_rows_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_whole_cases_or_rows_of_one_no_smaller_than_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case.random(T=2, N=3, D=1, H=4, stack=5)
     assert places(case, 48, monkeypatch) == [(0, 2, 0, 3, True), (2, 4, 0, 3, True), (4, 5, 0, 3, True)]
     rows = [(0, 2, False), (2, 3, True)]
     assert places(case, 16, monkeypatch) == [(k, k + 1, *row) for k in range(5) for row in rows]
-    assert places(case[0], 1, monkeypatch) == [(0, 1, n, n + 1, n == 2) for n in range(3)]
+    # Two rows are as large as Wh.
+    assert places(case[0], 1, monkeypatch) == [(0, 1, *row) for row in rows]
     assert places(case[0], 10**6, monkeypatch) == [(0, 1, 0, 3, True)]
 
 
