@@ -163,9 +163,10 @@ class Adapter:
         try:
             run()
         except Exception as error:
+            own = error.__cause__ if isinstance(error, Unsupported) and error.__cause__ else error
             # Some messages come with the colours of a terminal.
-            words = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().splitlines() or [""]
-            raise Unsupported(f"{self.name}: {what} is unsupported, {type(error).__name__}: {words[0]}") from error
+            words = re.sub(r"\x1b\[[\d;]*m", "", str(own)).strip().splitlines() or [""]
+            raise Unsupported(f"{self.name}: {what} is unsupported, {type(own).__name__}: {words[0]}") from error
         raise UnexpectedlySupported(f"{self.name}: expected an error for {what}, got a result")
 
 

@@ -13,15 +13,23 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
+from adapters import Unsupported
 from adapters._way import flat, mapped, unflattened
 
 
 def as_tensor(array: Any) -> Tensor:
-    """Share the memory of a NumPy array, strides and all; a read-only one is copied. NumPy has no bfloat16."""
+    """Share the memory of a NumPy array, strides and all; a read-only one is copied. NumPy has no bfloat16.
+
+    Raises:
+        Unsupported: a stride is negative. PyTorch has no such tensors.
+    """
     own = array if array.flags.writeable else array.copy()
-    if own.dtype.name != "bfloat16":
-        return torch.from_numpy(own)
-    return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
+    half = own.dtype.name == "bfloat16"
+    try:
+        tensor = torch.from_numpy(own.view(np.int16) if half else own)
+    except ValueError as error:
+        raise Unsupported(f"torch.from_numpy: {error}") from error
+    return tensor.view(torch.bfloat16) if half else tensor
 
 
 def as_array(tensor: Tensor) -> Any:

@@ -1,4 +1,4 @@
-"""The README's "Add a framework", followed step by step in a copy of the project."""
+"""The section "Add a framework" of adapters/README.md, followed step by step in a copy of the project."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# The framework that the README speaks of: written like many, with its weights the other way round.
+# The framework of the README's example. Like many, it keeps its weights transposed.
 TINYRNN = """
 import numpy as np
 
@@ -54,7 +54,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, copy)
     (copy / "site").mkdir()
     (copy / "site" / "tinyrnn.py").write_text(TINYRNN)
-    written = re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    written = re.findall(
+        r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", (ROOT / "adapters" / "README.md").read_text("utf-8"), re.DOTALL
+    )
     (adapter, code), (settings, extra) = written
     (copy / adapter).write_text(code)
     text = (copy / settings).read_text("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -11,13 +12,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from reference import Case, Evaluation
 
 ROOT = Path(__file__).parents[2]
 # An environment takes seconds to make: those who need one share it, on one worker of xdist.
 ONCE = pytest.mark.xdist_group("environments")
 PINNED = ("--constraint", str(ROOT / "tests" / "constraints.txt"))
+
+
+def from_readme(framework: str, **names: Any) -> dict[str, Any]:
+    """Return the names that the README's file for a framework defines."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(rf"<!-- file: mine.py, {framework} -->\n```python\n(.*?)```", text, re.DOTALL)
+    defined = {"Case": Case, "Evaluation": Evaluation} | names
+    exec(code, defined)
+    return defined
 
 
 def pip(*arguments: str | Path) -> None:
