@@ -38,9 +38,9 @@ CORE = ",".join(TAGS["core"])
 JOBS = str(max(1, int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", os.cpu_count() or 1))))
 # Folder of the results, and stacks of cases for each check in a session.
 RESULTS, STACKS = Path("results"), "2"
-# All precisions; those that the environment names; those that are judged otherwise, since compilers work for each.
 DTYPES = ["float64", "float32", "bfloat16", "float16"]
-SAID, PAIR = os.environ.get("RNN_ORACLE_DTYPES", "").split(), ["float32", "float16"]
+# Precisions in which frameworks are judged. Compilers work for each.
+JUDGED = os.environ.get("RNN_ORACLE_DTYPES", "float32 float16").split()
 CONSTRAINTS = "--constraint=tests/constraints.txt"
 
 
@@ -94,41 +94,57 @@ def reference(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, *asked, "--network", *session.posargs)
 
 
-def judged(name: str) -> list[str]:
-    """Return the precisions in which a framework is judged: two for the core and forward only, else one."""
-    return SAID or (PAIR if name in (*TAGS["core"], *TAGS["forward-only"]) else PAIR[:1])
-
-
-def tested(name: str) -> list[str]:
-    """Return the precisions in which a framework is tested: for the core, those in which it is not judged."""
-    rest = [dtype for dtype in DTYPES if dtype not in judged(name)]
-    return rest or DTYPES if name in TAGS["core"] else PAIR
-
-
-def judge(session: nox.Session, name: str, *asked: str, into: str, env: dict[str, str]) -> None:
+def judge(session: nox.Session, *asked: str, into: str, env: dict[str, str]) -> None:
     """Judge adapters as a user does, and write the results into ``results/`` for ``rnn-oracle report``."""
     RESULTS.mkdir(exist_ok=True)
-    found = ("--stacks", STACKS, "--dtype", *judged(name), "--json", str(RESULTS / f"{into}.json"))
-    session.run("rnn-oracle", "check", name, *asked, "--jobs", JOBS, *found, env=env)
+    found = ("--stacks", STACKS, "--dtype", *JUDGED, "--json", str(RESULTS / f"{into}.json"))
+    session.run("rnn-oracle", "check", *asked, "--jobs", JOBS, *found, env=env)
+
+
+def compiled(session: nox.Session) -> dict[str, str]:
+    """Return the environment variables of a session: one thread, and a folder for what XLA compiles."""
+    return ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
 
 
 def backend(session: nox.Session, name: str) -> None:
     """Judge the adapters of one framework, then run their tests and all others that need the framework."""
     install(session, "test", extra=name)
-    own = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
-    environment = ONE_THREAD | KEEP_COMPILED | {"JAX_COMPILATION_CACHE_DIR": session.create_tmp()}
+    environment = compiled(session)
     judge(session, name, *(("--skip", *LONG) if name in STEPPED else ()), into=name, env=environment)
+    test(session, name, env=environment)
+
+
+def test(session: nox.Session, name: str, env: dict[str, str]) -> None:
+    """Run the tests of one framework: of the core in the precisions in which it was not judged."""
+    core = name in TAGS["core"]
+    own = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
+    dtypes = [dtype for dtype in DTYPES if dtype not in JUDGED] if core else JUDGED
+    # A law that ``check`` has asked is not asked again.
+    asked = ("-m", "not slow" if core else "not slow and not judged", "--backend", name, "--network")
+    tested = env | {"RNN_ORACLE_DTYPES": " ".join(dtypes or DTYPES)}
     # The longest tests come first, so that no worker waits at the end.
-    asked = (*own, "tests/adapters", "-m", "not slow", "--backend", name, "--network", *session.posargs)
-    session.run("pytest", *PARALLEL, *asked, env=environment | {"RNN_ORACLE_DTYPES": " ".join(tested(name))})
+    session.run("pytest", *PARALLEL, *own, "tests/adapters", *asked, *session.posargs, env=tested)
 
 
 for name in BACKENDS:
     of = [tag for tag, names in TAGS.items() if name in names]
     backend_session = lambda session, name=name: backend(session, name)  # noqa: E731
     backend_session.__doc__ = f"Test and judge the adapters of {name} in an environment with nothing else."
-    tags = ["frameworks", *(of if "core" in of else ["others", *of])]
-    nox.session(name=name, tags=tags, default="core" in of)(backend_session)
+    nox.session(name=name, tags=["frameworks", *of], default="core" in of)(backend_session)
+
+
+@nox.session(default=False)
+def others(session: nox.Session) -> None:
+    """Test and judge all frameworks but PyTorch and JAX in one environment, which can hold them together."""
+    names = [name for name in BACKENDS if name not in TAGS["core"]]
+    install(session, "test", extra=",".join(names))
+    session.run("python", "-m", "pip", "check")
+    environment = compiled(session)
+    stepped = [name for name in names if name in STEPPED]
+    judge(session, *(name for name in names if name not in STEPPED), into="others", env=environment)
+    judge(session, *stepped, "--skip", *LONG, into="others-stepped", env=environment)
+    for name in names:
+        test(session, name, env=environment)
 
 
 @nox.session(default=False)

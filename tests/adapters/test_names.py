@@ -15,7 +15,7 @@ from adapters.conformance import NAMES
 from reference import Case, Evaluation
 from reference.archive import DTYPES
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(adapters.__file__).with_name("README.md")
 
 
 def test_every_name_begins_with_its_framework(adapter: Adapter) -> None:

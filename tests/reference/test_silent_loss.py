@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import numpy as np
 import pytest
 
-from adapters import Adapter
 from reference import PRECISIONS, Case, Evaluation, certify, evaluate
 from reference.faults import FAULTS
 
@@ -61,72 +59,6 @@ def test_a_thousandth_in_one_gradient_is_no_format() -> None:
     case = Case.random(T=3, seed=1, dtype="float64").probed()
     right = FAULTS["db halved"].subject()(case.map(np.array))
     assert "Looks like" not in str(certify(case, right, PRECISIONS["float64"]))
-
-
-def test_jax_without_x64_is_told() -> None:
-    jax = pytest.importorskip("jax")
-    from adapters._jax import by_vjp
-    from adapters.jax import scanned
-
-    case = Case.random(T=4, seed=3)
-    forward = functools.partial(scanned, "tanh")
-    with jax.enable_x64(False):
-        hs, (weights, dxs, (dh0,)) = by_vjp(forward, case.params.fields(), case.xs, (case.h0,), case.upstream)
-    found = [np.array(array) for array in (hs, dxs, dh0, weights["Wx"], weights["Wh"], weights["b"])]
-    with pytest.raises(TypeError, match=r"^certify: expected hs as an array of float64, got float32 \(T=4, "):
-        certify(case, Evaluation(*found), PRECISIONS["float64"])
-    # Cast back, as a wrapper that wants float64 does, it has lost its name, and not its digits.
-    verdict = certify(case, Evaluation(*found).astype("float64"), PRECISIONS["float64"].with_tanh(8.0))
-    assert verdict.status == "fail"
-    assert "Looks like float32: every value of the wrong quantities fits in 24 bits." in str(verdict)
-
-
-def switches() -> list[Any]:
-    """Return the ways in which PyTorch can be told to multiply float32 in fewer digits."""
-    return [("float32 matmul precision", value) for value in ("high", "medium")] + [
-        ("oneDNN", value) for value in ("bf16", "tf32")
-    ]
-
-
-@pytest.mark.parametrize(("switch", "value"), switches())
-def test_a_switch_of_pytorch_does_nothing_or_is_told(switch: str, value: str) -> None:
-    """Whether a processor has fewer digits to offer is its own affair; that they go unnoticed must not happen."""
-    torch = pytest.importorskip("torch")
-    import adapters
-
-    (adapter,) = adapters.load("torch.RNN")
-    case = Case.random(T=2, N=64, D=256, H=256, seed=1, dtype="float32").probed()
-    plain = adapter(case)
-    oneDNN, before = torch.backends.mkldnn.matmul, torch.get_float32_matmul_precision()
-    try:
-        if switch == "oneDNN":
-            oneDNN.fp32_precision = value
-        else:
-            torch.set_float32_matmul_precision(value)
-        switched = adapter(case)
-    finally:
-        oneDNN.fp32_precision = "none"
-        torch.set_float32_matmul_precision(before)
-    verdict = certify(case, switched, adapter.precision("float32"))
-    pairs = zip(plain.fields().values(), switched.fields().values(), strict=True)
-    if all(np.array_equal(one, two) for one, two in pairs):
-        assert verdict.status == "pass"
-    else:
-        # The switch may choose another product, of all digits.
-        assert verdict.status == "pass" or "Looks like" in str(verdict)
-
-
-def test_the_accumulator_is_the_one_declared(adapter: Adapter) -> None:
-    """Terms of one sign, a thousand of them: sums in a half precision lose those that are small beside the total."""
-    for dtype in ("bfloat16", "float16"):
-        if dtype in adapter.dtypes and not adapter.takes_direction:
-            # Where there is tanh alone, totals below its saturation.
-            f, norm = ("relu", 0.5) if "relu" in adapter.nonlinearities else ("tanh", 0.03)
-            case = Case.random(T=1, N=2, D=1024, H=4, seed=5, dtype=dtype, nonlinearity=f, norm=norm).map(np.abs)
-            case = case.probed()
-            assert certify(case, adapter(case), adapter.precision(dtype)).status == "pass"
-            wide = adapter.precision(dtype).with_accumulator("float32")
-            assert (certify(case, adapter(case), wide).status == "pass") == (dtype not in adapter.accumulators)
 
 
 def test_what_is_no_rounding_is_not_called_one() -> None:
