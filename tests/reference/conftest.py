@@ -36,6 +36,7 @@ class PlainRNN:
     flush: bool = False  # numbers below the smallest normal one become zero, on the way in and after every operation
     narrow: bool = False  # of a half precision, store every partial sum, too: its accumulator is the storage type
     kept: bool = False  # of a half precision, f and its derivative see the sum in float32, before it is stored
+    recomputed: bool = False  # backward computes each sum again, in another order, for the derivative
     seed: int = 0
     rng: np.random.Generator = field(init=False)
     storage: np.dtype[Any] | None = field(init=False)  # what float32 numbers are rounded to, of a half precision
@@ -59,6 +60,8 @@ class PlainRNN:
         A: list[Array] = []
         for t in reversed(range(T)):
             g = self._store(upstream[..., t, :, :] + self._product(A[-1], Wh.mT)) if A else upstream[..., t, :, :]
+            if self.recomputed:
+                drives[t] = self._drive(case, xs[..., t, :, :], before[t])
             A.append(self._slope(g, hs[t], drives[t], case.nonlinearity))
         A.reverse()
         x, h_prev, a = (np.concatenate(steps, axis=-2) for steps in ([*np.moveaxis(xs, -3, 0)], before[:-1], A))

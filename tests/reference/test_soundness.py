@@ -117,6 +117,23 @@ def test_a_relu_that_is_open_where_its_state_underflows_is_within_the_bounds(
     assert certify(case, leaking, PRECISIONS[dtype]).worst["dx"].ratio > 1
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("probed", [False, True])
+def test_a_relu_that_opens_when_its_sum_is_computed_again_is_within_the_bounds(
+    dtype: str, probed: bool, plain_rnn: Any
+) -> None:
+    case = Case.random(2, 3, 3, 4, dtype=dtype, nonlinearity="relu", stack=2000, norm=0.8, seed=1)
+    # A bias that cancels the sums of the first row but for rounding.
+    sums = case.xs[:, 0, 0, None] @ case.params.Wx + case.h0[:, 0, None] @ case.params.Wh
+    case = replace(case, params=replace(case.params, b=-sums[:, 0]))
+    case = case.probed() if probed else case
+    found = plain_rnn("tree", recomputed=True)(case)
+    precision = PRECISIONS[dtype].recomputing("states")
+    assert certify(case, found, precision).statuses.count("fail") == 0
+    # It did open, and without the declaration it is a fault.
+    assert certify(case, found, PRECISIONS[dtype]).statuses.count("fail") > 100
+
+
 @given(stack=cases(dtype="float32", shape=RELU, stack=16).filter(whole), way=WAYS)
 def test_integers_are_exact_to_the_bit(stack: Case, way: Any, plain_rnn: Any) -> None:
     found, truth = plain_rnn(**(way | {"biases": 1}))(stack), evaluate(stack)
