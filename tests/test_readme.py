@@ -17,7 +17,7 @@ from reference.mutation_score import LIMIT, sensitivity
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_every_example_prints_what_the_readme_says() -> None:
+def test_every_example_prints_its_output_in_the_readme() -> None:
     failed, tried = doctest.testfile(str(README), module_relative=False, encoding="utf-8")
     assert failed == 0
     assert tried > 15
@@ -41,7 +41,7 @@ def table_after(marker: str) -> str:
     return README.read_text(encoding="utf-8").split(f"<!-- table: {marker} -->\n")[1].split("<!-- end of table")[0]
 
 
-def test_the_catalogue_has_as_many_faults_as_the_readme_says() -> None:
+def test_the_catalogue_has_the_number_of_faults_in_the_readme() -> None:
     text = " ".join(README.read_text(encoding="utf-8").split())
     shown = sum(len(fault.precisions) for fault in FAULTS.values())
     hidden = sum(len(fault.hidden) for fault in FAULTS.values())
@@ -52,10 +52,10 @@ def test_the_catalogue_has_as_many_faults_as_the_readme_says() -> None:
 
 
 @pytest.mark.parametrize("dtype", COMPUTED)
-def test_the_smallest_errors_are_those_that_the_readme_says(dtype: str) -> None:
+def test_the_smallest_detected_errors_are_those_in_the_readme(dtype: str) -> None:
     head, _, *rows = (line.strip("| ").split(" | ") for line in table_after("rnn-oracle faults").splitlines())
     (said,) = (dict(zip(head, row, strict=True)) for row in rows if row[0] == dtype)
-    # Correct code takes up a share of the bound, which is not the same on every machine.
+    # The errors of correct code use up a share of the bound that differs between machines.
     shares = {name: figure / float(said[name]) for name, figure in sensitivity(dtype).items()}
     assert all(0.8 < share < 1.25 for share in shares.values()), shares
 

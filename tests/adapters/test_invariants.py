@@ -1,4 +1,4 @@
-"""Invariants that need no oracle, and strides of memory: every adapter keeps them, and wrong code breaks them."""
+"""Invariants without the oracle, and strides of memory: every adapter satisfies them, and wrong code does not."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from reference.layer import evaluate_in
 Subject = Callable[[Case], Evaluation]
 
 
-# In all dtypes they are one of the checks.
+# One dtype is enough here, because the check "invariants" runs in all dtypes.
 @pytest.mark.always
 @pytest.mark.only(dtypes=("float32",))
 @pytest.mark.parametrize("invariant", INVARIANTS)
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 @settings(max_examples=3)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_every_adapter_keeps_it(adapter: Adapter, dtype: str, invariant: str, nonlinearity: str, seed: int) -> None:
+def test_every_adapter_keeps_them(adapter: Adapter, dtype: str, invariant: str, nonlinearity: str, seed: int) -> None:
     like: dict[str, Any] = {"dtype": dtype, "nonlinearity": nonlinearity, "direction": adapter.takes_direction}
     case = Case.random(T=4, N=2, D=3, H=5, seed=seed, **like).probed()
     if nonlinearity in adapter.nonlinearities:
@@ -39,11 +39,11 @@ def test_every_adapter_keeps_it(adapter: Adapter, dtype: str, invariant: str, no
             adapter(case)
 
 
-# Code that is wrong.
+# Wrong code.
 
 
 def right(case: Case) -> Evaluation:
-    """Compute the oracle's own formula in the dtype of the case."""
+    """Compute the formula of the oracle in the dtype of the case."""
     return evaluate_in(case, lambda array: array)
 
 
@@ -99,7 +99,7 @@ def almost(case: Case) -> Evaluation:
         ),
     ],
 )
-def test_code_that_breaks_it_is_told(invariant: str, wrong: Subject, message: str) -> None:
+def test_code_that_breaks_an_invariant_fails(invariant: str, wrong: Subject, message: str) -> None:
     case = Case.random(T=4, N=2, D=3, H=5, seed=3).probed()
     for subject, expected in ((right, False), (wrong, True)):
         adapter = Adapter("numpy.wrong", subject, "wrong", np.tanh, {"float64": 2.5}, takes_stacks=True)
@@ -126,9 +126,9 @@ def test_the_account_of_a_check_names_the_adapter_once(wrong: Subject, message: 
     assert result.failure.count("numpy.wrong") == 1
 
 
-def test_code_that_takes_memory_for_contiguous_is_told() -> None:
+def test_code_that_assumes_contiguous_memory_fails() -> None:
     def flat(array: Any) -> Any:
-        """Read an array as if its memory were in the order of its axes."""
+        """Read an array as if its memory were contiguous."""
         return np.lib.stride_tricks.as_strided(array, strides=np.empty(array.shape).strides)
 
     def careless(case: Case) -> Evaluation:
@@ -139,7 +139,7 @@ def test_code_that_takes_memory_for_contiguous_is_told() -> None:
         strides.judge(adapter, Case.random(T=3, N=2, D=3, H=4, seed=1), PRECISIONS["float64"], Result("strides"))
 
 
-def test_code_that_writes_to_its_input_is_told() -> None:
+def test_code_that_writes_to_its_input_fails() -> None:
     def writing(case: Case) -> Evaluation:
         answer = right(case)
         if case.xs.flags.writeable:

@@ -1,4 +1,4 @@
-"""A framework that computes in fewer digits than it says is rejected, and the verdict names the format."""
+"""A framework that computes in fewer digits than its dtype has fails, and the verdict names the format."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from reference.faults import FAULTS
     ],
 )
 @pytest.mark.parametrize("sizes", [(5, 4, 3, 6), (2, 16, 64, 32)])
-def test_the_verdict_says_in_which_format(fault: str, dtype: str, names: tuple[str, ...], sizes: Any) -> None:
-    """What this machine cannot execute, emulated: 11 bits are those of TF32 and of float16."""
+def test_the_verdict_names_the_format(fault: str, dtype: str, names: tuple[str, ...], sizes: Any) -> None:
+    """Products in TF32 are emulated, because a CPU has none: both TF32 and float16 have 11 bits."""
     case = Case.random(*sizes, seed=2, dtype=dtype, norm=0.9).probed()
     verdict = certify(case, FAULTS[fault].subject()(case.map(np.array)), PRECISIONS[dtype])
     assert verdict.status == "fail"
@@ -36,17 +36,17 @@ def test_the_verdict_says_in_which_format(fault: str, dtype: str, names: tuple[s
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_sums_in_a_half_precision_are_told_from_sums_in_float32(dtype: str) -> None:
+def test_sums_in_a_half_precision_are_distinguished_from_sums_in_float32(dtype: str) -> None:
     case = Case.random(T=1, N=8, D=512, H=8, dtype=dtype, nonlinearity="relu", stack=4).map(np.abs)
     verdict = certify(case, summed_in_storage(case), PRECISIONS[dtype])
     assert verdict.status == "fail"
-    # The sums of float16 are as coarse as bfloat16 is.
+    # Sums in float16 have errors as large as those of bfloat16.
     names = {"bfloat16": ["bfloat16, sums included"], "float16": ["float16, sums included", "bfloat16"]}[dtype]
     assert any(f"Looks like {name}: the largest error" in str(verdict) for name in names)
 
 
 def summed_in_storage(case: Case) -> Evaluation:
-    """Compute one step of relu, its sums one term after the other in the dtype of the case."""
+    """Compute one step of relu, with sums one term after another in the dtype of the case."""
     right = [np.float32(0) + array.astype(np.float32) for array in (case.xs[:, 0], case.params.Wx)]
     total = np.zeros(case.upstream.shape, case.xs.dtype)[:, 0]
     for d in range(case.sizes["D"]):
@@ -63,7 +63,7 @@ def test_a_thousandth_in_one_gradient_is_no_format() -> None:
     assert "Looks like" not in str(certify(case, right, PRECISIONS["float64"]))
 
 
-def test_jax_without_x64_is_told() -> None:
+def test_jax_without_x64_is_detected() -> None:
     jax = pytest.importorskip("jax")
     from adapters._jax import by_vjp
     from adapters.jax import scanned
@@ -75,22 +75,22 @@ def test_jax_without_x64_is_told() -> None:
     found = [np.array(array) for array in (hs, dxs, dh0, weights["Wx"], weights["Wh"], weights["b"])]
     with pytest.raises(TypeError, match=r"^certify: expected hs as an array of float64, got float32 \(T=4, "):
         certify(case, Evaluation(*found), PRECISIONS["float64"])
-    # Cast back, as a wrapper that wants float64 does, it has lost its name, and not its digits.
+    # A wrapper may cast the result to float64. Its dtype is right then, but the digits are those of float32.
     verdict = certify(case, Evaluation(*found).astype("float64"), PRECISIONS["float64"].with_tanh(8.0))
     assert verdict.status == "fail"
     assert "Looks like float32: every value of the wrong quantities fits in 24 bits." in str(verdict)
 
 
 def switches() -> list[Any]:
-    """Return the ways in which PyTorch can be told to multiply float32 in fewer digits."""
+    """Return the settings with which PyTorch multiplies float32 in fewer digits."""
     return [("float32 matmul precision", value) for value in ("high", "medium")] + [
         ("oneDNN", value) for value in ("bf16", "tf32")
     ]
 
 
 @pytest.mark.parametrize(("switch", "value"), switches())
-def test_a_switch_of_pytorch_does_nothing_or_is_told(switch: str, value: str) -> None:
-    """Whether a processor has fewer digits to offer is its own affair; that they go unnoticed must not happen."""
+def test_a_switch_of_pytorch_does_nothing_or_is_detected(switch: str, value: str) -> None:
+    """Some processors ignore the setting. If one computes with fewer digits, the verdict must detect it."""
     torch = pytest.importorskip("torch")
     import adapters
 
@@ -112,15 +112,15 @@ def test_a_switch_of_pytorch_does_nothing_or_is_told(switch: str, value: str) ->
     if all(np.array_equal(one, two) for one, two in pairs):
         assert verdict.status == "pass"
     else:
-        # The switch may choose another product, of all digits.
+        # The setting may select another product with all digits.
         assert verdict.status == "pass" or "Looks like" in str(verdict)
 
 
 def test_the_accumulator_is_the_one_declared(adapter: Adapter) -> None:
-    """Terms of one sign, a thousand of them: sums in a half precision lose those that are small beside the total."""
+    """Add a thousand terms of one sign. Sums in a half precision lose terms that are small against the total."""
     for dtype in ("bfloat16", "float16"):
         if dtype in adapter.dtypes and not adapter.takes_direction:
-            # Where there is tanh alone, totals below its saturation.
+            # If the adapter has only tanh, the totals are below its saturation.
             f, norm = ("relu", 0.5) if "relu" in adapter.nonlinearities else ("tanh", 0.03)
             case = Case.random(T=1, N=2, D=1024, H=4, seed=5, dtype=dtype, nonlinearity=f, norm=norm).map(np.abs)
             case = case.probed()
@@ -129,7 +129,7 @@ def test_the_accumulator_is_the_one_declared(adapter: Adapter) -> None:
             assert (certify(case, adapter(case), wide).status == "pass") == (dtype not in adapter.accumulators)
 
 
-def test_what_is_no_rounding_is_not_called_one() -> None:
+def test_errors_that_are_no_rounding_name_no_format() -> None:
     case = Case.random(T=1000, N=4, D=3, H=8, dtype="float32", seed=1).probed()
     right = evaluate(case)
     for wrong in (right.dWh.mT, right.dWh / 4):
