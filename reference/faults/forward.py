@@ -102,7 +102,7 @@ LAYOUT = (
     layout("states flattened in the wrong order", "Writes the states as (N, T, H) into an output of (T, N, H).",
            more(N=1, T=1), result=returned("hs", flattened)),
     layout("rows of the inputs rolled", "Is off by one in the batch.", more(N=1), case=given("xs", rolled(-2))),
-    layout("Wh not transposed in backward", "Propagates back with A @ Wh instead of A @ Wh.T.",
+    layout("Wh not transposed in backward", "Propagates back with A @ Wh where A @ Wh.T belongs.",
            more(H=1), to_state=lambda layer, right, A: layer.product(A, layer.Wh)),
     layout("dx and dh_prev exchanged", "Splits the gradient of the concatenation [x, h] as if it were [h, x].",
            to_inputs=lambda layer, right, A: both_gradients(layer, A)[..., layer.H :],
