@@ -1,4 +1,4 @@
-"""One session for each backend, in an environment of its own with pinned versions. `nox -l` lists them."""
+"""One session for each framework, in its own environment with pinned versions. `nox -l` lists the sessions."""
 
 import os
 import shutil
@@ -9,43 +9,43 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
-# Installing compiles nothing. Without Python's cache, each process would compile all that it imports.
+# Installing does not compile modules. Without Python's cache, each process would compile every module that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 BACKENDS = sorted(EXTRAS)
-# tag: its backends
+# from a tag to its frameworks
 TAGS = PROJECT["tool"]["rnn-oracle"]["tags"]
 WITH_PYTORCH = {name for name, needed in EXTRAS.items() if any(each.startswith("torch>") for each in needed)}
 PARALLEL = ("--numprocesses", "auto", "--dist", "loadgroup")
-# With one process for each core, the threads of several frameworks would wait for one another.
+# There is one process for each core. More threads would compete for the cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-# The programs that XLA compiles serve all processes, and the next run.
+# All processes, and later runs, share the programs that XLA has compiled.
 KEEP_COMPILED = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
-# Adapters that take minutes: they compile for each shape, or run one operation at a time.
+# Adapters that take minutes, because they compile for each shape or run one operation at a time.
 SLOW = ("torch.compile", "jax.eager")
 # Checks with drawn cases.
 DRAWN = ("step", "sequence", "extremes", "nonfinite")
-# Frameworks that step in Python, and the checks of thousands of steps, which they run in the session "long".
+# Frameworks that step in Python. They run the checks with thousands of steps in the session "long".
 STEPPED = ("torch", "autograd", "keras-torch", "sonnet", "keras-tensorflow", "tensorflow")
 LONG = ("long", "10k-steps")
 CORE = ",".join(TAGS["core"])
-# Frameworks side by side: one for each core, or fewer if sessions share the cores.
+# Number of frameworks that run in parallel: one for each core, or fewer if sessions share the cores.
 JOBS = str(max(1, int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", os.cpu_count() or 1))))
-# Folder of the results, and stacks of cases for each check in a session.
+# Folder of the results, and number of stacks for each check in a session.
 RESULTS, STACKS = Path("results"), "2"
 DTYPES = ["float64", "float32", "bfloat16", "float16"]
-# Precisions in which frameworks are judged. Compilers work for each.
+# The precisions to judge. The default is short, because compilers compile for each.
 JUDGED = os.environ.get("RNN_ORACLE_DTYPES", "float32 float16").split()
 CONSTRAINTS = "--constraint=tests/constraints.txt"
 
 
 def runs(version: str) -> bool:
-    """Return whether this Python is installed. A version manager's shim may be there without it."""
+    """Return whether this Python is installed. The command may be only the shim of a version manager."""
     command = shutil.which(f"python{version}")
     return command is not None and subprocess.run([command, "--version"], capture_output=True).returncode == 0
 
@@ -55,16 +55,16 @@ PYTHONS = sorted({CURRENT, *filter(runs, ("3.11", "3.12", "3.13", "3.14"))})
 
 
 def install(session: nox.Session, *groups: str, extra: str = "") -> None:
-    """Install the project, with an extra, and dependency groups, at the pinned versions."""
-    wanted = [requirement for group in groups for requirement in nox.project.dependency_groups(PROJECT, group)]
-    # A run imports few of a framework's thousands of modules, and Python compiles those then.
-    asked = (CONSTRAINTS, "--no-compile", "--editable", f".[{extra}]" if extra else ".", *wanted)
+    """Install the project, an extra and dependency groups, at the pinned versions."""
+    required = [requirement for group in groups for requirement in nox.project.dependency_groups(PROJECT, group)]
+    # --no-compile: a run imports few of the thousands of modules of a framework, and Python compiles them then.
+    arguments = (CONSTRAINTS, "--no-compile", "--editable", f".[{extra}]" if extra else ".", *required)
     if WITH_PYTORCH.isdisjoint(extra.split(",")):
-        session.install(*asked)
+        session.install(*arguments)
     else:
-        # The index of PyTorch without CUDA may be among pip's settings, which uv does not read.
+        # The index of PyTorch without CUDA may be in the settings of pip, which uv does not read.
         session.install(CONSTRAINTS, "pip")
-        session.run_install("python", "-m", "pip", "install", "--quiet", *asked)
+        session.run_install("python", "-m", "pip", "install", "--quiet", *arguments)
 
 
 @nox.session(tags=["core"])
@@ -84,14 +84,14 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, tags=["core"])
 def reference(session: nox.Session) -> None:
-    """Test the oracle by independent evidence, and with the current Python everything that needs no framework.
+    """Test the oracle by independent evidence and, with the current Python, everything that needs no framework.
 
     This includes the command line, the package in new environments, and the suite itself: every fault of the catalogue
     must be caught, shrunk and named.
     """
     install(session, "test")
-    asked = ("tests", "--ignore=tests/adapters") if session.python == CURRENT else ("tests/reference",)
-    session.run("pytest", *PARALLEL, *asked, "--network", *session.posargs)
+    paths = ("tests", "--ignore=tests/adapters") if session.python == CURRENT else ("tests/reference",)
+    session.run("pytest", *PARALLEL, *paths, "--network", *session.posargs)
 
 
 def judge(session: nox.Session, *asked: str, into: str, env: dict[str, str]) -> None:
@@ -107,7 +107,7 @@ def compiled(session: nox.Session) -> dict[str, str]:
 
 
 def backend(session: nox.Session, name: str) -> None:
-    """Judge the adapters of one framework, then run their tests and all others that need the framework."""
+    """Judge the adapters of one framework, then run their tests and the other tests that need the framework."""
     install(session, "test", extra=name)
     environment = compiled(session)
     judge(session, name, *(("--skip", *LONG) if name in STEPPED else ()), into=name, env=environment)
@@ -119,7 +119,7 @@ def test(session: nox.Session, name: str, env: dict[str, str]) -> None:
     core = name in TAGS["core"]
     own = sorted(map(str, Path("tests").glob(f"[!a]*/test_{name.replace('-', '_')}_*.py")))
     dtypes = [dtype for dtype in DTYPES if dtype not in JUDGED] if core else JUDGED
-    # A law that ``check`` has asked is not asked again.
+    # ``check`` has tested the facts of the tests with this marker.
     asked = ("-m", "not slow" if core else "not slow and not judged", "--backend", name, "--network")
     tested = env | {"RNN_ORACLE_DTYPES": " ".join(dtypes or DTYPES)}
     # The longest tests come first, so that no worker waits at the end.
@@ -127,10 +127,10 @@ def test(session: nox.Session, name: str, env: dict[str, str]) -> None:
 
 
 for name in BACKENDS:
-    of = [tag for tag, names in TAGS.items() if name in names]
+    own_tags = [tag for tag, names in TAGS.items() if name in names]
     backend_session = lambda session, name=name: backend(session, name)  # noqa: E731
-    backend_session.__doc__ = f"Test and judge the adapters of {name} in an environment with nothing else."
-    nox.session(name=name, tags=["frameworks", *of], default="core" in of)(backend_session)
+    backend_session.__doc__ = f"Test and judge the adapters of {name} in an environment without other frameworks."
+    nox.session(name=name, tags=["frameworks", *own_tags], default="core" in own_tags)(backend_session)
 
 
 @nox.session(default=False)
@@ -154,14 +154,14 @@ def long(session: nox.Session, name: str) -> None:
     install(session, "test", extra=CORE if name in TAGS["core"] else name)
     judge(session, name, "--only", *LONG, into=f"{name}-long", env=ONE_THREAD)
     if name in TAGS["core"]:
-        of = [word for one in TAGS["core"] for word in ("--backend", one)]
-        asked = ("tests/adapters", "tests/examples", "-m", "slow", *of, "--network", *session.posargs)
-        session.run("pytest", *PARALLEL, *asked, env=ONE_THREAD)
+        backends = [word for one in TAGS["core"] for word in ("--backend", one)]
+        options = ("tests/adapters", "tests/examples", "-m", "slow", *backends, "--network", *session.posargs)
+        session.run("pytest", *PARALLEL, *options, env=ONE_THREAD)
 
 
 @nox.session(default=False)
 def benchmark(session: nox.Session) -> None:
-    """Time the oracle beside frameworks, and judge its faults by other methods; print ratios and tables."""
+    """Compare the time of the oracle with that of frameworks, and try other methods on its faults; print tables."""
     install(session, "benchmark", extra=CORE)
     session.run("python", "-m", "tests.benchmarks.speed")
     session.run("python", "tests/benchmarks/methods.py", *session.posargs)
@@ -171,25 +171,25 @@ def benchmark(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Judge the adapters that take minutes."""
     install(session, extra=CORE)
-    asked = ("--stacks", STACKS, "--dtype", "float32", "bfloat16", "--jobs", str(os.cpu_count()))
-    session.run("rnn-oracle", "check", *SLOW, *asked, *session.posargs, env=ONE_THREAD)
+    options = ("--stacks", STACKS, "--dtype", "float32", "bfloat16", "--jobs", str(os.cpu_count()))
+    session.run("rnn-oracle", "check", *SLOW, *options, *session.posargs, env=ONE_THREAD)
 
 
-# name: the subjects and the extra that they need; any other name is a framework
-SOUGHT = {"exact": (("tests.conformance.exact:ADAPTERS",), ""), "slow": (SLOW, CORE)}
+# From a name to its subjects and the extra that they need. Every other name is a framework.
+SUBJECTS = {"exact": (("tests.conformance.exact:ADAPTERS",), ""), "slow": (SLOW, CORE)}
 
 
 @nox.session(default=False)
-@nox.parametrize("name", [*SOUGHT, *BACKENDS])
+@nox.parametrize("name", [*SUBJECTS, *BACKENDS])
 def alarms(session: nox.Session, name: str) -> None:
     """Look for false alarms in over 200,000 cases of each adapter and precision; `-- --stacks 115` takes a tenth.
 
     "exact" is the oracle itself, rounded once. It needs no framework.
     """
-    subject, extra = SOUGHT.get(name, ((name,), name))
+    subject, extra = SUBJECTS.get(name, ((name,), name))
     install(session, extra=extra)
-    asked = ("--only", *DRAWN, "--stacks", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
-    session.run("rnn-oracle", "check", *subject, *asked, env=ONE_THREAD)
+    options = ("--only", *DRAWN, "--stacks", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
+    session.run("rnn-oracle", "check", *subject, *options, env=ONE_THREAD)
 
 
 @nox.session(default=False)

@@ -1,9 +1,9 @@
-"""The subjects: one file a framework, each imported only when asked for by name.
+"""The adapters: one file per framework, imported only when its name is given.
 
-A file ``adapters/<framework>.py`` has everything that is particular to a framework. It defines ``ADAPTERS``, a tuple of
-``Adapter``, and ``environment()``, the versions and precision flags that a reader of results needs. ``LAYOUTS`` is a
-plain dict that can be read without the framework: where it keeps its parameters. The extra of the same name in
-pyproject.toml installs it.
+The file ``adapters/<framework>.py`` contains all code that is specific to a framework. It defines ``ADAPTERS``, a tuple
+of ``Adapter``, and ``environment()``, which returns the versions and precision flags that a reader of results needs.
+``LAYOUTS`` is a plain dict of the places of the framework's parameters; it is read without importing the framework. The
+extra of the same name in pyproject.toml installs the framework.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from reference.certify import LONGEST_DIRECTION
 from reference.verdict import DERIVATIVES, GRADIENTS
 
 # Fields of an adapter that differentiates along a direction. The certificate encloses these derivatives from the inputs
-# alone: beyond those steps, and in half precisions beyond one, its bound is too wide to decide.
+# alone. Beyond LONGEST_DIRECTION steps, or beyond one step in half precisions, its bound is too wide to decide.
 JVP: dict[str, Any] = {"offers": ("h", "jvp h"), "max_T": LONGEST_DIRECTION}
 TWICE: dict[str, Any] = {"offers": (*GRADIENTS, *DERIVATIVES), "max_T": LONGEST_DIRECTION}
 ENCLOSED = ("float64", "float32")
 
 
 class Unsupported(NotImplementedError):
-    """An adapter or its framework does not support a case; the message names it."""
+    """An adapter or its framework does not support a case; the message names the adapter."""
 
 
 class UnexpectedlySupported(AssertionError):
@@ -44,56 +44,56 @@ class UnexpectedlySupported(AssertionError):
 
 @dataclass(frozen=True)
 class ExpectedFailure:
-    """A failure that is expected, and an error once it is gone."""
+    """A failure that is expected. If the check passes, this is an error."""
 
-    reason: str  # what is wrong, and since which version
-    reference: str  # where it is written down
+    reason: str  # description of the fault, and the first version that has it
+    reference: str  # link or file that describes the fault
 
 
 @dataclass(frozen=True)
 class Adapter:
     """One way in which a framework computes a recurrent cell or layer.
 
-    Calling it evaluates a case or a stack, whichever of the two ``run`` takes.
+    Calling an adapter evaluates a case or a stack. ``run`` may take only one of the two.
     """
 
     name: str  # "torch.RNN"
-    run: Callable[[Case], Evaluation]  # of one case, or of a stack where takes_stacks
-    describe: str  # one line: which cell or layer of the framework it calls, and how
-    tanh: Callable[[Any], Any]  # the framework's tanh of a NumPy array, whose accuracy a test measures
+    run: Callable[[Case], Evaluation]  # evaluates one case, or a stack if takes_stacks
+    describe: str  # one line: the cell or layer that is called, and the way it is differentiated
+    tanh: Callable[[Any], Any]  # the framework's tanh of a NumPy array; a test measures its accuracy
     tanh_ulps: Mapping[str, float]  # dtype: largest error of that tanh, in ulp
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
     offers: tuple[str, ...] = GRADIENTS  # quantities, as of a verdict; "jvp h" needs cases with a direction
-    accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of its sums, if not the model's
-    max_T: int | None = None  # longest sequence it is given; None: any
-    unsupported: tuple[str, ...] = ()  # "T=0", or a layout of memory: the framework raises an error
-    finite: tuple[str, ...] = ()  # dtypes in which it is given no NaN or infinity: a finding says why
+    accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of sums, if not the default
+    max_T: int | None = None  # largest T of the cases; None for no limit
+    unsupported: tuple[str, ...] = ()  # "T=0", or a layout of memory, for which the framework raises an error
+    finite: tuple[str, ...] = ()  # dtypes in which cases have no NaN or infinity; a finding states the reason
     takes_stacks: bool = False
     recomputes: tuple[str, ...] = ()  # as of ``Precision``
-    slow: bool = False  # judged only when asked for by its own name
-    options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # name: the same as ``run``
+    slow: bool = False  # True if the adapter runs only when its own name is given
+    options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # name: another form of ``run``
     expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
 
     @property
     def framework(self) -> str:
-        """Name of the framework, of its file, and of its extra."""
+        """Name of the framework, equal to the name of its file and, with hyphens, of its extra."""
         return self.name.partition(".")[0]
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Names of the dtypes on offer; along a direction only those in which that can be judged."""
+        """Names of the supported dtypes; along a direction, only those in which derivatives can be judged."""
         return tuple(dtype for dtype in self.tanh_ulps if dtype in ENCLOSED or not self.takes_direction)
 
     @property
     def takes_direction(self) -> bool:
-        """Whether it differentiates along a direction."""
+        """Whether the adapter differentiates along a direction."""
         return "jvp h" in self.offers
 
     def precision(self, dtype: str) -> Precision:
         """Return the model of this adapter's arithmetic.
 
         Raises:
-            Unsupported: the dtype is not on offer.
+            Unsupported: the adapter does not support the dtype.
         """
         if dtype not in self.dtypes:
             raise Unsupported(f"{self.name}: expected dtype in {list(self.dtypes)}, got {dtype!r}")
@@ -101,13 +101,13 @@ class Adapter:
         return model.with_accumulator(self.accumulators.get(dtype, model.accumulator.name))
 
     def script(self) -> str | None:
-        """Return the adapter as Python text that needs NumPy and the framework alone.
+        """Return the adapter as Python text that needs only NumPy and the framework.
 
-        The text defines ``compute``, which takes the arrays of a single case and its nonlinearity and returns a dict
-        from quantity ("h", "dx", ...) to NumPy array.
+        The text defines ``compute``. It takes the arrays and the nonlinearity of a single case, and returns a dict from
+        quantity ("h", "dx", ...) to NumPy array.
 
         Returns:
-            The text; None if the adapter needs a direction, or is no ``Way`` of a framework with a file here.
+            The text; None if the adapter needs a direction, or is not a ``Way`` of a framework with a file here.
         """
         if self.takes_direction or not isinstance(self.run, Way):
             return None
@@ -124,7 +124,7 @@ class Adapter:
 
         Raises:
             Unsupported: the adapter or its framework does not support the case.
-            UnexpectedlySupported: the adapter declares that the framework raises an error, and it did not.
+            UnexpectedlySupported: the adapter declares the case unsupported, but the framework returned a result.
         """
         self.precision(case.dtype)
         self.expect_nonlinearity(case.nonlinearity)
@@ -142,7 +142,7 @@ class Adapter:
         return run()
 
     def expect_nonlinearity(self, nonlinearity: str) -> None:
-        """Raise Unsupported unless a nonlinearity is on offer."""
+        """Raise Unsupported unless the adapter supports a nonlinearity."""
         if nonlinearity not in self.nonlinearities:
             raise Unsupported(f"{self.name}: expected one of {list(self.nonlinearities)}, got {nonlinearity!r}")
 
@@ -154,11 +154,11 @@ class Adapter:
         return Evaluation.stack([self.run(case[k]) for k in range(case.K or 0)])
 
     def expect_unsupported(self, what: str, run: Callable[[], Any]) -> NoReturn:
-        """Run what the framework does not support, and raise Unsupported with the framework's own error.
+        """Run an unsupported input, and raise Unsupported with the framework's own error.
 
         Raises:
             Unsupported: the framework raised an error.
-            UnexpectedlySupported: it returned a result.
+            UnexpectedlySupported: the framework returned a result.
         """
         try:
             run()
@@ -171,41 +171,41 @@ class Adapter:
 
 
 def facts(**named: str) -> Callable[[], dict[str, str]]:
-    """Return the ``environment()`` of a framework whose version and flags are the same in each process."""
+    """Return the function ``environment`` of a framework whose versions and flags are the same in every process."""
     return named.copy
 
 
 def missing(framework: str) -> list[str]:
-    """Return, without importing any, the packages of a framework that are not there."""
+    """Return the packages of a framework that are not installed, without importing any."""
     needed = packages(file) if (file := source(framework)) else {framework}
     return sorted(name for name in needed if importlib.util.find_spec(name) is None)
 
 
 def is_installed(framework: str) -> bool:
-    """Tell, without importing it, whether a framework is there."""
+    """Return whether a framework is installed, without importing it."""
     return not missing(framework)
 
 
 def install_line(framework: str) -> str:
-    """Return the command that installs a framework, from the extra of its name."""
-    # Here, since nobody else waits for them.
+    """Return the command that installs a framework, from the extra of the same name."""
+    # Imported here, because only this function needs them.
     from importlib.metadata import requires
 
     from packaging.requirements import Requirement
 
-    # Names of extras have a hyphen where those of modules have an underscore.
+    # The name of an extra has hyphens instead of the underscores of the module.
     extra = {"extra": framework.replace("_", "-")}
     lines = map(Requirement, requires("rnn-oracle") or [])
-    wanted = [f'"{str(line).partition(";")[0]}"' for line in lines if line.marker and line.marker.evaluate(extra)]
-    return f"python -m pip install {' '.join(wanted) or framework}"
+    needed = [f'"{str(line).partition(";")[0]}"' for line in lines if line.marker and line.marker.evaluate(extra)]
+    return f"python -m pip install {' '.join(needed) or framework}"
 
 
 def expect_installed(framework: str) -> None:
-    """Raise unless a framework has a file here and is installed; it is not imported.
+    """Raise an error unless a framework has a file here and is installed. The framework is not imported.
 
     Raises:
         ValueError: there is no such file.
-        ModuleNotFoundError: the framework is not installed; the message has the line that installs it.
+        ModuleNotFoundError: the framework is not installed; the message has the command that installs it.
     """
     if framework not in frameworks():
         raise ValueError(f"adapters: expected a framework among {frameworks()}, got {framework!r}")
@@ -214,7 +214,7 @@ def expect_installed(framework: str) -> None:
 
 
 def absence(framework: str) -> str:
-    """Say of a framework that is not installed what is missing, and how to install it."""
+    """Return the message for a framework that is not installed: the missing packages and the install command."""
     absent = missing(framework)
     what = framework if absent == [framework] else f"{framework} ({', '.join(absent)})"
     return f"adapters: {what} is not installed; install it with: {install_line(framework)}"
@@ -224,16 +224,16 @@ def load_framework(framework: str) -> ModuleType:
     """Import the file of a framework.
 
     Raises:
-        ValueError, ModuleNotFoundError: as ``expect_installed`` does.
+        ValueError, ModuleNotFoundError: as in ``expect_installed``.
     """
     expect_installed(framework)
     return importlib.import_module(f"adapters.{framework}")
 
 
 def load(name: str) -> tuple[Adapter, ...]:
-    """Return the adapters of a name: all of "torch" but those that are slow, or the one called "torch.RNN".
+    """Return the adapters of a name: for "torch" all adapters that are not slow, for "torch.RNN" only this adapter.
 
-    A framework may be called by the name of its extra, too, which has a hyphen for an underscore.
+    The name of the extra, with hyphens instead of underscores, is accepted too.
 
     Raises:
         ValueError: there is no such framework or adapter.

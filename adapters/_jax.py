@@ -1,4 +1,4 @@
-"""The frameworks on top of JAX share this: how JAX differentiates, and its tanh."""
+"""Shared by the frameworks on top of JAX: differentiation with JAX, and its tanh."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from adapters._way import bound, mapped
 
 
 def run(forward: Any, differentiate: Any, nonlinearity: Any, weights: Any, xs: Any, *others: Any) -> Any:
-    """Run on NumPy arrays; without x64, JAX would turn float64 into float32 and say nothing."""
+    """Run on NumPy arrays. Without x64, JAX would convert float64 to float32 without a warning."""
     with jax.enable_x64(xs.dtype == np.float64):
         return mapped(np.array, differentiate(bound(forward, nonlinearity), weights, xs, *others))
 
 
 @partial(jax.jit, static_argnums=0)
 def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
-    """Differentiate with ``jax.vjp``, forward and pull-back jitted as one."""
+    """Differentiate with ``jax.vjp``, with forward and pull-back jitted together."""
     outputs, pull_back = jax.vjp(forward, weights, xs, states)
     return outputs, pull_back(upstream)
 
@@ -29,7 +29,7 @@ def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> A
 
 
 def tanh(array: Any) -> Any:
-    """Return jnp.tanh of a NumPy array, as compiled."""
+    """Return jnp.tanh of a NumPy array, compiled."""
     with jax.enable_x64(array.dtype == np.float64):
         return np.array(compiled(array))
 

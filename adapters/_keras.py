@@ -1,7 +1,7 @@
 """Keras on each of its backends: ``SimpleRNNCell``, stepped, and the layer ``SimpleRNN`` over (N, T, D).
 
-Keras is called as a function of its weights, by ``stateless_call``. The backend is fixed once Keras is imported, so a
-process has one of the three.
+``stateless_call`` calls Keras as a function of its weights. Importing Keras fixes the backend, so each process has one
+of the three backends.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import keras
 from adapters import Adapter, Way
 from adapters._way import unroll
 
-# https://keras.io/api/layers/recurrent_layers/simple_rnn/; a cell and a layer name their variables alike.
+# https://keras.io/api/layers/recurrent_layers/simple_rnn/. The variables of a cell and of a layer have the same names.
 LAYOUTS = {
     "SimpleRNN": {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
     "SimpleRNNCell": {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
@@ -39,7 +39,7 @@ def layer(module: Any, weights: Any, xs: Any, states: Any) -> Any:
 
 @cache
 def module_of(forward: Any, D: int, H: int, activation: Any, dtype: str, use_bias: bool) -> Any:
-    """Return the cell or layer of these sizes that a forward takes; its own weights are zeros, and not used."""
+    """Return the cell or layer of these sizes for a forward. Its own weights are zeros and are not used."""
     zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
     kind = keras.layers.SimpleRNNCell if forward is stepped else keras.layers.SimpleRNN
     options = {} if forward is stepped else {"return_sequences": True}
@@ -49,7 +49,7 @@ def module_of(forward: Any, D: int, H: int, activation: Any, dtype: str, use_bia
 
 
 def module_for(forward: Any, activation: Any, weights: Any) -> Any:
-    """Return the cell or layer that a forward takes and that fits the weights."""
+    """Return the cell or layer for a forward, in the sizes and dtype of the weights."""
     first, *others = weights.values()
     return module_of(forward, *first.shape, activation, first.dtype.name, len(others) > 1)
 
@@ -58,9 +58,9 @@ def module_for(forward: Any, activation: Any, weights: Any) -> Any:
 
 
 def require(backend: str) -> None:
-    """Raise ModuleNotFoundError if Keras runs on another backend, with which it was imported before."""
+    """Raise ModuleNotFoundError if Keras was imported with another backend in this process."""
     if (found := keras.backend.backend()) != backend:
-        message = f"adapters: keras_{backend} wants a process of its own, in which keras does not run on {found}"
+        message = f"adapters: keras_{backend} needs its own process, because keras already runs on {found} in this one"
         raise ModuleNotFoundError(message, name="keras")
 
 
@@ -68,11 +68,11 @@ def rows(backend: str, run: Any, by: str, of_cell: Any, **fields: Any) -> tuple[
     """Return the adapters of the cell and of the layer on a backend.
 
     Args:
-        backend: its name.
+        backend: name of the backend.
         run: as of ``Way``.
-        by: what differentiates.
-        of_cell: fields of the adapter of the cell alone.
-        fields: those of both.
+        by: name of the differentiator, for the description.
+        of_cell: fields of the adapter of the cell only.
+        fields: fields of both adapters.
     """
     name, cell = f"keras_{backend}.SimpleRNN", Way(LAYOUTS, run, "SimpleRNNCell", (stepped,))
     of_layer = fields | {"unsupported": ("T=0",)}
@@ -83,5 +83,5 @@ def rows(backend: str, run: Any, by: str, of_cell: Any, **fields: Any) -> tuple[
 
 
 def environment(backend: str) -> dict[str, str]:
-    """Return the version of Keras and what decides its precision."""
+    """Return the version of Keras and the settings that decide its precision."""
     return {f"keras_{backend}": keras.__version__, "floatx": keras.config.floatx(), "precision": "that of each layer"}

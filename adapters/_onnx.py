@@ -1,4 +1,4 @@
-"""The evaluators of ONNX share this: the operator ``RNN`` and a model of one node."""
+"""Shared by the evaluators of ONNX: the operator ``RNN`` and a model of one node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def rnn(H: int, has_bias: bool, nonlinearity: str) -> Any:
 
 
 def model_of(node: Any, dtype: str, shapes: Any, output: Any) -> Any:
-    """Return a model of one node, with inputs of these shapes by name and an output Y; a shape of None is any."""
+    """Return a model of one node with inputs of these shapes by name and an output Y; None allows any shape."""
     kind = getattr(TensorProto, KINDS[dtype])
     inputs = [helper.make_tensor_value_info(name, kind, shapes[name]) for name in node.input if name]
     graph = helper.make_graph([node], "graph", inputs, [helper.make_tensor_value_info("Y", kind, output)])

@@ -1,4 +1,4 @@
-"""Where a framework keeps Wx, Wh and b: one table, read both ways, for weights and for gradients."""
+"""The places of Wx, Wh and b in a framework: one table, used in both directions, for weights and for gradients."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-# Place of a parameter: what stands there. "b or 0" is the bias of a cell that always has one, "0" a second bias, which
-# the cell adds to the first, "0?" one that a cell may be made without, and "[b, 0]" has both, one after the other.
-# A place with [None] at its end has a leading axis of length 1.
+# The keys are places, the values the parameters of the reference. The place "b or 0" is the bias of a cell that always
+# has one. The place "0" is a second bias that the cell adds to the first. The place "0?" is an optional second bias.
+# The place "[b, 0]" is the concatenation of both. The suffix [None] is a leading axis of length 1.
 PLACES = {"Wx": "Wx", "Wx.T": "Wx", "Wh": "Wh", "Wh.T": "Wh"}
 PLACES |= {"b": "b", "b or 0": "b", "[b, 0]": "b", "0": "0", "0?": "0"}
 
 
 def to_framework(places: Mapping[str, str], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters under a framework's names, and as views of the same memory where that is possible.
+    """Return parameters under a framework's names, as views of the same memory if possible.
 
     Args:
-        places: name of a parameter: its place, a key of ``PLACES``.
+        places: dict from the name of a parameter to its place, a key of ``PLACES``.
         params: Wx (D, H), Wh (H, H) and b (H,) or None, by name. A stack has one more leading axis.
     """
     Wx, Wh, b = params["Wx"], params["Wh"], params["b"]
@@ -31,7 +31,7 @@ def to_framework(places: Mapping[str, str], params: Mapping[str, Any]) -> dict[s
 
 
 def in_reference(places: Mapping[str, str], arrays: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give what stands at each place, "Wx", "Wh", "b" or "0", with its array shaped as the reference has it."""
+    """Yield "Wx", "Wh", "b" or "0" for each place, with its array in the shape of the reference."""
     for name, place in places.items():
         if name in arrays:
             array = arrays[name][0] if place.endswith("[None]") else arrays[name]
@@ -42,8 +42,8 @@ def in_reference(places: Mapping[str, str], arrays: Mapping[str, Any]) -> Iterat
 
 
 def to_reference(places: Mapping[str, str], arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arrays under a framework's names, such as gradients, as those of Wx, Wh and b; a second bias is dropped.
+    """Return arrays, such as gradients, under the names Wx, Wh and b instead of the framework's names.
 
-    Both biases of a pair have the same gradient, since the cell adds them.
+    A second bias is dropped. Its gradient equals that of the first, because the cell adds them.
     """
-    return {what: array for what, array in in_reference(places, arrays) if what != "0"}
+    return {name: array for name, array in in_reference(places, arrays) if name != "0"}

@@ -1,4 +1,4 @@
-"""The frameworks' files read as text: none is imported."""
+"""The files of the frameworks, read as text without importing them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# A script leaves out this line of a file and all after it, which serves the registry and needs this project.
+# A script leaves out this line of a file and all later lines, because they need this project.
 REGISTRY = "\n# For the registry alone.\n"
 OWN = re.compile(r"^from (?:__future__|reference|adapters)\b(?:\.(\w+))? import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 
 
 def frameworks() -> list[str]:
-    """Return the names of all frameworks with a file here, installed or not; several frameworks share ``_name.py``."""
+    """Return the names of all frameworks with a file here, installed or not. Files ``_name.py`` are shared code."""
     found = pkgutil.iter_modules(sys.modules[__package__].__path__)
     return sorted(name for _, name, is_package in found if not (is_package or name[0] == "_" or name == "layout"))
 
@@ -30,27 +30,28 @@ def source(framework: str) -> Path | None:
 
 @cache
 def packages(file: Path) -> frozenset[str]:
-    """Return the names of the packages that a file here imports, without Python's own and this project's."""
+    """Return the names of the packages that a file imports, without the standard library and this project."""
     found = re.findall(r"^(?:import|from) (\w+)", plain(file, set()), re.MULTILINE)
     return frozenset(found) - sys.stdlib_module_names
 
 
 @cache
 def literals(file: Path) -> dict[str, Any]:
-    """Return LAYOUTS and NONLINEARITIES as a file here, or one that it imports from, has them."""
+    """Return LAYOUTS and NONLINEARITIES from a file here, or from a file that it imports from."""
     assigned = (node for node in ast.parse(plain(file, set())).body if isinstance(node, ast.Assign))
     named = {ast.unparse(node.targets[0]): node.value for node in assigned}
     return {name: ast.literal_eval(named[name]) for name in ("LAYOUTS", "NONLINEARITIES") if name in named}
 
 
 def plain(file: Path, seen: set[Path]) -> str:
-    """Return the text of a file here that needs NumPy and the framework alone.
+    """Return the text of a file here, changed so that it needs only NumPy and the framework.
 
-    The text of another file here stands in the place of the first import from it, but for this file's own.
+    The first import from another file here is replaced by the text of that file. Other imports from this project are
+    removed.
 
     Args:
         file: the file.
-        seen: files whose text stands in front already; the file and those it imports from are added.
+        seen: files whose text is already included; the file and the files it imports from are added.
     """
 
     def in_place(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The frameworks on top of TensorFlow share this: how its tape differentiates."""
+"""Shared by the frameworks on top of TensorFlow: differentiation with ``GradientTape``."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def by_tape(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> 
 # For the registry alone.
 
 ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
-# A step takes a millisecond.
+# Largest T, because a step takes a millisecond.
 LONGEST = 1000

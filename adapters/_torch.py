@@ -1,4 +1,4 @@
-"""The files on top of PyTorch share this: NumPy arrays as tensors and back, and how PyTorch differentiates."""
+"""Shared by the files on top of PyTorch: conversion of NumPy arrays, and differentiation with PyTorch."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def as_tensor(array: Any) -> Tensor:
 
 
 def as_array(tensor: Tensor) -> Any:
-    """Return a NumPy array; bfloat16 under the name that ml_dtypes gives it."""
+    """Return a NumPy array. For bfloat16 its dtype is that of ml_dtypes."""
     still = tensor.detach()
     return still.view(torch.int16).numpy().view("bfloat16") if tensor.dtype == torch.bfloat16 else still.numpy()
 
 
 def run(forward: Any, differentiate: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
-    """Run on NumPy arrays. Weights become contiguous, as a module has them; other arrays keep their memory."""
+    """Run on NumPy arrays. Weights are made contiguous, as in a module; other arrays keep their memory layout."""
     own = {name: as_tensor(array).contiguous() for name, array in weights.items()}
     return mapped(as_array, differentiate(partial(forward, nonlinearity), own, *mapped(as_tensor, arrays)))
 
@@ -58,15 +58,15 @@ def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> A
 
 
 def by_vmap(forward: Any, *arguments: Any) -> Any:
-    """Do the same for a stack at once, ``vmap`` over stacked parameters; every array has one more leading axis."""
+    """Differentiate a stack with ``torch.func.vjp`` under ``vmap``; every array has one more leading axis."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-        # A module that is made inside draws its own parameters, which nothing uses.
+        # A module that is created under vmap draws random parameters, although they are not used.
         return vmap(partial(by_vjp, forward), randomness="same")(*arguments)
 
 
 def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
-    """Differentiate forwards, along a direction, with ``torch.func.jvp``."""
+    """Differentiate in forward mode, along a direction, with ``torch.func.jvp``."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script", DeprecationWarning)
         outputs, along = jvp(forward, (weights, xs, states), tangents)
@@ -74,9 +74,9 @@ def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tang
 
 
 def twice(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
-    """Differentiate the gradient, times a direction, once more: ``torch.autograd.grad`` twice, with ``create_graph``.
+    """Differentiate the product of the gradient and a direction: ``torch.autograd.grad`` twice, with ``create_graph``.
 
-    The second pull-back gives forward mode as the gradient of upstream.
+    In the second pull-back, the gradient of upstream is the forward-mode derivative.
     """
     leaves = [tensor.requires_grad_() for tensor in (*flat(weights, xs, states), upstream)]
     outputs = forward(weights, xs, states)
@@ -105,10 +105,10 @@ def environment() -> dict[str, str]:
 
 
 def read_state_dict(path: Path) -> dict[str, Any]:
-    """Read the arrays of a ``.pt`` state dict with weights only: no code of the file is run.
+    """Read the arrays of a ``.pt`` state dict with ``weights_only``, so that no code in the file runs.
 
     Raises:
-        ValueError: it is damaged, or holds anything but tensors by name.
+        ValueError: the file is damaged, or is not a dict of tensors by name.
     """
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)

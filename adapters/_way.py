@@ -1,4 +1,4 @@
-"""One way to compute a layer: how a framework runs it and differentiates it, between NumPy arrays and quantities."""
+"""One way to compute a layer: run and differentiate it in a framework, from NumPy arrays to quantities."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from adapters._source import plain, source
 from reference import Case, Evaluation
 from reference.verdict import QUANTITIES
 
-# The same object for the same arguments: a compiler works once for each function that it is given.
+# Equal arguments give the same object, because compilers compile once for each function object.
 bound = cache(partial)
 
 
 def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
-    """Return dictionaries and tuples of arrays with each array replaced by the function's result; None stays."""
+    """Return a tree of dicts and tuples with the function applied to each array; None stays None."""
     if isinstance(tree, dict):
         return {name: mapped(function, value) for name, value in tree.items()}
     if isinstance(tree, (tuple, list)):
@@ -27,18 +27,18 @@ def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def flat(weights: Any, xs: Any, states: Any) -> list[Any]:
-    """Return the arrays on which outputs depend, one after the other."""
+    """Return the arrays that the outputs depend on, in one list."""
     return [*weights.values(), xs, *states]
 
 
 def unflattened(weights: Any, arrays: Any) -> tuple[Any, Any, Any]:
-    """Return arrays in the order of ``flat`` as weights by name, xs and states."""
+    """Undo ``flat``: return weights by name, xs and states."""
     count = len(weights)
     return dict(zip(weights, arrays, strict=False)), arrays[count], tuple(arrays[count + 1 :])
 
 
 def unroll(step: Any, xs: Any, states: Any) -> list[Any]:
-    """Return the initial state and the state after each step; without an initial state, the first step makes one."""
+    """Return the initial state, if there is one, and the state after each step; ``step`` may create the first state."""
     outputs = [*states]
     for x in xs:
         outputs.append(step(x, *outputs[-1:]))
@@ -51,7 +51,7 @@ def forward_only(forward: Any, nonlinearity: str, weights: Any, xs: Any, states:
 
 
 def quantities(places: Any, outputs: Any, gradients: Any) -> dict[str, Any]:
-    """Return outputs and gradients under the names of verdicts."""
+    """Return outputs and gradients under the names that verdicts use."""
     if gradients is None:
         return {"h": outputs}
     weights, xs, states = gradients
@@ -62,19 +62,19 @@ def quantities(places: Any, outputs: Any, gradients: Any) -> dict[str, Any]:
 def compute_by(
     run: Any, places: Any, nonlinearity: str, params: Any, xs: Any, states: Any, upstream: Any, tangents: Any = None
 ) -> dict[str, Any]:
-    """Run a framework on NumPy arrays, and return its results under the names of verdicts.
+    """Run a framework on NumPy arrays, and return its results under the names that verdicts use.
 
     Args:
-        run: takes the nonlinearity, weights under the framework's names, xs, states, upstream and, if they are given,
-            the tangents of weights, xs and states. Returns the outputs and the gradients of weights, xs and states, or
-            None for the gradients; with tangents, a pair of these and a pair of their tangents.
-        places: where the framework keeps its parameters, as of ``Layout``.
+        run: function of the nonlinearity, weights under the framework's names, xs, states, upstream and, if given, the
+            tangents of weights, xs and states. It returns the outputs and the gradients of weights, xs and states, or
+            None for the gradients. With tangents, it returns such a pair and the pair of its tangents.
+        places: places of the framework's parameters, as of ``Layout``.
         nonlinearity: "tanh" or "relu".
         params: arrays or None by name, as of ``Params``.
-        xs: (T, N, D).
-        states: the initial states, (N, H) each; empty to leave them to the framework.
-        upstream: dLoss/dh, (T, N, H).
-        tangents: those of params, xs and states.
+        xs: inputs; shape (T, N, D).
+        states: initial states, each (N, H); empty to use the framework's default.
+        upstream: dLoss/dh; shape (T, N, H).
+        tangents: tangents of params, xs and states, or None.
     """
     arguments = nonlinearity, to_framework(places, params), xs, states, upstream
     if tangents is None:
@@ -102,26 +102,26 @@ STACKED = {"before": "lambda array: array[None]", "after": "lambda array: array[
 
 @dataclass(frozen=True)
 class Way:
-    """One way to compute a layer. Calling it evaluates a case, or a stack if its parts take one."""
+    """One way to compute a layer. Calling it evaluates a case, or a stack if its parts take stacks."""
 
     layouts: Mapping[str, Mapping[str, str]]  # LAYOUTS of the framework's file
-    run: Callable[..., Any]  # as of ``compute_by``, behind its parts
-    kind: str  # the layout: a key of layouts
-    parts: tuple[Callable[..., Any], ...] = ()  # names of the file that run takes first: a forward, a differentiator
-    has_state: bool = True  # False: the framework is called without an initial state
+    run: Callable[..., Any]  # function as of ``compute_by``, with the parts as its first arguments
+    kind: str  # name of the layout, a key of layouts
+    parts: tuple[Callable[..., Any], ...] = ()  # first arguments of run, from the same file: forward, differentiator
+    has_state: bool = True  # False if the framework is called without an initial state
 
     def __call__(self, case: Case) -> Evaluation:
-        """Evaluate a case on its own arrays, without a copy."""
+        """Evaluate a case, without copying its arrays."""
         tangents, run = None, partial(self.run, *self.parts)
         if case.direction is not None:
-            moves = {name.removesuffix("_dot"): array for name, array in case.direction.fields().items()}
-            tangents = {name: moves.get(name) for name in case.params.fields()}, moves["xs"], (moves["h0"],)
+            dots = {name.removesuffix("_dot"): array for name, array in case.direction.fields().items()}
+            tangents = {name: dots.get(name) for name in case.params.fields()}, dots["xs"], (dots["h0"],)
         arrays = case.params.fields(), case.xs, (case.h0,) * self.has_state, case.upstream, tangents
         found = compute_by(run, self.layouts[self.kind], case.nonlinearity, *arrays)
         return Evaluation(**{field: found[name] for field, name in QUANTITIES.items() if name in found})
 
     def script(self, framework: str, *, takes_stacks: bool) -> str | None:
-        """Return Python text that needs NumPy and the framework alone and defines ``compute``; None without a file."""
+        """Return Python text that defines ``compute`` and needs only NumPy and the framework; None without a file."""
         file, seen = source(framework), set[Any]()
         if file is None:
             return None

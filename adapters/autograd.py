@@ -13,12 +13,12 @@ from autograd import make_jvp, make_vjp
 from adapters import JVP, Adapter, Way, facts
 from adapters._way import unroll
 
-# A composed cell has its parameters as they are.
+# The composed cell has the parameters of the reference.
 LAYOUTS = {"vjp": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
 
 
 def run(forward: Any, differentiate: Any, nonlinearity: str, *arrays: Any) -> Any:
-    """Run on NumPy arrays. The derivative of tanh is 1 / cosh**2 here, and 0 where that overflows."""
+    """Run on NumPy arrays. Autograd's derivative of tanh is 1 / cosh**2; if cosh**2 overflows, it is 0."""
     with np.errstate(over="ignore"):
         return differentiate(lambda arguments: forward(nonlinearity, *arguments), *arrays)
 
@@ -43,7 +43,7 @@ def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> A
 
 
 def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
-    """Differentiate forwards, along a direction, with ``make_jvp``."""
+    """Differentiate in forward mode, along a direction, with ``make_jvp``."""
     outputs, along = make_jvp(forward)((weights, xs, states))(tangents)
     return (outputs, None), (along, None)
 
@@ -54,9 +54,9 @@ def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tang
 environment = facts(autograd=importlib.metadata.version("autograd"), precision="that of each array")
 ULPS = {"float64": 1.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
 way = partial(Way, LAYOUTS, run, "vjp")
-# The tanh of autograd.numpy is NumPy's. Each step of backward costs as much as the sequence, so long ones take minutes.
+# anp.tanh is NumPy's tanh. max_T: each step of backward costs as much as the sequence, so long sequences take minutes.
 of = partial(Adapter, tanh=anp.tanh, tanh_ulps=ULPS, unsupported=("T=0",))
-# Forward mode turns relu's derivative into float64: tests/findings has it.
+# In forward mode, the derivative of relu is float64 (FINDINGS.md).
 FORWARD = JVP | {"nonlinearities": ("tanh",)}
 ADAPTERS = (
     of("autograd.vjp", way((stepped, by_vjp)), "composed cell, make_vjp", max_T=1000),

@@ -1,4 +1,4 @@
-"""Flax: ``SimpleCell`` stepped and under the layer ``RNN``, of both of its interfaces, linen and nnx."""
+"""Flax: ``SimpleCell`` stepped and in the layer ``RNN``, in both interfaces, linen and nnx."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def linen_rnn(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
 
 
 def nnx_module(kind: Any, nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Return what ``kind`` makes of an ``nnx.SimpleCell``, with these parameters, and none drawn before."""
+    """Return ``kind`` of an ``nnx.SimpleCell`` with these parameters, without drawing other parameters first."""
     like = {"dtype": xs.dtype, "param_dtype": xs.dtype, "activation_fn": getattr(nnx, nonlinearity)}
     sizes = xs.shape[-1], states[0].shape[-1]
     graph, state = nnx.split(nnx.eval_shape(lambda: kind(nnx.SimpleCell(*sizes, **like, rngs=nnx.Rngs(0)))))
@@ -65,8 +65,8 @@ def environment() -> dict[str, str]:
     return {"flax": flax.__version__} | _jax.environment()
 
 
-# An initialiser that is never drawn from divides by D. The steps of a cell are unrolled, and without one nothing is
-# stacked.
+# D=0: the initialiser divides by D, although no parameters are drawn. T=0: the steps of a cell are unrolled, and
+# jnp.stack needs at least one.
 LAYER: dict[str, Any] = {"unsupported": ("D=0",)}
 CELL: dict[str, Any] = {"unsupported": ("D=0", "T=0"), "max_T": 32}
 ADAPTERS = tuple(

@@ -1,4 +1,4 @@
-"""Haiku: ``VanillaRNN``, stepped and under ``hk.dynamic_unroll``; its nonlinearity is relu, and cannot be chosen."""
+"""Haiku: ``VanillaRNN``, stepped and under ``hk.dynamic_unroll``. Its only nonlinearity is relu."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adapters import Adapter, Way, _jax
 from adapters._jax import ULPS, by_vjp, run, tanh
 from adapters._way import unroll
 
-# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN" and "Linear". Haiku ignores parameters without a use.
+# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN" and "Linear". Haiku ignores unused parameters.
 LAYOUTS = {
     "VanillaRNN": {
         "vanilla_rnn/linear/w": "Wx",
@@ -45,7 +45,7 @@ def unrolled(nonlinearity: str, weights: Any, xs: Any, states: Any, double_bias:
 
 
 def with_two_biases(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Do the same with two biases, the default of ``VanillaRNN``, each of which is half of the case's."""
+    """Run ``unrolled`` with two biases, the default of ``VanillaRNN``. Each is half of the bias of the case."""
     half = weights["vanilla_rnn/linear/b"] / 2
     halves = {"vanilla_rnn/linear/b": half, "vanilla_rnn/linear_1/b": half}
     return unrolled(nonlinearity, weights | halves, xs, states, double_bias=True)

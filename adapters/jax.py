@@ -1,7 +1,7 @@
-"""JAX: the cell composed of jax.numpy (JAX ships none), in every way in which JAX runs and differentiates it.
+"""JAX: a cell composed of jax.numpy (JAX ships none), in every way in which JAX runs and differentiates it.
 
-Each differentiator is one function at module level that is jitted with all that it calls: a ``jax.jit`` made for every
-call would compile every time.
+Each differentiator is one function at module level, jitted with everything that it calls. A ``jax.jit`` created for
+every call would compile every time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from adapters import JVP, TWICE, Adapter, Way, _jax
 from adapters._jax import ULPS, by_vjp, run, tanh
 from adapters._way import unroll
 
-# A composed cell has its parameters as they are.
+# The composed cell has the parameters of the reference.
 LAYOUTS = {"scan": {"Wx": "Wx", "Wh": "Wh", "b": "b"}, "cell": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
 
 
@@ -44,12 +44,12 @@ def scanned(nonlinearity: str, weights: Any, xs: Any, states: Any, wrapper: Any 
 
 
 def checkpointed(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Do the same with each step under ``jax.checkpoint``: backward computes its states once more."""
+    """Run the cell under ``lax.scan`` with each step under ``jax.checkpoint``; backward recomputes the states."""
     return scanned(nonlinearity, weights, xs, states, jax.checkpoint)
 
 
 def eagerly(forward: Any, *arguments: Any) -> Any:
-    """Differentiate with ``jax.vjp`` operation by operation, nothing compiled as a whole."""
+    """Differentiate with ``jax.vjp`` operation by operation, without ``jax.jit``."""
     return by_vjp.__wrapped__(forward, *jax.tree.map(jnp.asarray, arguments))
 
 
@@ -61,7 +61,7 @@ def by_vmap(forward: Any, *arguments: Any) -> Any:
 
 @partial(jax.jit, static_argnums=0)
 def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
-    """Differentiate forwards, along a direction, with ``jax.jvp``."""
+    """Differentiate in forward mode, along a direction, with ``jax.jvp``."""
     outputs, along = jax.jvp(forward, (weights, xs, states), tangents)
     return (outputs, None), (along, None)
 
@@ -81,9 +81,9 @@ def environment() -> dict[str, str]:
 
 
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
-# Nothing can be stacked of no steps.
 loop = partial(Way, LAYOUTS, run, "cell")
 scan = partial(Way, LAYOUTS, run, "scan")
+# T=0 is unsupported in a Python loop, because jnp.stack needs at least one step.
 EAGER: dict[str, Any] = {"max_T": 8, "slow": True, "unsupported": ("T=0",)}
 SECOND = "jvp of vjp: second derivatives, jit"
 STATES = "lax.scan of a step under jax.checkpoint, jit"
@@ -95,6 +95,6 @@ ADAPTERS = (
     of("jax.vmap", scan((scanned, by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True),
     of("jax.jvp", scan((scanned, by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **JVP),
     of("jax.twice", loop((unrolled, twice)), f"composed cell, unrolled, {SECOND}", unsupported=("T=0",), **TWICE),
-    # Under lax.scan, the second derivative of relu at 0 is wrong: tests/findings has it.
+    # The second derivative of relu at 0 is wrong under lax.scan (FINDINGS.md).
     of("jax.scan_twice", scan((scanned, twice)), f"lax.scan, {SECOND}", nonlinearities=("tanh",), **TWICE),
 )

@@ -18,7 +18,7 @@ from adapters._keras import module_for
 
 def run_module(forward: Any, nonlinearity: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
     """Run on NumPy arrays."""
-    # Keras's own tanh turns float64 into float32 on JAX: tests/findings has it.
+    # On JAX, the tanh of Keras converts float64 to float32 (FINDINGS.md).
     is_double = xs.dtype == "float64"
     with jax.enable_x64(is_double):
         module = module_for(forward, jnp.tanh if nonlinearity == "tanh" and is_double else nonlinearity, weights)

@@ -27,12 +27,12 @@ _keras.require("tensorflow")
 
 
 def tanh(array: Any) -> Any:
-    """Return the tanh of Keras, which is TensorFlow's, of a NumPy array."""
+    """Return the tanh of a NumPy array by Keras, which calls TensorFlow."""
     return keras.ops.tanh(tf.constant(array)).numpy()
 
 
 def environment() -> dict[str, str]:
-    """Return the versions and what decides the precision."""
+    """Return the versions and the settings that decide the precision."""
     return _keras.environment("tensorflow") | {"tensorflow": tf.__version__}
 
 

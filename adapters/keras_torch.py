@@ -19,7 +19,7 @@ from adapters._way import mapped
 
 
 def as_tensor(array: Any) -> Any:
-    """Return a tensor of a NumPy array, of which a gradient can be taken."""
+    """Return a NumPy array as a tensor that can require a gradient."""
     return keras.ops.convert_to_tensor(array, dtype=array.dtype.name).clone()
 
 
@@ -35,7 +35,7 @@ _keras.require("torch")
 
 
 def tanh(array: Any) -> Any:
-    """Return the tanh of Keras, which is PyTorch's, of a NumPy array."""
+    """Return the tanh of a NumPy array by Keras, which calls PyTorch."""
     return as_array(keras.ops.tanh(as_tensor(array)))
 
 
@@ -45,8 +45,8 @@ def environment() -> dict[str, str]:
     return _keras.environment("torch") | precision
 
 
-# Not float64, in which products are float32 and nothing says so: tests/findings has it. PyTorch's products in bfloat16
-# let NaN into another row: FINDINGS.md.
+# float64 is left out, because its products are computed in float32 without a warning. In bfloat16, PyTorch's products
+# carry NaN into another row. FINDINGS.md describes both.
 ULPS = {"float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
 CELL = {"unsupported": ("T=0",)}
 BOTH: dict[str, Any] = {"tanh": tanh, "tanh_ulps": ULPS, "finite": ("bfloat16",)}

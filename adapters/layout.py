@@ -1,4 +1,4 @@
-"""Layouts: the parameters of one layer found among named arrays, and moved from one framework to another."""
+"""Layouts: find the parameters of one layer among named arrays, and move them from one framework to another."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from reference.cells import NONLINEARITIES
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one cell or layer of a framework keeps its parameters.
+    """The places of the parameters in one cell or layer of a framework.
 
-    ``Wx.T[None]`` is (1, H, D) and ``[b, 0]`` is (2H,), of Wx (D, H) and b (H,) as ``reference.Params`` has them.
+    If Wx is (D, H) and b is (H,), as in ``reference.Params``, ``Wx.T[None]`` is (1, H, D) and ``[b, 0]`` is (2H,).
 
     Raises:
-        ValueError: a place that is no key of ``PLACES``, or not one place for each of Wx, Wh and b.
+        ValueError: a place is not a key of ``PLACES``, or Wx, Wh and b do not have one place each.
     """
 
-    name: str  # of the adapter that judges it: "torch.RNN"
-    places: Mapping[str, str]  # name of a parameter: its place; in the order in which the module lists them
+    name: str  # name of the adapter that judges this cell or layer: "torch.RNN"
+    places: Mapping[str, str]  # from the name of a parameter to its place, in the order of the module
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
 
     def __post_init__(self) -> None:
@@ -39,21 +39,22 @@ class Layout:
 
     @property
     def always_biased(self) -> bool:
-        """Whether the cell has a bias, always."""
+        """Whether the cell always has a bias."""
         return any(place.startswith("b or 0") for place in self.places.values())
 
     @property
     def weights(self) -> list[str]:
-        """Names of the parameters that hold Wx and Wh."""
+        """Names of the parameters Wx and Wh."""
         return [name for name, place in self.places.items() if place[0] == "W"]
 
     def to_framework(self, params: Params) -> dict[str, NDArray[Any]]:
-        """Return copies of the parameters of one cell under the framework's names, in its order.
+        """Return copies of the parameters of one cell under the framework's names, in the framework's order.
 
-        Two biases that are added become b and zero; b is zero if the cell always has a bias and the model has none.
+        If the framework adds two biases, they become b and zero. If the cell always has a bias and the parameters have
+        none, the bias is zero.
 
         Raises:
-            ValueError: the parameters are those of a stack.
+            ValueError: the parameters belong to a stack.
         """
         if params.Wx.ndim != 2:
             raise ValueError(f"port: expected the parameters of one cell, got a stack of {len(params.Wx)}")
@@ -61,22 +62,22 @@ class Layout:
         return {name: np.array(array, order="C") for name, array in held.items()}
 
     def to_reference(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arrays under the framework's names as those of Wx, Wh and b, without a second bias."""
+        """Return arrays under the names Wx, Wh and b instead of the framework's names, without a second bias."""
         return to_reference(self.places, arrays)
 
     def params(self, arrays: Mapping[str, Any]) -> Params:
         """Return the parameters of the only cell or layer of this kind among named arrays.
 
-        Names may have a prefix ("rnn.weight_ih_l0", "params/cell/i/kernel"), and ``/`` and ``.`` are the same in them.
-        Two biases are added in their dtype; where one is zero the other keeps every bit.
+        Names may have a prefix ("rnn.weight_ih_l0", "params/cell/i/kernel"); ``/`` and ``.`` are equivalent. Two biases
+        are added in their dtype. If an element of one bias is zero, the element of the other keeps every bit.
 
         Args:
-            arrays: of one dtype, which NumPy can take; arrays of other layers may be among them.
+            arrays: arrays by name, of one dtype that NumPy can represent; they may include arrays of other layers.
 
         Raises:
-            ValueError: a parameter is missing or of a wrong shape, there is more than one such layer, or the layer has
-                one more parameter.
-            TypeError: a dtype that is none of ``archive.DTYPES``, or another than that of Wx.
+            ValueError: a parameter is missing or has a wrong shape, there are several such layers, or the layer has a
+                further parameter.
+            TypeError: the dtype of an array is not in ``archive.DTYPES``, or is not that of Wx.
         """
         found = self.only_layer(arrays)
         self._expect_shapes(found)
@@ -84,9 +85,9 @@ class Layout:
         return Params(**(self.to_reference(found) | {"b": added(biases) if biases else None}))
 
     def rounded(self, arrays: Mapping[str, Any]) -> int:
-        """Return in how many elements the sum of two biases is not exact; arrays as of ``params``."""
+        """Return the number of elements in which the sum of two biases is not exact; ``arrays`` as of ``params``."""
         biases = self._biases(self.only_layer(arrays))
-        # Without one bias, which a subtraction takes away exactly, an exact sum leaves the other.
+        # If the sum is exact, subtracting one bias leaves the other.
         inexact = [added(biases) - one != other for one, other in permutations(biases, 2)]
         return int(np.any(inexact, axis=0).sum())
 
@@ -94,7 +95,7 @@ class Layout:
         return [array for what, array in in_reference(self.places, found) if what in ("b", "0")]
 
     def only_layer(self, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-        """Return the arrays of the only such layer, without their prefix; the rest as of ``params``."""
+        """Return the arrays of the only such layer, without their prefix; arguments and errors as in ``params``."""
         flat = flattened(arrays)
         ours = {name.replace("/", "."): name for name in self.places}
         first, other = (name.replace("/", ".") for name in self.weights)
@@ -105,8 +106,8 @@ class Layout:
         (prefix,) = prefixes
         found = {name: flat[prefix + key] for key, name in ours.items() if prefix + key in flat}
         self._expect_all(found, prefix)
-        # An array beside a parameter of a module belongs to the module: it is that of a second layer, or of a gate.
-        # Plain Wx, Wh and b belong to no module, and an author may put anything beside them.
+        # An array with the prefix of a module belongs to the module, for example to its second layer or to a gate.
+        # Plain Wx, Wh and b belong to no module, so an author may put other arrays beside them.
         is_plain = all(name == place for name, place in self.places.items())
         modules = set[str]() if is_plain else {(prefix + key).rpartition(".")[0] for key in ours}
         beside = [name for name in flat if name.rpartition(".")[0] in modules]
@@ -115,7 +116,7 @@ class Layout:
         return found
 
     def _expect_all(self, found: Mapping[str, Any], prefix: str) -> None:
-        """Raise ValueError unless all parameters are there, or all without those of the bias, if it can do without."""
+        """Raise ValueError unless every parameter is present; the bias may be missing if it is optional."""
         has_bias = self.always_biased or not found.keys() <= set(self.weights)
         needed = [name for name, place in self.places.items() if has_bias and place[:2] != "0?"] or self.weights
         if absent := [name for name in needed if name not in found]:
@@ -123,7 +124,7 @@ class Layout:
             raise ValueError(f"port: expected {absent[0]} of {self.name}, got {list(found)}{where} without it")
 
     def _expect_shapes(self, found: Mapping[str, NDArray[Any]]) -> None:
-        """Raise ValueError or TypeError unless shapes fit together, and dtypes are one."""
+        """Raise ValueError or TypeError unless the shapes fit together and all arrays have one dtype."""
         name, place = next((name, place) for name, place in self.places.items() if place.startswith("Wx"))
         Wx, axes = found[name], "1, " * place.endswith("[None]") + ("H, D" if ".T" in place else "D, H")
         if Wx.ndim != len(axes.split()):
@@ -141,24 +142,25 @@ class Layout:
 def port(
     params: Mapping[str, Any] | Params, from_: str, to: str, *, nonlinearity: str | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Return parameters of one recurrent layer as another framework names and shapes them; neither is imported.
+    """Return parameters of one recurrent layer in the names and shapes of another framework, without importing either.
 
-    Every value is copied bit for bit, but for the sum of two biases of the source, which is rounded to their dtype.
+    Every value is copied bit for bit. If the source has two biases, their sum is rounded to their dtype.
 
     Args:
         params: ``Params``, or named arrays of the source as of ``Layout.params``.
-        from_: the source: an adapter with a layout ("torch.RNN"), or a framework for the first of its layouts.
-        to: the target, likewise.
-        nonlinearity: of the model, "tanh" or "relu"; by default the first of the source.
+        from_: the source: an adapter with a layout ("torch.RNN"), or a framework, whose first layout is used.
+        to: the target, in the same form.
+        nonlinearity: nonlinearity of the model, "tanh" or "relu"; by default the first of the source.
 
     Returns:
-        Arrays by name, in the order of the target's parameters, of the dtype that came, as of ``Layout.to_framework``.
+        Arrays by name, in the order of the target's parameters and in the dtype of the source, as of
+        ``Layout.to_framework``.
 
     Raises:
-        ValueError: an unknown name, a nonlinearity that the target does not have, or as of ``Layout.params``.
-        TypeError: as of ``Layout.params``.
+        ValueError: a name is unknown, the target does not have the nonlinearity, or as in ``Layout.params``.
+        TypeError: as in ``Layout.params``.
 
-    Source: each file of a framework names the documentation of its parameters.
+    Source: the file of each framework links to the documentation of its parameters.
     """
     origin, target = layout(from_), layout(to)
     expect_nonlinearity(origin, target, nonlinearity)
@@ -190,7 +192,7 @@ def layout(name: str) -> Layout:
 
 
 def layouts(framework: str) -> dict[str, Layout]:
-    """Return the layouts of a framework by name of adapter, in the order of its file, which is not imported."""
+    """Return the layouts of a framework by name of adapter, in the order of its file, without importing it."""
     constants = literals(file) if (file := source(framework)) else {}
     nonlinearities = constants.get("NONLINEARITIES", Layout.nonlinearities)
     names = {f"{framework}.{variant}": places for variant, places in constants.get("LAYOUTS", {}).items()}
@@ -198,18 +200,18 @@ def layouts(framework: str) -> dict[str, Layout]:
 
 
 def added(biases: list[NDArray[Any]]) -> NDArray[Any]:
-    """Return the sum of biases in their dtype; a bias beside zero keeps every bit, the sign of a zero included."""
+    """Return the sum of biases in their dtype. A number plus zero keeps every bit, including the sign of zero."""
     with np.errstate(all="ignore"):
         return reduce(lambda one, other: np.where(other == 0, one, np.where(one == 0, other, one + other)), biases)
 
 
 def shortened(names: list[str], most: int = 8) -> str:
-    """Return the first names of a list as Python spells them."""
+    """Return the first names of a list in Python's notation."""
     return str(names) if len(names) <= most else f"{str(names[:most])[:-1]}, and {len(names) - most} more]"
 
 
 def flattened(tree: Any, *path: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a mapping that may hold mappings, each under its path, parted by dots."""
+    """Return the arrays of a nested mapping by path, with dots as separators."""
     if not isinstance(tree, Mapping):
         return {".".join(path).replace("/", "."): np.asarray(tree)}
     return {name: array for key in tree for name, array in flattened(tree[key], *path, key).items()}

@@ -17,17 +17,17 @@ LAYOUTS = {"RNN": {"Wxh": "Wx.T", "Whh": "Wh.T", "bias": "b"}}
 
 
 def as_mlx(array: Any) -> Any:
-    """Return an MLX array; its dtype is named, or float64 would become float32."""
+    """Return an MLX array. The dtype is given explicitly, because float64 would become float32."""
     return mx.array(array, dtype=getattr(mx, array.dtype.name))
 
 
 def as_numpy(array: Any) -> Any:
-    """Return a NumPy array; bfloat16 under the name that ml_dtypes gives it."""
+    """Return a NumPy array. For bfloat16 its dtype is that of ml_dtypes."""
     return np.array(array.view(mx.uint16)).view("bfloat16") if array.dtype == mx.bfloat16 else np.array(array)
 
 
 def run(forward: Any, differentiate: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
-    """Run on NumPy arrays; MLX differentiates functions of arrays, one after the other."""
+    """Run on NumPy arrays. MLX differentiates functions of a flat list of arrays."""
 
     def function(*leaves: Any) -> Any:
         return forward(nonlinearity, *unflattened(weights, leaves))
@@ -50,7 +50,7 @@ def by_vjp(function: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> 
 
 
 def by_jvp(function: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
-    """Differentiate forwards, along a direction, with ``mx.jvp``."""
+    """Differentiate in forward mode, along a direction, with ``mx.jvp``."""
     (outputs,), (along,) = mx.jvp(function, flat(weights, xs, states), flat(*tangents))
     return (outputs, None), (along, None)
 
@@ -65,7 +65,7 @@ def tanh(array: Any) -> Any:
 
 environment = facts(mlx=mx.__version__, device=str(mx.default_device()), precision="that of each array")
 ULPS = {"float64": 2.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
-# Without a bias, it takes D=0.
+# D=0 raises an error only with a bias.
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, unsupported=("T=0", "D=0", "reversed"))
 way = partial(Way, LAYOUTS, run, "RNN")
 ADAPTERS = (

@@ -1,6 +1,6 @@
 """ONNX Runtime: the operator ``RNN`` of ONNX, forward only.
 
-A model has fixed sizes, and its parameters are inputs, so that one model serves all cases of a shape.
+A model has fixed sizes, and its parameters are inputs. So one model serves all cases of a shape.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from adapters._way import forward_only
 
 
 def session_of(*model: Any) -> Any:
-    """Return a session on the CPU of a model as of ``model_of``."""
+    """Return a session on the CPU for the model that ``model_of`` returns."""
     return onnxruntime.InferenceSession(model_of(*model).SerializeToString(), providers=["CPUExecutionProvider"])
 
 
@@ -47,12 +47,12 @@ def activation(dtype: str) -> Any:
 
 
 def tanh(array: Any) -> Any:
-    """Return the operator Tanh of a NumPy array."""
+    """Return the result of the operator Tanh for a NumPy array."""
     return activation(array.dtype.name).run(None, {"X": array})[0]
 
 
 environment = facts(onnxruntime=onnxruntime.__version__, provider="CPU", precision="that of the model")
-# RNN has kernels for float32 and float16 alone. FINDINGS.md has why neither its tanh of float32 nor its relu is here.
+# RNN has kernels for float32 and float16 only. float32 and relu are left out because of the faults in FINDINGS.md.
 ULPS = {"float16": 1.0}
 LIMITS: dict[str, Any] = {"offers": ("h",), "nonlinearities": ("tanh",)}
 LAYER = Way(LAYOUTS, forward_only, "RNN", (layer,))

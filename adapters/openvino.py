@@ -26,20 +26,20 @@ def parameters(dtype: str, *shapes: Any) -> list[Any]:
 
 
 def compiled(results: Any, inputs: Any) -> Any:
-    """Return a model for the CPU that computes in the precision of its inputs; in float32 where it has no float16."""
+    """Return a CPU model in the precision of its inputs. If the CPU has no float16, float16 is computed in float32."""
     core, kind = openvino.Core(), inputs[0].get_element_type().to_string()
     hint = kind if kind != "f16" or "FP16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     return core.compile_model(openvino.Model(results, inputs), "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
 
 def call(model: Any, inputs: Any) -> Any:
-    """Return the result, copied, for its memory serves the next call; bfloat16 comes under float16's name."""
+    """Return a copy of the result, because the next call reuses its memory. bfloat16 is returned as float16."""
     return model([np.ascontiguousarray(array) for array in inputs])[0].view(inputs[0].dtype).copy()
 
 
 @lru_cache(maxsize=256)
 def model_of(nonlinearity: str, dtype: str, *shapes: Any) -> Any:
-    """Return a compiled ``RNNSequence``, or ``RNNCell`` where inputs have two axes."""
+    """Return a compiled ``RNNSequence``, or ``RNNCell`` if the inputs have two axes."""
     x, h, W, R, B = inputs = parameters(dtype, *shapes)
     H = shapes[1][-1]
     if len(shapes[0]) == 2:
@@ -50,7 +50,7 @@ def model_of(nonlinearity: str, dtype: str, *shapes: Any) -> Any:
 
 
 def run_model(nonlinearity: str, *arrays: Any) -> Any:
-    """Run the model of the shapes of these arrays."""
+    """Run the model for the shapes of these arrays."""
     return call(model_of(nonlinearity, arrays[0].dtype.name, *(array.shape for array in arrays)), arrays)
 
 
@@ -68,13 +68,13 @@ def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
 
 
 def tanh(array: Any) -> Any:
-    """Return the operator Tanh of a NumPy array."""
+    """Return the result of the operator Tanh for a NumPy array."""
     (x,) = inputs = parameters(array.dtype.name, array.shape)
     return call(compiled([ops.tanh(x)], inputs), [array])
 
 
 environment = facts(openvino=openvino.__version__.partition("-")[0], device="CPU", precision="hinted by the inputs")
-ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}  # FINDINGS.md: why neither float64 nor relu is here
+ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}  # no float64 and no relu: FINDINGS.md
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, offers=("h",), nonlinearities=("tanh",))
 CELL, SEQUENCE = (Way(LAYOUTS, forward_only, *way) for way in (("RNNCell", (stepped,)), ("RNNSequence", (sequence,))))
 ADAPTERS = (

@@ -1,4 +1,4 @@
-"""PaddlePaddle: ``nn.SimpleRNNCell``, stepped, and ``nn.SimpleRNN``. A module has its parameters and keeps them."""
+"""PaddlePaddle: ``nn.SimpleRNNCell``, stepped, and ``nn.SimpleRNN``. Weights are written into a new module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-# Said at import, of a compiler's cache that nothing here needs.
+# The import warns about a compiler cache that is not needed here.
 warnings.filterwarnings("ignore", "No ccache found", UserWarning)
 
 import paddle
@@ -25,12 +25,12 @@ LAYOUTS = {
 
 
 def variable(array: Any) -> Any:
-    """Return a tensor of which a gradient can be taken."""
+    """Return a tensor with ``stop_gradient=False``."""
     return paddle.to_tensor(np.ascontiguousarray(array), stop_gradient=False)
 
 
 def run(kind: Any, forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
-    """Run a module of this kind, made in the dtype of the weights and loaded with them, on NumPy arrays."""
+    """Run a module of this kind on NumPy arrays, with the dtype and the values of the weights."""
     Wx, before = next(iter(weights.values())), paddle.get_default_dtype()
     paddle.set_default_dtype(Wx.dtype.name)
     module = kind(*reversed(Wx.shape), activation=nonlinearity)
@@ -61,7 +61,7 @@ def layer(module: Any, xs: Any, states: Any) -> Any:
 
 
 def time_first(*sizes: int, **options: Any) -> Any:
-    """Return an ``nn.SimpleRNN``, time first; without its biases it would end the process."""
+    """Return an ``nn.SimpleRNN``, time first, always with biases; without biases, backward crashes (FINDINGS.md)."""
     return SimpleRNN(*sizes, time_major=True, **options)
 
 
@@ -74,7 +74,7 @@ def tanh(array: Any) -> Any:
 
 
 environment = facts(paddle=paddle.__version__, device=paddle.get_device(), precision="that of each tensor")
-# No kernel of tanh takes half precisions on a CPU.
+# On a CPU, tanh has no kernel for half precisions.
 ULPS = {"float64": 2.5, "float32": 5.0}
 FAILURES = {"nonfinite": ExpectedFailure("relu makes 0 of NaN", "FINDINGS.md")}
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, expected_failures=FAILURES)

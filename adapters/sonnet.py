@@ -17,7 +17,7 @@ LAYOUTS = {"VanillaRNN": {"input_to_hidden/w": "Wx", "hidden_to_hidden/w": "Wh",
 
 
 def run(forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
-    """Run an ``snt.VanillaRNN`` with these weights on NumPy arrays; its variables are made at a first call."""
+    """Run an ``snt.VanillaRNN`` with these weights on NumPy arrays. The first call creates its variables."""
     D, H = next(iter(weights.values())).shape
     dtype, inits = tf.as_dtype(arrays[0].dtype), (snt.initializers.Constant(0.0),) * 2
     core = snt.VanillaRNN(H, getattr(tf.nn, nonlinearity), *inits, dtype=dtype)

@@ -1,4 +1,4 @@
-"""TensorFlow, which has no cell outside of Keras: the formula in ``tf.scan``, differentiated both ways."""
+"""TensorFlow: a composed cell in ``tf.scan`` (TensorFlow has no cell outside Keras), in reverse and forward mode."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from adapters import JVP, Adapter, Way, facts
 from adapters._tensorflow import ULPS, by_tape, run
 from adapters._way import unroll
 
-# A composed cell has its parameters as they are.
+# The composed cell has the parameters of the reference.
 LAYOUTS = {"function": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
 
 
@@ -22,7 +22,7 @@ def cell(nonlinearity: str, weights: Any, x: Any, h: Any) -> Any:
 
 
 def scanned(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run the cell in ``tf.scan``, with one operation a step of a loop."""
+    """Run the cell in ``tf.scan``."""
     return tf.scan(lambda h, x: cell(nonlinearity, weights, x, h), xs, *states)
 
 
@@ -33,7 +33,7 @@ def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def traced(forward: Any, jit: bool, *signature: Any) -> Any:
-    """Return ``by_tape`` as a ``tf.function``, one for each signature, for which it is traced."""
+    """Return ``by_tape`` as a ``tf.function``. Each signature has its own, so that it is traced once."""
     return tf.function(partial(by_tape, forward), jit_compile=jit, autograph=False)
 
 
@@ -44,12 +44,12 @@ def by_function(forward: Any, *arguments: Any, jit: bool = False) -> Any:
 
 
 def by_xla(forward: Any, *arguments: Any) -> Any:
-    """Do the same, compiled by XLA."""
+    """Differentiate with ``tf.GradientTape`` in a ``tf.function`` that XLA compiles."""
     return by_function(forward, *arguments, jit=True)
 
 
 def by_accumulator(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
-    """Differentiate along a direction with ``ForwardAccumulator``; of a scan it fails if compiled."""
+    """Differentiate along a direction with ``ForwardAccumulator``. It fails for ``tf.scan`` in a ``tf.function``."""
     with tf.autodiff.ForwardAccumulator((weights, xs, states), tangents) as accumulator:
         outputs = forward(weights, xs, states)
     return (outputs, None), (accumulator.jvp(outputs), None)

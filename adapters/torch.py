@@ -26,7 +26,7 @@ LAYOUTS = {
 
 @cache
 def module_of(kind: Any, D: int, H: int, bias: bool, nonlinearity: str, dtype: torch.dtype, **options: Any) -> Any:
-    """Return a module, the same each time: making one takes longer than a step."""
+    """Return a module. It is cached, because creating one takes longer than a step."""
     return kind(D, H, bias=bias, nonlinearity=nonlinearity, dtype=dtype, **options)
 
 
@@ -37,7 +37,7 @@ def module_for(kind: Any, nonlinearity: str, weights: Any, **options: Any) -> An
 
 
 def steps(cell: Any, weights: Any, xs: Any, states: Any) -> Any:
-    """Step a cell through the sequence; without a state, the first step makes its own."""
+    """Step a cell through the sequence. Without a state, the cell creates one in the first step."""
     outputs = unroll(lambda *inputs: functional_call(cell, weights, inputs), xs.unbind(), states)
     return torch.stack(outputs[len(states) :])
 
@@ -54,8 +54,8 @@ def stepped_unbatched(nonlinearity: str, weights: Any, xs: Any, states: Any) -> 
 
 @cache
 def compiler(function: Any, **options: Any) -> Any:
-    """Return a compiled function; made when first needed, for the compiler takes seconds to import."""
-    # The compiler raises what it cannot trace, and logs it with its traceback besides.
+    """Return a compiled function. It is created on first use, because importing the compiler takes seconds."""
+    # If the compiler cannot trace a function, it raises an error and also logs a traceback.
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
     return torch.compile(function, **options)
 
@@ -63,13 +63,13 @@ def compiler(function: Any, **options: Any) -> Any:
 def compiled(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step ``nn.RNNCell``, compiled for each new shape as one graph."""
     cell = module_for(nn.RNNCell, nonlinearity, weights)
-    # Beyond its limit of shapes, eight by default, the compiler would run the code as it is and only log that.
+    # After more than eight shapes, its default limit, the compiler would run the code uncompiled and only log this.
     with torch._dynamo.config.patch(recompile_limit=10_000):
         return compiler(steps, dynamic=False, fullgraph=True)(cell, weights, xs, states)
 
 
 def layer(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``nn.RNN`` over the sequence, time first as is its default."""
+    """Run ``nn.RNN`` over the sequence, time first, which is the default."""
     inputs = (xs, *(state[None] for state in states))
     return functional_call(module_for(nn.RNN, nonlinearity, weights), weights, inputs)[0]
 
@@ -81,7 +81,7 @@ def batch_first(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
 
 
 def unbatched(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``nn.RNN`` on one sequence without an axis of batch: x (T, D), h (1, H)."""
+    """Run ``nn.RNN`` on one sequence without a batch axis: x (T, D), h (1, H)."""
     return functional_call(module_for(nn.RNN, nonlinearity, weights), weights, (xs[:, 0], states[0]))[0][:, None]
 
 
@@ -89,10 +89,10 @@ def unbatched(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
 
 ULPS = {"float64": 1.0, "float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
 COMPILED = {"float64": 1.5, "float32": 1.5, "bfloat16": 1.0, "float16": 1.0}
-# torch.stack takes no empty list, nn.RNN no empty inputs, and torch.from_numpy no negative strides.
+# torch.stack does not support an empty list, nn.RNN empty inputs, and torch.from_numpy negative strides.
 OF_CELL, OF_LAYER = ("T=0", "reversed"), ("T=0", "D=0", "reversed")
 OF_JVP = (*OF_LAYER, "repeated")
-# In bfloat16, products of oneDNN let one number that is not finite into another row, or make NaN of infinity.
+# In bfloat16, products of oneDNN carry NaN and infinity into another row, or turn infinity into NaN (FINDINGS.md).
 CELL: dict[str, Any] = {"unsupported": OF_CELL, "finite": ("bfloat16",)}
 LAYER: dict[str, Any] = {"unsupported": OF_LAYER, "finite": ("bfloat16",)}
 OVERWRITTEN = ExpectedFailure("backward writes over the states of a single step, in half precisions", "FINDINGS.md")

@@ -1,4 +1,4 @@
-"""PyTorch through ONNX: ``nn.RNN`` as ``torch.onnx.export`` writes it, run by ONNX Runtime; forward only."""
+"""PyTorch through ONNX: ``nn.RNN``, exported by ``torch.onnx.export`` and run by ONNX Runtime, forward only."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch.func import functional_call
 from adapters import Adapter, Way, facts
 from adapters._way import forward_only
 
-LAYOUTS = {"RNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"}}  # as torch
+LAYOUTS = {"RNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"}}  # as torch.py
 
 
 class Layer(nn.Module):
-    """An ``nn.RNN`` as a function of its parameters besides, so that one export serves all cases of a shape."""
+    """An ``nn.RNN`` that takes its parameters as inputs, so that one export serves all cases of a shape."""
 
     def __init__(self, *sizes: int, **options: Any) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Layer(nn.Module):
 
 
 def session_of(module: nn.Module, arguments: Any) -> Any:
-    """Return a session of an exported module; the exporter warns of its own code, and logs what it lacks."""
+    """Return a session of an exported module, without the warnings and log messages of the exporter."""
     for name in ("torch.onnx", "torch._subclasses.fake_tensor"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
@@ -44,7 +44,7 @@ def session_of(module: nn.Module, arguments: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def exported(T: int, N: int, D: int, H: int, bias: bool, nonlinearity: str, dtype: str) -> Any:
-    """Return a session of the layer, with parameters of any values."""
+    """Return a session of the layer for parameters of any values."""
     like: Any = {"dtype": getattr(torch, dtype)}
     layer = Layer(D, H, bias=bias, nonlinearity=nonlinearity, **like).eval()
     parameters = (torch.zeros(parameter.shape, **like) for parameter in layer.parameters())
@@ -70,9 +70,9 @@ def tanh(array: Any) -> Any:
 
 EXPORTER = f"{torch.__version__}, dynamo"
 environment = facts(torch_onnx=EXPORTER, onnxruntime=onnxruntime.__version__, precision="that of the module")
-# In float32 14 ulp just above the smallest normal number, where a factor underflows; elsewhere 5.
+# In float32, tanh is off by 14 ulp just above the smallest normal number, where a factor underflows; elsewhere by 5.
 ULPS = {"float64": 8.0, "float32": 16.0, "float16": 1.0}
-# A step is eight nodes of the model, and a shape a second of the exporter.
+# max_T: a step is eight nodes of the model, and the exporter takes a second for each shape.
 LIMITS: dict[str, Any] = {"offers": ("h",), "max_T": 20, "unsupported": ("T=0", "D=0")}
 LAYER = Way(LAYOUTS, forward_only, "RNN", (layer,))
 ADAPTERS = (Adapter("torch_onnx.RNN", LAYER, "nn.RNN exported, run by ONNX Runtime", tanh, ULPS, **LIMITS),)

@@ -1,4 +1,4 @@
-"""The oracle: a textbook RNN in NumPy, rigorous bounds on rounding, and the verdict on another implementation."""
+"""The oracle: a textbook RNN in NumPy, rigorous bounds on rounding errors, and verdicts on other implementations."""
 
 from reference.bounded import Bounded
 from reference.case import Case

@@ -1,4 +1,4 @@
-"""Frozen records of arrays: validated at the door, saved to ``.npz`` and read back without losing a bit."""
+"""Frozen records of arrays: validated when created, saved to ``.npz`` and read back bit for bit."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
-# An ``.npz`` has no bfloat16: its bits go in as integers, under a name with this ending.
+# An ``.npz`` cannot store bfloat16, so its bits are stored as integers under a name with this ending.
 BITS = ".bfloat16"
 PLAIN = (str, bool, tuple, type(None))
 
 
 class Archive:
-    """Give a frozen dataclass of arrays and plain values an ``.npz`` form that loses no bit."""
+    """Save and load a frozen dataclass of arrays and plain values as ``.npz``, bit for bit."""
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields by name, those of a nested dataclass in place of it."""
+        """Return the fields by name; the fields of a nested dataclass replace it."""
         found: dict[str, Any] = {}
         for name, value in vars(self).items():
             found |= value.fields() if isinstance(value, Archive) else {name: value}
         return found
 
     def present(self) -> dict[str, Any]:
-        """Return the fields that are there, by name."""
+        """Return the fields that are not None, by name."""
         return {name: value for name, value in self.fields().items() if value is not None}
 
     def map(self, change: Callable[[Any], Any]) -> Self:
-        """Return the record with ``change`` applied to every array that is there."""
+        """Return the record with ``change`` applied to every array."""
         given = {name: value for name, value in self.fields().items() if not isinstance(value, PLAIN)}
         return self.replacing(**{name: change(value) for name, value in given.items()})
 
     def replacing(self, **values: Any) -> Self:
-        """Return the record with other values, by name, in it and in the records in it."""
+        """Return the record with other values by name, in this record and in nested records."""
         changed = {
             name: value.replacing(**values) if isinstance(value, Archive) else values.get(name, value)
             for name, value in vars(self).items()
@@ -46,7 +46,7 @@ class Archive:
         return type(self)(**changed)
 
     def part(self, k: int) -> Self:
-        """Return entry ``k`` along the first axis of every array; the whole was validated, and a part is not again."""
+        """Return entry ``k`` along the first axis of every array, without a second validation."""
         found = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Archive):
@@ -65,7 +65,7 @@ class Archive:
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    """Return the dtype of a name; that of bfloat16 comes from ml_dtypes, which nothing else here needs."""
+    """Return the dtype of a name. Only bfloat16 needs ml_dtypes, so it is imported here."""
     if name != "bfloat16":
         return np.dtype(name)
     import ml_dtypes
@@ -89,25 +89,25 @@ def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
 
 
 def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an ``.npz``; never unpickles.
+    """Read all arrays of an ``.npz``, without unpickling anything.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a whole ``.npz`` of plain arrays.
     """
-    # Here, since they take as long to import as half of all else together.
+    # Imported here, because they take half as long to import as all other modules of the oracle together.
     import zipfile
     import zlib
 
-    # What NumPy and zipfile raise for damaged files; RuntimeError for features that such a file claims to need.
+    # NumPy and zipfile raise these for damaged files, RuntimeError if the damage looks like an unsupported feature.
     unreadable = (ValueError, EOFError, OSError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
     try:
-        with open(path, "rb") as file:  # NumPy leaves a broken file open if it has opened it itself
+        with open(path, "rb") as file:  # NumPy leaves a damaged file open if NumPy opened it
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
             arrays = dict(_from_bits(name, archive[name]) for name in archive.files)
-        # NumPy returns a member that is no .npy as it is, in bytes.
+        # If a member is not an .npy, NumPy returns its bytes.
         strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
         if strange:
             raise ValueError(f"{strange[0]} is not an array")
@@ -119,19 +119,19 @@ def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:
 
 
 def spell(sizes: dict[str, int]) -> str:
-    """Return sizes as messages show them: "T=5, N=4"."""
+    """Return sizes in the form that messages use: "T=5, N=4"."""
     return ", ".join(f"{name}={size}" for name, size in sizes.items())
 
 
 def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:
-    """Replace each array of a record by a read-only C-contiguous one; all must have this dtype."""
+    """Replace each array of a record by a read-only C-contiguous one; every array must have this dtype."""
     for name, value in vars(record).items():
         if isinstance(value, (*PLAIN, Archive)):
             continue
         array = np.asarray(value)
         if str(array.dtype) not in DTYPES or array.dtype != dtype:
-            wanted = dtype if str(dtype) in DTYPES else f"{', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
-            raise TypeError(f"{where}: expected {name} of dtype {wanted}, got {array.dtype} {array.shape}")
+            expected = dtype if str(dtype) in DTYPES else f"{', '.join(DTYPES[:-1])} or {DTYPES[-1]}"
+            raise TypeError(f"{where}: expected {name} of dtype {expected}, got {array.dtype} {array.shape}")
         if not array.flags.c_contiguous or _is_writeable(array):
             array = np.array(array, order="C")
             array.flags.writeable = False
@@ -139,7 +139,7 @@ def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:
 
 
 def expect_shapes(where: str, arrays: dict[str, Any], shapes: dict[str, tuple[int, ...]], sizes: str) -> None:
-    """Raise ValueError unless each array has the shape of its name, a tangent that of its primal."""
+    """Raise ValueError unless each array has the shape listed under its name; a tangent has the shape of its primal."""
     for name, array in arrays.items():
         shape = shapes.get(name.removesuffix("_dot"))
         if array is not None and shape is not None and array.shape != shape:
@@ -147,7 +147,7 @@ def expect_shapes(where: str, arrays: dict[str, Any], shapes: dict[str, tuple[in
 
 
 def expect_finite(where: str, arrays: dict[str, Any]) -> None:
-    """Raise ValueError, naming the first offending element, unless every array is finite."""
+    """Raise ValueError with the first element that is not finite, unless every array is finite."""
     for name, array in arrays.items():
         if isinstance(array, np.ndarray) and not np.isfinite(array).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
@@ -155,5 +155,5 @@ def expect_finite(where: str, arrays: dict[str, Any]) -> None:
 
 
 def _is_writeable(array: Any) -> bool:
-    """Tell whether anyone can write to an array, through what it is a view of if not through itself."""
+    """Return whether an array can be written to, directly or through an array that it is a view of."""
     return isinstance(array, np.ndarray) and (array.flags.writeable or _is_writeable(array.base))

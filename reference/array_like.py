@@ -1,4 +1,4 @@
-"""What a formula touches of an ndarray, for arrays that consist of several parts."""
+"""The part of the ndarray interface that formulas use, for arrays that consist of several parts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 
 class ArrayLike(NDArrayOperatorsMixin):
-    """An array with values and further parts of their shape: a bound, a tangent.
+    """An array of values with further parts of the same shape, such as a bound or a tangent.
 
-    A subclass has a rule for each function of NumPy that it takes part in, and changes and joins its own parts.
+    A subclass defines a rule for each NumPy function that it supports, and how its parts are reshaped and joined.
     """
 
     value: Any
     rules: ClassVar[dict[Any, Callable[..., Any]]]  # by ufunc
 
     def each(self, change: Callable[[Any], Any]) -> Self:
-        """Return the array with a change of shape applied to every part."""
+        """Return the array with one change of shape applied to every part."""
         raise NotImplementedError
 
     def joined(self, arrays: Sequence[Any], join: Callable[[list[Any]], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Bounded arrays: values that carry a rigorous bound on what rounding may do to them, in any order of summation."""
+"""Bounded arrays: values with a rigorous bound on their rounding errors, in any order of summation."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ Values = NDArray[np.float64]
 U64 = 2.0**-53
 # NumPy's float64 tanh errs by at most this many ulp on any instruction set; a test measures it.
 NUMPY_TANH_ULPS = 2.5
-# A bound is computed in float64 by fewer than 2**30 operations an element on numbers that are not negative, each
-# within 2**-53 relative, so that it is right to 2**-23; inflated by this it is an upper bound.
+# A bound takes fewer than 2**30 operations an element, in float64, on numbers that are not negative. Each operation is
+# right to 2**-53, so the bound is right to 2**-23. This factor makes it an upper bound.
 INFLATE = 1 + 2.0**-20
-# Roundings, and numbers flushed to zero, that the derivative of tanh may hide: its forms 1 - h*h, (1-h)*(1+h),
-# g - g*h*h, (g + g*h)*(1-h) and 1/cosh**2 take at most 7 roundings relative to the result, one of which the sum
-# counts, and may lose 5 intermediate results below the smallest normal number.
+# Roundings and underflows inside the derivative of tanh. Its forms are 1 - h*h, (1-h)*(1+h), g - g*h*h,
+# (g + g*h)*(1-h) and 1/cosh**2. They take at most 7 roundings relative to the result. The sum counts one of
+# these. At most 5 intermediate results underflow.
 DERIVATIVE = 6
 
 
 class Bounded(ArrayLike):
     """A float64 array with a bound on its distance from what any correct implementation computes.
 
-    ``value`` is what the oracle computes in float64; ``error`` bounds its distance from the number that an
-    implementation in ``precision`` has in its place, whatever the order of its sums; ``scale`` is the sum of the
-    absolute values of the terms of the last sum, against which ``error`` is small or large. A sum stays *pending*
-    (``terms`` additions and products so far, ``abs_sum`` the sum of the absolute values of all terms, errors included)
-    and its rounding is charged once, by ``rounded``: at most terms * u * abs_sum in any order.
+    ``value`` is the number that the oracle computes in float64. ``error`` bounds its distance from the same number
+    computed by an implementation in ``precision``, with sums in any order. ``scale`` is the sum of the absolute values
+    of the terms of the last sum; ``error`` is compared with it.
 
-    It takes part in ``+ - * @``, ``>``, ``np.tanh``, ``np.maximum(a, 0)``, ``.mT``, ``.sum(axis)``, indexing,
-    ``reshape``, ``np.stack``, ``np.concatenate`` and ``np.zeros_like``; plain arrays and numbers in it are exact.
+    A sum stays *pending* until ``rounded`` charges its rounding: at most terms * u * abs_sum in any order. ``terms``
+    counts its additions and products. ``abs_sum`` is the sum of the absolute values of its terms, errors included.
+
+    The class supports ``+ - * @``, ``>``, ``np.tanh``, ``np.maximum(a, 0)``, ``.mT``, ``.sum(axis)``, indexing,
+    ``reshape``, ``np.stack``, ``np.concatenate`` and ``np.zeros_like``. Plain arrays and numbers are taken as exact.
 
     Args:
         value: any shape; converted to float64.
         precision: the model of the arithmetic.
         error: bound on the absolute error; broadcasts against value; not negative.
-        scale: magnitude that the error is compared with; that of the value by default.
-        relative: share of the absolute value that the error is at most, where one holds for all.
-        abs_sum: of a pending sum.
-        terms: likewise.
-        factors: of the elementwise products in it; a change of shape drops them.
+        scale: magnitude that the error is compared with; by default the absolute value.
+        relative: one bound on error / abs(value) for all elements; None if there is none.
+        abs_sum: sum of the absolute values of the terms of a pending sum; None if no sum is pending.
+        terms: number of additions and products in the pending sum.
+        factors: factors of the elementwise products in the array; a change of shape drops them.
 
     Source: Jeannerod and Rump, Improved error bounds for inner products in floating-point arithmetic, SIAM J.
         Matrix Anal. Appl. 34 (2013); Higham, Accuracy and Stability of Numerical Algorithms, 2nd
@@ -72,7 +73,7 @@ class Bounded(ArrayLike):
 
     @classmethod
     def exact(cls, value: Any, precision: Precision) -> Self:
-        """Return exact numbers, but for those so small that an implementation may read them as zero."""
+        """Return exact numbers. A subnormal number may also be read as zero, unless the format keeps subnormals."""
         value = np.asarray(value, np.float64)
         magnitude = np.abs(value)
         small = magnitude < precision.storage.tiny
@@ -82,9 +83,9 @@ class Bounded(ArrayLike):
 
     @classmethod
     def observed(cls, value: Any, precision: Precision) -> Self:
-        """Return numbers that an implementation returned: it may have had more digits of them inside.
+        """Return numbers that an implementation returned; internally it may have used more digits of them.
 
-        Under a wider accumulator it may have had a number where it returned a zero: one that underflows in storage.
+        If the accumulator is wider than storage, a returned zero may be a number that underflowed in storage.
         """
         seen = cls.exact(value, precision)
         underflow = precision.underflow if precision.is_mixed else 0.0
@@ -94,9 +95,9 @@ class Bounded(ArrayLike):
 
     @classmethod
     def activated(cls, h: Any, precision: Precision, nonlinearity: str) -> Self:
-        """Return observed outputs as a derivative sees them: tanh may have been kept, or computed again.
+        """Return observed outputs as arguments of a derivative; tanh may have been stored or recomputed.
 
-        A zero of relu is one: as a number that underflows, it would leave the derivative undetermined.
+        A zero of relu is taken as exact. If it could be an underflow, the derivative would be undetermined.
         """
         seen = cls.observed(h, precision)
         if nonlinearity == "tanh":
@@ -107,7 +108,7 @@ class Bounded(ArrayLike):
 
     @property
     def magnitude(self) -> Values:
-        """Largest absolute value that the number, or the sum of its terms' absolute values, may have."""
+        """Upper bound on the absolute value, or on the sum of the absolute values of the terms of a pending sum."""
         if self.abs_sum is not None:
             return self.abs_sum
         if self.relative == 0:
@@ -117,7 +118,7 @@ class Bounded(ArrayLike):
         return magnitude
 
     def rounded(self) -> Bounded:
-        """Return the array with the rounding of its pending sum charged to ``error``."""
+        """Return the array after adding the rounding of its pending sum to ``error``."""
         if self.abs_sum is None:
             return self
         model, inner = self.precision, self.precision.accumulator
@@ -128,24 +129,24 @@ class Bounded(ArrayLike):
         error += self.error
         error += lost
         error *= INFLATE
-        # Each term may have lost what is small against the floor.
+        # Each term may have lost a part that is small against the floor.
         return Bounded(self.value, model, error, self.scale + self.terms * model.floor, factors=self.factors)
 
     def carried(self) -> Bounded:
-        """Return the rounded array as the next step takes it: its scale is its own magnitude.
+        """Return the rounded array as input of the next step, with its own magnitude as scale.
 
-        A scale that is multiplied from step to step would grow until no error is large against it.
+        If the scale were multiplied from step to step, it would grow until no error is large against it.
         """
         sum_ = self.rounded()
         return Bounded(sum_.value, self.precision, sum_.error, np.abs(sum_.value) + sum_.error)
 
     def under(self, precision: Precision) -> Bounded:
-        """Return the rounded array as part of another model: its errors stay, the next ones are that model's."""
+        """Return the rounded array with another model for its next errors; the present errors stay."""
         self = self.rounded()
         return Bounded(self.value, precision, self.error, self.scale, relative=self.relative)
 
     def tanh_slope(self) -> Bounded:
-        """Return 1 - h**2 with the roundings that any form of it takes, alone or in a product."""
+        """Return 1 - h**2 with the roundings of all its forms, alone or in a product."""
         h = self.rounded()
         square, model = h.value * h.value, h.precision
         value = 1 - square
@@ -156,7 +157,7 @@ class Bounded(ArrayLike):
     def tanh_slope_tangent(self, t: Bounded) -> Bounded:
         """Return -2 h t, the derivative of 1 - h**2 where h has the tangent t.
 
-        In the form (1 - h) * (1 + h) it is (1 - h) * t - (1 + h) * t, two terms that cancel: the roundings are relative
+        The form (1 - h) * (1 + h) gives (1 - h) * t - (1 + h) * t. Its two terms cancel, so the roundings are relative
         to 2 t, not to 2 h t.
         """
         h, t, model = self.rounded(), t.rounded(), self.precision
@@ -165,14 +166,14 @@ class Bounded(ArrayLike):
         return Bounded(-2 * h.value * t.value, model, INFLATE * error, 2 * t.magnitude)
 
     def each(self, change: Callable[[Values], Any]) -> Self:
-        """Return the array with a change of shape applied to all its parts; a pending sum stays one."""
+        """Return the array with one change of shape applied to all its parts; a pending sum stays pending."""
         value, error, scale = change(self.value), change(self.error), change(self.scale)
         abs_sum = None if self.abs_sum is None else change(self.abs_sum)
         more: dict[str, Any] = {"relative": self.relative, "abs_sum": abs_sum, "terms": self.terms}
         return type(self)(value, self.precision, error, scale, **more)
 
     def joined(self, arrays: Sequence[Any], join: Callable[[list[Any]], Any]) -> Self:
-        """Return several arrays as one; plain ones are exact."""
+        """Return several arrays as one; plain arrays are exact."""
         parts = [one.rounded() if isinstance(one, Bounded) else Bounded.exact(one, self.precision) for one in arrays]
         value, error, scale = (join([getattr(part, name) for part in parts]) for name in ("value", "error", "scale"))
         shares = [part.relative for part in parts if part.value.size]
@@ -194,7 +195,7 @@ class Bounded(ArrayLike):
 
 
 def _shaped(part: Any, shape: tuple[int, ...]) -> Values:
-    """Return a part in the shape of the values; broadcasting takes as long as a small sum, even to its own shape."""
+    """Return a part in the shape of the values. Broadcasting to the same shape would cost as much as a small sum."""
     part = np.asarray(part, np.float64)
     return part if part.shape == shape else np.broadcast_to(part, shape)
 
@@ -213,7 +214,8 @@ def _matmul(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.rounded(), q.rounded()
     of_p, of_q = p.magnitude, q.magnitude
     abs_sum = of_p @ of_q
-    # Where the errors of a factor are one share of its values, they make that share of abs_sum: a product saved.
+    # If the error of a factor is at most one share of its values, its contribution is a share of abs_sum.
+    # This saves a matrix product.
     share = sum(one.relative / (1 + one.relative) for one in (p, q) if one.relative is not None)
     error = share * abs_sum if share else np.zeros_like(abs_sum)
     if q.relative is None:
@@ -227,12 +229,12 @@ def _multiply(p: Bounded, q: Bounded) -> Bounded:
     p, q = p.rounded(), q.rounded()
     model, value = p.precision, p.value * q.value
     error = p.magnitude * q.error + p.error * np.abs(q.value)
-    # In another order, g * (h * k) is (g * h) * k: k multiplies what is lost where g * h underflows.
+    # An implementation may compute g * (h * k) as (g * h) * k. If g * h underflows, its error is multiplied by k.
     most: Any = 1.0
     factors = (p.factors or (p,)) + (q.factors or (q,))
     for factor in factors if len(factors) > 2 else ():
         most = most * np.maximum(1.0, factor.magnitude)
-    # Zero times anything is zero in every form: nothing underflows.
+    # Zero times a number is zero in every form, so nothing underflows.
     underflow = np.where((p.magnitude == 0) | (q.magnitude == 0), 0.0, DERIVATIVE * model.underflow * most)
     rounding = (model.u + U64) * (np.abs(value) + error) + underflow
     return Bounded(value, model, INFLATE * (error + rounding), p.scale * q.scale, factors=factors)
@@ -241,7 +243,7 @@ def _multiply(p: Bounded, q: Bounded) -> Bounded:
 def _tanh(p: Bounded) -> Bounded:
     p = p.rounded()
     value = np.tanh(p.value)
-    # The slope is largest where the interval comes nearest to 0; beyond 350 it is below 1e-303.
+    # The slope is largest at the end of the interval nearest to 0. Beyond 350 it is below 1e-303.
     nearest = np.clip(np.abs(p.value) - p.error, 0, 350)
     spread = np.minimum(p.error / np.cosh(nearest) ** 2, 2.0)
     error = spread + tanh_error(np.abs(value) + spread, p.precision) + tanh_error(np.abs(value), NUMPY)
@@ -249,7 +251,7 @@ def _tanh(p: Bounded) -> Bounded:
 
 
 def tanh_error(magnitude: Values, precision: Precision) -> Values:
-    """Return how far a tanh of this magnitude may be from the exact one; an ulp of v is at most 2 u abs(v)."""
+    """Return the largest error of a tanh of this magnitude; an ulp of v is at most 2 u abs(v)."""
     error: Values = 2 * precision.tanh_ulps * precision.u * np.minimum(magnitude, 1.0) + precision.underflow
     return error
 
@@ -261,7 +263,7 @@ def _maximum(p: Bounded, zero: Bounded) -> Bounded:
     p = p.rounded()
     if zero.value.any() or zero.error.any():
         raise ValueError(f"Bounded: expected np.maximum(a, 0), got a second operand of {zero.value}")
-    # Where even the upper end is below zero, every implementation returns exactly zero.
+    # If the upper end of the interval is below zero, every implementation returns exactly zero.
     error = np.minimum(p.error, np.maximum(p.value + p.error, 0.0))
     return Bounded(np.maximum(p.value, 0.0), p.precision, error, p.scale)
 

@@ -1,4 +1,4 @@
-"""Case: what an implementation is given, frozen and validated."""
+"""Case: the input of an implementation, frozen and validated."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Case(Archive):
-    """One question to an implementation, or a stack of K questions of one shape.
+    """One input to an implementation, or a stack of K inputs of one shape.
 
-    All arrays are of one dtype and are taken as exact. They are kept read-only.
+    All arrays have one dtype, are taken as exact, and are stored read-only.
 
     Raises:
-        ValueError: a shape that does not fit, an unknown cell or nonlinearity, or a number that is not finite.
-        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than xs.
+        ValueError: a shape does not fit, the cell or nonlinearity is unknown, or a number is not finite.
+        TypeError: the dtype of an array is not in ``archive.DTYPES``, or is not that of xs.
     """
 
     xs: Floats  # (T, N, D) or (K, T, N, D)
@@ -36,9 +36,9 @@ class Case(Archive):
     upstream: Floats  # dLoss/dh, (T, N, H) or (K, T, N, H)
     nonlinearity: str = "tanh"
     probe: tuple[int, ...] | None = None  # the columns of xs that are the probe, one for each column of A
-    finite: bool = True  # False admits NaN and infinity, for cases that are about them
-    direction: Direction | None = None  # ask for the derivatives along it, too
-    cell: str = "rnn"  # of ``cells.CELLS``
+    finite: bool = True  # False admits NaN and infinity
+    direction: Direction | None = None  # if given, the derivatives along it are evaluated too
+    cell: str = "rnn"  # a key of ``cells.CELLS``
     c0: Floats | None = None  # (N, H) or (K, N, H): the second state of a cell that has one
     upstream_c: Floats | None = None  # dLoss/dc after the last step, likewise
 
@@ -69,7 +69,7 @@ class Case(Archive):
             raise ValueError(f"Case: expected a probe, as probed() adds it, got other numbers ({spell(self.sizes)})")
 
     def __repr__(self) -> str:
-        """Return sizes and kind: the numbers would fill a screen, and ``save`` keeps every bit of them."""
+        """Return sizes and kind. The numbers would fill a screen, and ``save`` writes every bit of them."""
         stack = "" if self.K is None else f"K={self.K}, "
         cell = "" if self.cell == "rnn" else f"{self.cell}, "
         kind = f"{cell}{self.dtype}, {self.nonlinearity}{', probed' * self.is_probed}"
@@ -81,11 +81,11 @@ class Case(Archive):
         return CELLS[self.cell]
 
     def unseen(self) -> list[str]:
-        """Return the names of the fields that the further states of the cell need."""
+        """Return the names of the fields that belong to states of the cell other than h."""
         return [name for state in self.cell_type.states[1:] for name in (f"{state}0", f"upstream_{state}")]
 
     def arrays(self) -> dict[str, Floats]:
-        """Return every array of numbers that the case gives, by name: xs, initial states, parameters, upstreams."""
+        """Return every array of the case by name: xs, initial states, parameters, upstream gradients."""
         names = ("xs", "h0", "upstream", *self.unseen())
         found = {name: getattr(self, name) for name in names} | self.params.fields()
         return {name: array for name, array in found.items() if array is not None}
@@ -98,14 +98,14 @@ class Case(Archive):
 
     @property
     def spelled(self) -> str:
-        """Sizes as messages show them: "T=5, N=4, D=3, H=6", and "relu" and "no bias" where that is so."""
+        """Sizes in the form that messages use: "T=5, N=4, D=3, H=6", with "relu" and "no bias" if they apply."""
         kind = [self.cell] * (self.cell != "rnn") + [self.nonlinearity] * (self.nonlinearity != "tanh")
         return ", ".join([spell(self.sizes), *kind, *(["no bias"] * (self.params.b is None))])
 
     def axes(self) -> dict[str, str]:
         """Return the axes, in letters, of every field of the case and of its evaluation.
 
-        G is the axis of all gates' columns; of a cell with a single gate it is H.
+        G is the axis of the columns of all gates. For a cell with a single gate it is H.
         """
         cell, G = self.cell_type, "G" if len(self.cell_type.gates) > 1 else "H"
         found = {"xs": "TND", "upstream": "TNH", "Wx": f"D{G}", "Wh": f"H{G}", "b": G}
@@ -119,7 +119,7 @@ class Case(Archive):
         return found | answer
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of every field of the case and of its evaluation, with the stack's axis if there is one."""
+        """Return the shape of every field of the case and of its evaluation, with a leading axis for a stack."""
         sizes = self.sizes | {"G": self.params.Wx.shape[-1]}
         stack = () if self.K is None else (self.K,)
         return {name: (*stack, *(sizes[axis] for axis in axes)) for name, axes in self.axes().items()}
@@ -141,7 +141,7 @@ class Case(Archive):
 
     @property
     def inputs(self) -> NDArray[np.intp]:
-        """The columns of xs that are inputs, not the probe's; shape (D,) without the probe's."""
+        """Indices of the columns of xs that are inputs and do not belong to the probe; shape (D,)."""
         every = np.arange(self.sizes["D"])
         return every if self.probe is None else np.delete(every, list(self.probe))
 
@@ -158,14 +158,14 @@ class Case(Archive):
     def probed(self, seed: int | None = None) -> Self:
         """Return the case with the probe: G H zero inputs among the columns of x, and an identity block in Wx.
 
-        The products with the probe are exact and add nothing, so the forward is unchanged; its columns of dx become
-        A[t] itself, the gradient at the pre-activations of all gates, which no framework returns otherwise.
+        The products with the probe are exactly zero, so the forward is unchanged. The probe's columns of dx are A[t],
+        the gradient at the pre-activations of all gates. Frameworks do not return A[t] otherwise.
 
         Args:
-            seed: of the places at which the columns stand among the inputs; None puts them last.
+            seed: seed for the positions of the columns among the inputs; None puts them last.
 
         Raises:
-            ValueError: the case carries a probe already.
+            ValueError: the case already has a probe.
         """
         if self.is_probed:
             raise ValueError(f"Case.probed: expected a case without a probe, got one with it ({spell(self.sizes)})")
@@ -178,14 +178,14 @@ class Case(Archive):
         return wide.replacing(Wx=Wx, probe=tuple(places.tolist()))
 
     def unprobed(self) -> Self:
-        """Return the case without its probe; itself if it carries none."""
+        """Return the case without its probe, or the case itself if it has none."""
         if self.probe is None:
             return self
         probe = list(self.probe)
         return self._with_inputs(lambda array, axis: np.delete(array, probe, axis))
 
     def _with_inputs(self, change: Callable[[Any, int], Any]) -> Self:
-        """Return the case, without the probe, with a change of the inputs' axis of whatever has one."""
+        """Return the case without the probe, with one change applied to the input axis of each array that has it."""
         places = {"xs": -1, "Wx": -2, "xs_dot": -1, "Wx_dot": -2}
         changed = {name: change(array, places[name]) for name, array in self.fields().items() if name in places}
         return self.replacing(probe=None, **changed)
@@ -196,7 +196,7 @@ class Case(Archive):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is not a whole ``.npz`` with the fields of a case, or they do not fit together.
+            ValueError: the file is not a whole ``.npz`` with the fields of a case, or the fields do not fit together.
         """
         found: dict[str, Any] = read_npz("Case.load", path)
         try:
@@ -230,25 +230,25 @@ class Case(Archive):
         params: Params | None = None,
         direction: bool = False,
     ) -> Self:
-        """Draw a case whose values are, unless ``values`` says otherwise, distinct, non-zero and far from saturation.
+        """Draw a case. Plain values are distinct, non-zero and far from saturation.
 
         Args:
-            T: steps; not negative, as all sizes.
-            N: batch.
-            D: inputs.
-            H: hidden units.
-            seed: of the generator; the same arguments give the same bits.
+            T: number of steps; not negative, like all sizes.
+            N: size of the batch.
+            D: number of inputs.
+            H: number of hidden units.
+            seed: seed of the generator; the same arguments give the same bits.
             dtype: "float64", "float32", "bfloat16" or "float16".
-            cell: of ``cells.CELLS``.
-            nonlinearity: one that the cell has: "tanh" or "relu".
+            cell: a key of ``cells.CELLS``.
+            nonlinearity: a nonlinearity of the cell: "tanh" or "relu".
             bias: False for a cell without bias.
             stack: K, to draw a stack of K cases; None for a single case.
             norm: largest singular value of each gate's block of every Wh; above 2 the states are chaotic.
-            upstream: "every" step, the "last" only, or "one" element of one step.
-            values: a kind of ``reference.values``, as "plain", small "integers", "wide", "nan", "saturated"; or several
-                kinds, which the cases of a stack have in turn.
-            params: use these parameters of a single layer; D, H, bias and norm are then theirs, not the arguments.
-            direction: also draw a direction in which to differentiate.
+            upstream: steps with an upstream gradient: "every" step, the "last" only, or "one" element of one step.
+            values: a kind of ``reference.values``, such as "plain", small "integers", "wide", "nan" or "saturated"; if
+                several kinds are given, the cases of a stack take them in turn.
+            params: parameters of a single layer to use; D, H, bias and norm are then taken from them.
+            direction: whether to draw a direction in which to differentiate.
 
         Raises:
             ValueError: an argument out of its range.

@@ -1,4 +1,4 @@
-"""The certificate: an implementation's numbers beside the oracle's, step by step from its own neighbouring values."""
+"""The certificate: compare each step of an implementation with one oracle step from the same neighbouring values."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ from reference.precision import Precision
 from reference.step_bounds import StepBounds, exact_layer
 from reference.verdict import QUANTITIES, Verdict
 
-# Elements of an array of a chunk: what is computed of a chunk one after the other stays in the cache of a core.
+# Elements in an array of a chunk. The arrays of a chunk fit in the cache of a core.
 CHUNK = 2**16
-# Steps over which tangents and second derivatives are enclosed; beyond that the bounds grow too wide.
+# Largest number of steps over which tangents and second derivatives are enclosed; beyond it the bounds are too wide.
 LONGEST_DIRECTION = 8
 
 
 def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict:
-    """Judge an evaluation of a case, or of a stack, against what correct arithmetic in ``precision`` may return.
+    """Judge an evaluation of a case or a stack by the range of results that correct arithmetic may return.
 
-    Each step is compared with one step of the oracle from the evaluation's own neighbouring values, so that errors
-    do not pile up over time and the bound at T = 1000 is the bound of one step:
+    Each step is compared with one step of the oracle, computed from the neighbouring values in the evaluation. So
+    errors do not pile up over time, and the bound at T = 1000 is the bound of one step:
 
         h[t]   from h[t-1]                    A[t] from A[t+1] and h[t]      (A: the probe's columns of dx)
         dx[t], dh0 from A[t], A[0]            dWx, dWh, db from all x, h, A, in any order of summation
 
-    If every local relation holds, the whole run is right. Without a probe, A comes from the bounded recursion over
-    the steps, which is as good for T = 1 and soon too wide to decide. A second state and a direct path, which no
-    implementation returns at every step, are bounded recurrences, too. Derivatives along a direction are enclosed from
-    the inputs.
+    If every local relation holds, the whole run is right. Without a probe, A comes from the bounded recursion over the
+    steps. This is equally sharp for T = 1, and soon too wide to decide for larger T. Implementations do not return a
+    second state or a direct path at every step, so these are bounded recurrences too. Derivatives along a direction are
+    enclosed from the inputs.
 
     Args:
-        case: one case or a stack, probed or not, of the dtype that ``precision`` names.
-        evaluation: what the implementation returned for this very case; hs is needed, a gradient may be None.
+        case: one case or a stack, with or without a probe, in the dtype of ``precision``.
+        evaluation: the results of the implementation for this case; hs is required, a gradient may be None.
         precision: the model of the arithmetic, with the implementation's accuracy of tanh.
 
     Returns:
-        The verdict: "fail" if an element is outside its bound or not finite where the oracle is; else
-        "inconclusive" if for some quantity the median bound is wider than a tenth of the value's scale, as it is
-        where finite inputs lead beyond the largest number of the format; else "pass".
+        The verdict. "fail": an element is outside its bound, or is not finite although the oracle is. "inconclusive":
+        for some quantity the median bound is wider than a tenth of the value's scale, for example because finite
+        inputs lead beyond the largest number of the format. "pass": neither.
 
     Raises:
-        TypeError: the case or the evaluation is of another dtype than ``precision`` names.
-        ValueError: an array of the evaluation is missing or of the wrong shape, the stack is empty, or a direction is
-            asked of a half precision or of too many steps.
+        TypeError: the dtype of the case or of the evaluation is not that of ``precision``.
+        ValueError: an array of the evaluation is missing or has the wrong shape, the stack is empty, or a case with a
+            direction is in a half precision or has too many steps.
 
     Source: derived in the README, section "A thousand steps, checked at the accuracy of one".
     """
@@ -70,18 +70,18 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
 
 
 def enclose(case: Case, precision: Precision, hs: NDArray[Any] | None = None) -> Evaluation:
-    """Bound what correct arithmetic may return for a whole run, from its inputs alone.
+    """Bound the results of correct arithmetic for a whole run, from its inputs alone.
 
-    Unlike in ``certify`` errors pile up over the steps, so that the bounds are sharp for a few and wide for many; but
-    they need nothing that an implementation returned.
+    Unlike in ``certify``, errors pile up over the steps. So the bounds are sharp for few steps and wide for many. They
+    need no results of an implementation.
 
     Args:
-        case: one case or a stack, with a direction or without.
+        case: one case or a stack, with or without a direction.
         precision: the model of the arithmetic.
-        hs: outputs of an implementation; where they are zero, relu is closed for certain.
+        hs: outputs of an implementation, if they are available; if an output is zero, its relu is taken as closed.
 
     Returns:
-        The evaluation, each field a ``Bounded``: the oracle's values and bounds on the distance from them.
+        The evaluation. Each field is a ``Bounded``: the oracle's values and bounds on the distance from them.
     """
     model = precision.storing(case.sizes["T"])
     cell = None if hs is None or case.nonlinearity != "relu" else OpenedRNNCell(steps(hs))
@@ -91,11 +91,11 @@ def enclose(case: Case, precision: Precision, hs: NDArray[Any] | None = None) ->
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some cases of a stack and some rows of their batch, which are certified at once: rows do not interact."""
+    """Some cases of a stack and some rows of their batch, certified at once. Rows do not interact."""
 
     cases: slice
     rows: slice
-    is_last: bool  # of these cases
+    is_last: bool  # whether it is the last chunk of these cases
     stacked: bool
 
     def of(self, array: NDArray[Any], axes: str) -> NDArray[Any]:
@@ -110,10 +110,10 @@ class Chunk:
 
 
 def chunks(case: Case) -> Iterator[Chunk]:
-    """Divide a case, or a stack, into chunks whose arrays stay in the cache: whole cases, else some rows of one."""
+    """Divide a case or a stack into chunks that fit in the cache: whole cases, or some rows of one case."""
     T, N, D, H = case.sizes.values()
     a_row = max(1, T) * max(D, H, 1)
-    # The gradients of the parameters are added up from chunk to chunk: that must not cost more than the chunk itself.
+    # The parameter gradients are added up from chunk to chunk. This must not cost more than the chunk itself.
     elements = max(CHUNK, H * max(D, H))
     cases, rows = max(1, elements // (a_row * max(1, N))), max(1, elements // a_row)
     for k in range(0, case.K or 1, cases):
@@ -125,7 +125,7 @@ def chunks(case: Case) -> Iterator[Chunk]:
 def _compare(
     case: Case, given: dict[str, NDArray[Any]], precision: Precision
 ) -> Iterator[tuple[str, Chunk, Comparison]]:
-    """Give the name of a field, the place of some of its elements, and their comparison, chunk by chunk."""
+    """Yield, chunk by chunk, the name of a field, the place of some of its elements, and their comparison."""
     infinite = None if case.finite else met_by_infinity(case)
     axes, stacked, plain, inputs = case.axes(), case.K is not None, case.arrays(), case.inputs
     if case.is_probed:
@@ -135,7 +135,7 @@ def _compare(
     def compared(field: str, chunk: Chunk, bounded: Bounded) -> tuple[str, Chunk, Comparison]:
         loose: Flags | bool = False
         if infinite is not None:
-            # A sum over rows meets what any row of the case meets.
+            # If any row of the case meets an infinity, a sum over the rows meets it too.
             met = chunk.of(infinite[..., None], axes[field])[..., 0]
             loose = undetermined(met, axes[field], field)
         nan = field == "dxs" and beside_nan(case, bounded)
@@ -155,7 +155,7 @@ def _compare(
             if chunk.is_last:
                 bounded |= sums
                 if case.probe is not None and "dWx" in bounded:
-                    # The probe's columns of x are zero: one stands for all.
+                    # The probe's columns of x are all zero, so one of them is computed and repeated.
                     rows = np.minimum(np.argsort([*inputs, *case.probe]), len(inputs))
                     bounded["dWx"] = bounded["dWx"][..., rows, :]
                 sums, layer = {}, None
@@ -171,7 +171,7 @@ def _compare(
 
 
 def _comparisons(case: Case, evaluation: Evaluation, precision: Precision) -> dict[str, Comparison]:
-    """Return every element of each quantity: the chunks as one."""
+    """Return the comparison of every element of each quantity, with all chunks joined."""
     joined: dict[str, Comparison] = {}
     for field, chunk, part in _compare(case, _expect_fields(case, evaluation), precision):
         if field not in joined:
@@ -182,7 +182,7 @@ def _comparisons(case: Case, evaluation: Evaluation, precision: Precision) -> di
 
 
 def _expect_fields(case: Case, evaluation: Evaluation) -> dict[str, NDArray[Any]]:
-    """Return the offered arrays by field, of the shapes and the dtype of the case."""
+    """Return the arrays of the evaluation by field; raise unless they have the shapes and the dtype of the case."""
     shapes, sizes = case.shapes(), spell(case.sizes)
     if evaluation.hs is None:
         raise ValueError(f"certify: expected hs of shape {shapes['hs']}, got None ({sizes})")

@@ -1,4 +1,4 @@
-"""The comparison of one quantity with the oracle: which elements are outside their bounds, and how wide those are."""
+"""The comparison of one quantity with the oracle: elements outside their bounds, and the width of the bounds."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
-    """One quantity of a case or a stack: the actual numbers, the expected ones, and the bound on the difference."""
+    """One quantity of a case or a stack: actual numbers, expected numbers, and bounds on the difference."""
 
     actual: NDArray[Any]
     bounded: Bounded
-    may_be_nan: Flags | bool  # where NaN is as good as the expected number
-    undetermined: Flags | bool  # where anything is as good; broadcasts
-    finite: bool  # whether all inputs were
+    may_be_nan: Flags | bool  # elements for which NaN is accepted too
+    undetermined: Flags | bool  # elements for which any number is accepted; broadcasts
+    finite: bool  # whether all inputs were finite
     stacked: bool
 
     @property
     def expected(self) -> NDArray[np.float64]:
-        """The number that the oracle computes in float64 from the actual neighbouring values."""
+        """The numbers that the oracle computes in float64 from the actual neighbouring values."""
         return self.bounded.value
 
     @property
     def bound(self) -> NDArray[np.float64]:
-        """Bound on the distance from it."""
+        """Bounds on the distance from ``expected``."""
         return self.bounded.error
 
     def parts(self) -> list[Any]:
@@ -47,11 +47,11 @@ class Comparison:
 
     @cached_property
     def ratio(self) -> NDArray[np.float64]:
-        """|error| / bound of every element; infinite where NaN or infinity stands on one side only."""
+        """|error| / bound of every element; infinite if only one of the two numbers is NaN or infinite."""
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             error = np.abs(self.actual - self.expected)
             ratio = np.where(error == 0, 0.0, error / self.bound)
-        # The usual case, which takes a third of the time.
+        # Returning here in the usual case takes a third of the time.
         if np.isfinite(ratio).all() and self.finite:
             return ratio
         actual, expected = self.actual, self.expected
@@ -62,10 +62,10 @@ class Comparison:
 
     @property
     def _may_overflow(self) -> Flags | np.bool_:
-        """Where finite inputs lead beyond the format, and some order of summation gives the actual number.
+        """Elements that may overflow for finite inputs, and whose actual number results from some order of summation.
 
-        The positive terms of a sum amount to (scale + expected) / 2, the negative ones to (scale - expected) / 2:
-        infinity of a sign is legitimate where the terms of that sign may exceed the largest number, NaN where both do.
+        The positive terms of a sum amount to (scale + expected) / 2, the negative terms to (scale - expected) / 2. An
+        infinity is accepted if the terms of its sign may exceed the largest number, NaN if the terms of both signs may.
         """
         largest, scale = self.bounded.precision.largest, self.bounded.scale
         with np.errstate(invalid="ignore", over="ignore"):
@@ -82,12 +82,12 @@ class Comparison:
     def relative_bound(self) -> NDArray[np.float64]:
         """Bound / scale of every element.
 
-        NaN and infinity that the inputs cause are compared exactly; an overflow leaves the bound infinite.
+        If the inputs cause a NaN or an infinity, it is compared exactly. If a sum overflows, its bound is infinite.
         """
         floor = self.bounded.precision.floor
         with np.errstate(invalid="ignore", over="ignore"):
             found = self.bound / np.maximum(self.bounded.scale, floor)
-        # A sum of zeros, and of what underflowed to them, is distinguished from every number that does not underflow.
+        # A sum of zeros and underflowed terms is distinguished from every number that does not underflow.
         zero = self.expected == 0
         if zero.any():
             found[zero & (np.maximum(self.bounded.scale, self.bound) <= floor)] = 0.0
@@ -96,12 +96,12 @@ class Comparison:
         return np.where(self.undetermined, 0.0, found) if np.any(self.undetermined) else found
 
     def by_case(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return an array of the elements with one row for each case."""
+        """Return an array of all elements with one row for each case."""
         K = self.actual.shape[0] if self.stacked else 1
         return array.reshape(K, -1) if array.size else np.zeros((K, 0))
 
     def worst(self, offset: tuple[int, ...]) -> Worst:
-        """Return the element with the largest ratio; ``offset`` is the index of the first element in its quantity."""
+        """Return the element with the largest ratio; ``offset`` is the index of the first element in the quantity."""
         index = tuple(int(i) for i in np.unravel_index(np.argmax(self.ratio), self.ratio.shape))
         parts = (self.ratio, self.actual, self.expected, self.bound)
         ratio, actual, expected, bound = (float(part[index]) for part in parts)
@@ -122,17 +122,17 @@ class Worst:
     size: int
 
     def beside(self, other: Worst) -> Worst:
-        """Return the worse of two, of all elements of both."""
+        """Return the worse of two elements, with the elements of both counted."""
         worse = other if other.ratio > self.ratio or not self.size else self
         return replace(worse, exceeding=self.exceeding + other.exceeding, size=self.size + other.size)
 
 
 class Tally:
-    """The summary of one quantity of a case or a stack, which is compared a chunk after the other.
+    """The summary of one quantity of a case or a stack, compared chunk by chunk.
 
     Args:
         size: number of elements in each case.
-        K: number of cases; None for a single one.
+        K: number of cases; None for a single case.
     """
 
     def __init__(self, size: int, K: int | None) -> None:
@@ -143,7 +143,7 @@ class Tally:
         self._filled = np.zeros(len(self.ratios), int)
 
     def add(self, compared: Comparison, cases: slice, offset: tuple[int, ...]) -> None:
-        """Count the elements of some cases and rows, the first of which has the index ``offset``."""
+        """Add the elements of some cases and rows; ``offset`` is the index of the first element."""
         if not compared.actual.size:
             return
         self.ratios[cases] = np.maximum(self.ratios[cases], compared.by_case(compared.ratio).max(axis=1))
@@ -155,10 +155,10 @@ class Tally:
 
     @cached_property
     def relative_bounds(self) -> NDArray[np.float64]:
-        """Median over the elements of bound / scale, for every case; of an even number of them the upper one."""
+        """Median over the elements of bound / scale, for every case; the upper median of an even number of elements."""
         if not self._filled.any():
             return np.zeros(len(self._relative_bound))
-        # In a fifth of the time of np.median, which looks for both in the middle, and for NaN.
+        # This takes a fifth of the time of np.median, which averages the two middle elements and looks for NaN.
         middle = self._relative_bound.shape[1] // 2
         self._relative_bound.partition(middle, axis=1)
         return self._relative_bound[:, middle].copy()

@@ -1,9 +1,9 @@
-"""Dual arrays: primal values that carry a tangent, their derivative along a direction, in any arithmetic.
+"""Dual arrays: primal values with a tangent, the derivative along a direction, in any arithmetic.
 
     (v, t) + (w, s) = (v + w, t + s)        (v, t) @ (w, s) = (v @ w, t @ w + v @ s)        f(v, t) = (f(v), t * f'(v))
 
-The cell's formula, run on them, gives Jacobian-vector products in its forward and Hessian-vector products (the
-gradient's own derivative) in its backward; over ``Bounded`` parts it bounds them.
+Run on dual arrays, the forward of a cell gives Jacobian-vector products. Its backward gives Hessian-vector products,
+the derivatives of the gradient. With ``Bounded`` parts, both come with bounds.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from reference.cells import NONLINEARITIES, Array, tanh_slope
 class Dual(ArrayLike):
     """An array and its derivative along a direction.
 
-    It takes part in whatever ``Bounded`` takes part in; the tangent of a plain array or number beside it is zero.
+    The class supports the same functions as ``Bounded``. The tangent of a plain array or number is zero.
 
     Args:
         value: an array of floats or objects, or a ``Bounded``; any shape.
-        tangent: its derivative; of the same kind and shape.
+        tangent: the derivative of value; the same kind and shape.
 
     Source: Clifford, Preliminary sketch of biquaternions, Proc. London Math. Soc. 4 (1873), for the algebra; Griewank
         and Walther, Evaluating Derivatives, 2nd ed. (2008), section 3.1, for its use.
@@ -34,11 +34,11 @@ class Dual(ArrayLike):
         self.value, self.tangent = value, tangent
 
     def each(self, change: Callable[[Array], Array]) -> Self:
-        """Return the array with a change of shape applied to value and tangent."""
+        """Return the array with one change of shape applied to value and tangent."""
         return type(self)(change(self.value), change(self.tangent))
 
     def joined(self, arrays: Sequence[Any], join: Callable[[list[Any]], Any]) -> Self:
-        """Return several arrays as one; a plain one has a tangent of zeros."""
+        """Return several arrays as one; the tangent of a plain array is zero."""
         parts = [part if isinstance(part, Dual) else Dual(part, 0 * part) for part in arrays]
         return type(self)(join([part.value for part in parts]), join([part.tangent for part in parts]))
 
@@ -47,23 +47,23 @@ class Dual(ArrayLike):
         return self.each(lambda part: part.sum(axis=axis))
 
     def carried(self) -> Dual:
-        """Return the array as the next step takes it, in its own arithmetic."""
+        """Return the array as input of the next step; ``Bounded`` parts are carried by their own rule."""
         return self.each(lambda part: part.carried() if hasattr(part, "carried") else part)
 
     def tanh_slope(self) -> Dual:
-        """Return 1 - h**2 of h = tanh(a); bounded parts have a rule of their own for its tangent, -2 h t."""
+        """Return 1 - h**2 for h = tanh(a). ``Bounded`` parts have their own rule for its tangent, -2 h t."""
         h, t = self.value, self.tangent
         own = getattr(h, "tanh_slope_tangent", None)
         return Dual(tanh_slope(h), -2 * h * t if own is None else own(t))
 
 
 def value_of(p: Any) -> Any:
-    """Return the value of a dual array; anything else as it is."""
+    """Return the value of a dual array, and any other argument unchanged."""
     return p.value if isinstance(p, Dual) else p
 
 
 def _linear(combine: Callable[..., Any]) -> Callable[[Any, Any], Dual]:
-    """Return the rule of a sum or a difference; beside a constant, the other's tangent stays as it is."""
+    """Return the rule of a sum or a difference; a constant has no tangent."""
 
     def rule(p: Any, q: Any) -> Dual:
         value = combine(value_of(p), value_of(q))
@@ -104,6 +104,6 @@ Dual.rules = {
     np.multiply: _bilinear(np.multiply),
     np.tanh: _nonlinear("tanh"),
     np.maximum: _nonlinear("relu"),
-    # Where a comparison changes, nothing has a derivative, and elsewhere its derivative is zero.
+    # A comparison has no derivative at the point where it changes, and the derivative zero at every other point.
     np.greater: lambda p, q: value_of(p) > value_of(q),
 }

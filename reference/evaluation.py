@@ -1,4 +1,4 @@
-"""Evaluation: what an implementation answers to a case."""
+"""Evaluation: the results of an implementation for a case."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation(Archive):
-    """What an implementation returns for a case; a gradient that it does not offer is None.
+    """The results of an implementation for a case; a gradient that the implementation does not return is None.
 
-    The arrays are of any kind here: ``certify`` holds them to the case's shapes and dtype.
+    The arrays may be of any kind. ``certify`` checks their shapes and dtype.
     """
 
     hs: Any  # (T, N, H)
@@ -26,10 +26,10 @@ class Evaluation(Archive):
     dWx: Any = None  # (D, G H)
     dWh: Any = None  # (H, G H)
     db: Any = None  # (G H,); None also for a cell without bias
-    c: Any = None  # (N, H): after the last step, of a cell with this second state
+    c: Any = None  # (N, H): the second state after the last step, if the cell has one
     dc0: Any = None  # (N, H)
-    dbn: Any = None  # (H,): of a cell with this second bias
-    # The derivatives of these along the direction of the case: of hs forward mode, of the others second derivatives.
+    dbn: Any = None  # (H,): the gradient of the second bias, if the cell has one
+    # Derivatives along the direction of the case: forward mode for hs and c, second derivatives for the gradients.
     hs_dot: Any = None
     dxs_dot: Any = None
     dh0_dot: Any = None
@@ -41,7 +41,7 @@ class Evaluation(Archive):
     dbn_dot: Any = None
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields by name; those that a vanilla RNN does not have only where they are there."""
+        """Return the fields by name; a field that a vanilla RNN does not have is included only if it is not None."""
         always = ("hs", "dxs", "dh0", "dWx", "dWh", "db")
         return {name: array for name, array in super().fields().items() if array is not None or name in always}
 
@@ -51,10 +51,10 @@ class Evaluation(Archive):
 
     @classmethod
     def stack(cls, evaluations: list[Self]) -> Self:
-        """Return the stack of single evaluations.
+        """Return single evaluations as a stack.
 
         Raises:
-            ValueError: there are none, or some offer what others do not.
+            ValueError: there are no evaluations, or their fields differ.
         """
         found = [evaluation.present() for evaluation in evaluations]
         if not found or any(fields.keys() != found[0].keys() for fields in found):
@@ -67,7 +67,7 @@ class Evaluation(Archive):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is not a whole ``.npz`` with the fields of an evaluation.
+            ValueError: the file is not a whole ``.npz`` with the fields of an evaluation.
         """
         try:
             return cls(**read_npz("Evaluation.load", path))

@@ -1,9 +1,9 @@
-"""The diagnosis of a failure: the quantities that are wrong, where it starts, and the faults that do exactly that.
+"""The diagnosis of a failure: the wrong quantities, the element where they start, and the faults that match.
 
     print(explain(case, evaluation, PRECISIONS[case.dtype]))
 
-Every fault of the catalogue is run on the same case in the same dtype. It is named only if everything returned equals
-what the fault does, but for rounding, while correct code differs (``reference.likeness``).
+Every fault of the catalogue is run on the same case in the same dtype. A fault is named only if all results of the
+subject equal those of the fault up to rounding, and differ from those of correct code (``reference.likeness``).
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from reference.shrink import kind_of, shrink_subject, singles
 from reference.trial import Subject
 from reference.verdict import QUANTITIES
 
-# A subject is tried on so many fresh cases: long enough for every fault, small enough to tell them apart.
+# Sizes and number of the fresh cases on which a subject is tried: long enough for every fault to show, and small
+# enough to distinguish faults.
 MODERATE, DRAWN = {"T": 6, "N": 3, "D": 2, "H": 4}, 2
-# So many of several matching faults are printed, to stay on one screen.
+# Number of matching faults to print, so that the text fits on one screen.
 SHOWN = 6
-# Numbers of xs up to which the faults' evaluations of a case are kept: all of them take 600 times the memory of xs.
+# Size of xs up to which the evaluations of all faults are cached. Together they take 600 times the memory of xs.
 SMALL = 2**14
 
 Calling = Callable[[Subject, Case, Precision], Observed]
@@ -36,9 +37,9 @@ Calling = Callable[[Subject, Case, Precision], Observed]
 
 @dataclass(frozen=True)
 class Start:
-    """The element that a failure starts from."""
+    """The element where a failure starts."""
 
-    quantity: str  # as in a verdict; "A" for the gradient at the pre-activations, which the probe shows
+    quantity: str  # name as in a verdict; "A" is the gradient at the pre-activations, returned by the probe
     index: tuple[int, ...]
     actual: float
     expected: float
@@ -53,16 +54,16 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """The findings on an evaluation or a subject; ``str`` gives the account."""
+    """The diagnosis of an evaluation or a subject; ``str`` returns it as text."""
 
-    case: Case  # in which the failure is shown
-    status: str  # "pass", "fail" or "inconclusive", as of a verdict; "contract" if that was broken
+    case: Case  # the case that shows the failure
+    status: str  # "pass", "fail" or "inconclusive", as of a verdict; "contract" if the contract was broken
     wrong: tuple[str, ...]  # quantities out of their bounds
-    right: tuple[str, ...]  # quantities within them
+    right: tuple[str, ...]  # quantities within their bounds
     start: Start | None  # None if every quantity is right
-    account: str | None  # of the contract that was broken
-    names: frozenset[str] = frozenset()  # faults that do everything; more than one are indistinguishable here
-    arithmetic: str | None = None  # the coarser arithmetic that the errors look like
+    account: str | None  # how the contract was broken
+    names: frozenset[str] = frozenset()  # faults that match every result; several are indistinguishable here
+    arithmetic: str | None = None  # text that names the lower precision that the errors look like
     comparable: bool = True  # False if rounding is as large as the error
 
     def __str__(self) -> str:
@@ -75,7 +76,7 @@ class Diagnosis:
         return "\n".join(str(line) for line in (self.account, wrong, self.start, *self._likeness()) if line)
 
     def _likeness(self) -> Iterator[str | None]:
-        """Give the lines on the faults that do the same."""
+        """Yield the lines on the faults that match."""
         names = [name for name in FAULTS if name in self.names]
         if not names:
             none = "no fault of the catalogue returns this" if self.comparable else None
@@ -94,12 +95,12 @@ def _spelled(names: Sequence[str]) -> str:
 
 
 def explain(case: Case, evaluation: Evaluation, precision: Precision) -> Diagnosis:
-    """Return the diagnosis of an evaluation: what is wrong, where it starts, and which faults do the same.
+    """Return the diagnosis of an evaluation: the wrong quantities, where they start, and the faults that match.
 
     Args:
-        case: one case or a stack; of a stack, the first case that fails is explained.
-        evaluation: what an implementation returned for it.
-        precision: the model of its arithmetic.
+        case: one case or a stack; for a stack, the first failing case is explained.
+        evaluation: the results of an implementation for the case.
+        precision: the model of the implementation's arithmetic.
     """
     pairs = [(case, evaluation)] if case.K is None else [(case[k], evaluation[k]) for k in range(case.K)]
     seen = [returned(*pair, precision) for pair in pairs]
@@ -109,20 +110,20 @@ def explain(case: Case, evaluation: Evaluation, precision: Precision) -> Diagnos
 def explain_subject(
     subject: Subject, case: Case, precision: Precision, *, progress: Callable[[], Any] = lambda: None, tries: int = 2000
 ) -> Diagnosis:
-    """Return the diagnosis of a subject, shown in the smallest counterexample.
+    """Return the diagnosis of a subject, shown in the shrunk case.
 
-    The smallest case shows best where a failure starts, but many faults do the same to it. So a fault is named only
-    if it does what the subject does in fresh cases and in the given one, up to the first broken contract.
+    The shrunk case shows best where a failure starts, but many faults have the same effect on it. So a fault is named
+    only if it also matches the subject in fresh cases and in the given case, up to the first broken contract.
 
     Args:
-        subject: returns an evaluation; it is given copies, each of them twice.
-        case: one case or a stack that it fails.
-        precision: the model of its arithmetic.
-        progress: called after every trial of the search for the smallest case.
-        tries: largest number of these.
+        subject: returns an evaluation; it runs twice on a copy of each case.
+        case: one case or a stack that the subject fails.
+        precision: the model of the subject's arithmetic.
+        progress: called after every trial while the case is shrunk.
+        tries: largest number of these trials.
 
     Returns:
-        The diagnosis, with the smallest counterexample as its case.
+        The diagnosis, with the shrunk case as its case.
 
     Raises:
         ValueError: the subject does not fail the case.
@@ -134,7 +135,7 @@ def explain_subject(
             break
     small = tried(subject, shrink_subject(subject, case, precision, progress=progress, tries=tries), precision)
     broken = [i for i, one in enumerate(seen) if one.account is not None]
-    # A subject that keeps a state is like a fresh fault in its first calls alone.
+    # If a subject keeps a state, only its first calls can match those of a fault, which starts fresh.
     seen = seen[: broken[0] + 1] if broken else [one for one in seen if one.is_comparable]
     seen = seen if any(one.status in BROKEN for one in seen) else [*seen, small]
     shown = small if small.status in BROKEN else next(one for one in seen if one.status in BROKEN)
@@ -145,14 +146,14 @@ def explain_subject(
 
 
 def moderate(case: Case) -> list[Case]:
-    """Return fresh cases of the kind of another, of moderate sizes, with the probe."""
+    """Return fresh cases of the same kind as the given case, of moderate sizes, with the probe."""
     sizes = MODERATE | {"H": min(max(case.sizes["H"], 2), 2 * MODERATE["H"])}
     return [_fresh(seed=seed, **kind_of(case), **sizes) for seed in range(DRAWN)]
 
 
 @cache
 def _fresh(**options: Any) -> Case:
-    """Return a probed case drawn with these options; the same object for the same options."""
+    """Return a probed case drawn with these options; equal options give the same object."""
     return Case.random(**options).probed()
 
 
@@ -160,8 +161,8 @@ def diagnose(seen: Sequence[Observed], calling: Calling) -> Diagnosis:
     """Return the diagnosis of one subject.
 
     Args:
-        seen: observations of it, at least one; the first failure is shown.
-        calling: observes a fault as the subject was observed.
+        seen: observations of the subject, at least one; the first failure is shown.
+        calling: function that observes a fault in the way the subject was observed.
     """
     first = next((one for one in seen if one.status in BROKEN), seen[0])
     right = tuple(name for name in first.compared if name not in first.wrong)
@@ -180,7 +181,7 @@ def diagnose(seen: Sequence[Observed], calling: Calling) -> Diagnosis:
 
 @lru_cache(maxsize=16 * len(FAULTS))
 def imitated(name: str, case: Case, precision: Precision, calling: Calling) -> Observed | None:
-    """Return the observation of a fault; None if such code raises an error in this case."""
+    """Return the observation of a fault; None if the fault raises an error for this case."""
     try:
         return calling(FAULTS[name].subject(), case, precision)
     except Exception:
@@ -188,10 +189,10 @@ def imitated(name: str, case: Case, precision: Precision, calling: Calling) -> O
 
 
 def start_of(seen: Observed) -> Start | None:
-    """Return the element that a failure starts from; None if nothing is out of its bounds.
+    """Return the element where a failure starts; None if every element is within its bounds.
 
-    Each step is compared with its own neighbours. A failure of the states starts at their first wrong step, one of dx
-    at the last, for backward computes it from the end.
+    Each step is compared with its own neighbours. If states are wrong, the failure starts at the first wrong step. If
+    dx is wrong, it starts at the last wrong step, because backward runs from the end.
     """
     if not seen.wrong:
         return None

@@ -1,10 +1,10 @@
-"""The layer: it unrolls any cell over time and back, and owns every matrix product, in any arithmetic.
+"""The layer: unroll any cell over time, forward and backward, with every matrix product, in any arithmetic.
 
     u[t] = x[t] @ Wx + b                                v[t] = h[t-1] @ Wh
     dx = A @ Wx.T     dWx = sum of x.T @ A              dh[t-1] = A_h[t] @ Wh.T + the direct path of step t
     db = sum of A     dWh = sum of h[t-1].T @ A_h       A = dLoss/du, A_h = dLoss/dv
 
-The products with all steps' inputs are taken before the loop, and each gradient of a parameter is one product after it.
+The product with the inputs of all steps is taken before the loop. Each parameter gradient is one product after it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Layer:
 
     Args:
         cell: the cell.
-        parameters: by name, as ``cell.parameters()`` lists them: Wx (D, G H), Wh (H, G H), b (G H,) or None, and the
-            second bias (H,) of a cell that has one; of a stack with one more leading axis.
+        parameters: arrays by name, as in ``cell.parameters()``: Wx (D, G H), Wh (H, G H), b (G H,) or None, and a
+            second bias (H,) if the cell has one. A stack has one more leading axis.
     """
 
     def __init__(self, cell: Cell, parameters: dict[str, Array]) -> None:
@@ -37,16 +37,16 @@ class Layer:
         outer = (len(cell.gates) - len(cell.inner)) * self.H
         self.Wh, self.inner = Wh[..., :outer], Wh[..., outer:]
         self.Wh_T = self.Wh.mT
-        self.operands: list[Array] = []  # of the inner products, a step each
+        self.operands: list[Array] = []  # operands of the inner products, one for each step
         self.tape: Any = None
         self.lent = {"product": self.inner_product} if cell.inner else {}
         self.lent_back = {"transposed": self.inner_transposed} if cell.inner else {}
 
-    # The products. Every one of them is a call of this, of matrices with rows (..., R, F).
+    # Products. Each of them calls ``product``, with matrices whose rows are (..., R, F).
     product: Callable[[Array, Array], Array] = staticmethod(np.matmul)
 
     def times(self, p: Array, q: Array) -> Array:
-        """Return p @ q of a matrix q, where p is of one step, (..., N, F), or of all of them, (..., T, N, F)."""
+        """Return p @ q for a matrix q; p has one step, (..., N, F), or all steps, (..., T, N, F)."""
         return self.product(p, q) if p.ndim == q.ndim else split(self.product(merged(p), q), *p.shape[-3:-1])
 
     def input_term(self, xs: Array) -> Array:
@@ -55,7 +55,7 @@ class Layer:
         return u if b is None else u + spread(b, u.ndim)
 
     def recurrent_term(self, h: Array) -> Array:
-        """Return v = h @ Wh, and the second bias of a cell that has one; shape (..., N, G H) or (..., T, N, G H)."""
+        """Return v = h @ Wh, plus the second bias if the cell has one; shape (..., N, G H) or (..., T, N, G H)."""
         v = self.times(h, self.Wh)
         if self.cell.biased is None:
             return v
@@ -65,16 +65,16 @@ class Layer:
         return v + spread(np.concatenate(blocks, axis=-1), v.ndim)
 
     def inner_product(self, operand: Array) -> Array:
-        """Return operand @ Wh[:, inner], of an operand that the cell computes inside of the step."""
+        """Return operand @ Wh[:, inner] for an operand that the cell computes inside the step."""
         self.operands.append(operand)
         return self.times(operand, self.inner)
 
     def inner_transposed(self, A: Array) -> Array:
-        """Return the gradient at the operand of ``inner_product``, given A of all gates."""
+        """Return the gradient at the operand of ``inner_product`` from A of all gates."""
         return self.times(A[..., self.Wh.shape[-1] :], self.inner.mT)
 
     def to_state(self, A_h: Array) -> Array:
-        """Return A_h @ Wh.T, what reaches the state before through the product; shape (..., N, H)."""
+        """Return A_h @ Wh.T, the gradient that reaches the previous state through the product; shape (..., N, H)."""
         return self.times(A_h, self.Wh_T)
 
     def to_inputs(self, A: Array) -> Array:
@@ -88,10 +88,10 @@ class Layer:
 
         Args:
             A: gradients at u; shape (..., T, N, G H).
-            A_h: gradients at v; likewise.
+            A_h: gradients at v; the same shape.
             xs: inputs; shape (..., T, N, D).
             h_prev: states before each step; shape (..., T, N, H).
-            operand: of the inner product at every step; shape (..., T, N, H); None for a cell without one.
+            operand: operand of the inner product at every step; shape (..., T, N, H); None for a cell without one.
         """
         A_rows, A_h = merged(A), merged(A_h)
         dWh = self.product(merged(h_prev).mT, A_h)
@@ -106,20 +106,20 @@ class Layer:
             found[f"b{self.cell.biased}"] = A_h[..., start : start + self.H].sum(axis=-2)
         return found
 
-    # The loops.
+    # Loops.
 
     def unroll(
         self, u: Array, states: Sequence[Array], before: Array | None = None
     ) -> tuple[list[tuple[Array, ...]], list[tuple[Array, ...]]]:
-        """Step through time.
+        """Step forward through time.
 
         Args:
             u: input terms; shape (..., T, N, G H).
-            states: before the first step; each (..., N, H).
-            before: outputs before each step, where they are known from elsewhere; shape (..., T, N, H).
+            states: initial states; each (..., N, H).
+            before: outputs before each step, shape (..., T, N, H), to use instead of the computed ones.
 
         Returns:
-            The states after each step, and what the cell saved of each.
+            The states after each step, and the arrays that the cell saved at each step.
         """
         now, after, saved = tuple(states), list[tuple[Array, ...]](), list[tuple[Array, ...]]()
         forward, lent, bounded = self.cell.forward, self.lent, hasattr(u, "carried")
@@ -144,18 +144,18 @@ class Layer:
         later: Array | None = None,
         operand: Array | None = None,
     ) -> tuple[Array, Array, tuple[Array, ...]]:
-        """Step back through time.
+        """Step backward through time.
 
         Args:
             upstream: gradients with respect to each output; shape (..., T, N, H).
-            d_last: gradients with respect to the last of the other states; each (..., N, H).
-            saved: what the cell saved of each step.
-            later: A_h @ Wh.T of each step, where A_h is known from elsewhere; shape (..., T, N, H).
-            operand: the gradient at the operand of the inner product of each step, likewise.
+            d_last: gradients with respect to the final value of each state after h; each (..., N, H).
+            saved: arrays that the cell saved at each step.
+            later: A_h @ Wh.T of each step, shape (..., T, N, H), to use instead of the computed one.
+            operand: gradient at the operand of the inner product of each step, shape (..., T, N, H), to use likewise.
 
         Returns:
-            A, (..., T, N, G H); A_h, likewise without the inner gates; and the gradients with respect to the states
-            before the first step.
+            A, (..., T, N, G H); A_h, the same without the columns of the inner gates; the gradients with respect to
+            the initial states.
         """
         A, A_h, upstreams = list[Array](), list[Array](), steps(upstream)
         backward, lent, bounded = self.cell.backward, self.lent_back, hasattr(upstream, "carried")
@@ -172,20 +172,20 @@ class Layer:
                 direct = carried(direct)
             through = self.to_state(A_h[-1]) if later is None else later[..., t, :, :]
             through, others = through if direct[0] is None else through + direct[0], direct[1:]
-        # Of no steps there is no gradient but zero.
+        # With T = 0, every gradient is zero.
         first = upstream.sum(axis=-3) if through is None else through
         every = np.stack(A[::-1], axis=-3) if A else np.concatenate([upstream] * len(self.cell.gates), axis=-1)
         is_same = not A or A_h[0] is A[0]
         return every, every[..., : self.Wh.shape[-1]] if is_same else np.stack(A_h[::-1], axis=-3), (first, *others)
 
-    # The whole layer.
+    # Whole layer.
 
     def forward(self, xs: Array, states: Sequence[Array]) -> tuple[Array, tuple[Array, ...]]:
-        """Run all steps, and keep a tape for ``backward``: inputs, outputs before each step, what the cell saved.
+        """Run all steps. Keep a tape for ``backward``: inputs, outputs before each step, and the arrays the cell saved.
 
         Args:
             xs: inputs; shape (..., T, N, D); T may be 0.
-            states: before the first step; each (..., N, H).
+            states: initial states; each (..., N, H).
 
         Returns:
             The outputs, (..., T, N, H), and the states after the last step.
@@ -201,10 +201,10 @@ class Layer:
 
         Args:
             upstream: gradients with respect to each output; shape (..., T, N, H).
-            d_last: gradients with respect to the last of the other states; each (..., N, H).
+            d_last: gradients with respect to the final value of each state after h; each (..., N, H).
 
         Returns:
-            dx, (..., T, N, D); the gradients of the states before the first step; those of the parameters by name.
+            dx, (..., T, N, D); the gradients of the initial states; the gradients of the parameters by name.
         """
         xs, before, saved = self.tape
         A, A_h, first = self.adjoints(upstream, d_last, saved)
@@ -225,13 +225,13 @@ def split(array: Array, T: int, N: int) -> Array:
 
 
 def spread(b: Array, ndim: int) -> Array:
-    """Return a bias, (G H,) or (K, G H), as it is added to an array of so many axes."""
+    """Return a bias, (G H,) or (K, G H), in a shape that broadcasts to an array of ``ndim`` axes."""
     stack = b.ndim - 1
     return b[(slice(None),) * stack + (None,) * (ndim - 1 - stack)] if stack else b
 
 
 def at(array: Array, t: int, _: Array) -> Array:
-    """Return step t of an array (..., T, N, F), whatever is asked for it."""
+    """Return step t of an array (..., T, N, F); the last argument is ignored."""
     return array[..., t, :, :]
 
 
@@ -243,7 +243,7 @@ def steps(array: Array) -> list[Array]:
 
 
 def carried(states: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return states as the next step takes them, each in its own arithmetic."""
+    """Return states as inputs of the next step; an arithmetic may have a rule for this."""
     return tuple(state.carried() if hasattr(state, "carried") else state for state in states)
 
 
@@ -251,12 +251,12 @@ def evaluate(case: Case) -> Evaluation:
     """Compute the outputs and all gradients of a case in float64.
 
     Args:
-        case: one case or a stack; its numbers are taken as they are, exactly, whatever their dtype.
+        case: one case or a stack; its numbers are taken as exact in every dtype.
 
     Returns:
-        The evaluation, float64: hs (T, N, H), the last of the other states (N, H), and the gradients dxs (T, N, D),
-        dh0 (N, H), dWx (D, H), dWh (H, H), db (H,) or None without a bias; if the case has a direction, the derivatives
-        of all these along it, too; all with the case's leading stack axis if it has one.
+        The evaluation, float64: hs (T, N, H), the last value of a second state (N, H), and the gradients dxs (T, N, D),
+        dh0 (N, H), dWx (D, G H), dWh (H, G H), db (G H,) or None without a bias. If the case has a direction, the
+        derivatives along it are included. If the case is a stack, every array has its leading axis.
 
     Source: the equations of this module and of the cell.
     """
@@ -266,13 +266,13 @@ def evaluate(case: Case) -> Evaluation:
 def evaluate_in(
     case: Case, into: Callable[[Array], Array], Layer: Callable[..., Any] = Layer, cell: Cell | None = None
 ) -> Evaluation:
-    """Compute the same as ``evaluate`` in another arithmetic.
+    """Compute the same results as ``evaluate`` in another arithmetic.
 
     Args:
         case: one case or a stack.
-        into: what takes an array there.
-        Layer: the layer to evaluate; another than ``Layer`` only to see what a mistake in it does.
-        cell: likewise.
+        into: function that converts an array to that arithmetic.
+        Layer: class of the layer; the catalogue of faults passes a changed one.
+        cell: the cell; by default the one of the case.
 
     Returns:
         The evaluation, in the arithmetic of ``into``.
@@ -291,11 +291,11 @@ def evaluate_in(
 
 
 def lift(case: Case, into: Callable[[Array], Array]) -> dict[str, Any]:
-    """Return the arrays of a case by name in another arithmetic, dual ones if the case has a direction.
+    """Return the arrays of a case by name in another arithmetic, as dual arrays if the case has a direction.
 
     Args:
         case: one case or a stack.
-        into: what takes an array there.
+        into: function that converts an array to that arithmetic.
     """
     lifted = {name: into(array) for name, array in case.arrays().items()}
     if case.direction is not None:

@@ -1,13 +1,13 @@
-"""When two subjects did the same with a case: in every element that they returned, but for rounding.
+"""Likeness: whether two subjects return equal results for a case, up to rounding, in every element.
 
-The certificate splits an evaluation into what one step makes of its neighbouring values and a deviation from that, and
-the deviations determine the evaluation. Two evaluations are alike if their deviations agree in every element to within
+The certificate compares each element with one oracle step from the neighbouring values. The deviations from that step
+determine the evaluation. Two evaluations are alike if their deviations agree in every element to within
 
     bound + bound' + 2 * accuracy * largest deviation of the quantity
 
-The bounds are those of one step: a deviation that no fault causes is never larger. A deviation that a fault causes
-depends on states and gradients with the rounding of all steps before; ``accuracy`` is the relative error that correct
-arithmetic may pile up through them.
+The bounds are those of one step. Without a fault, a deviation is never larger. A deviation caused by a fault depends on
+states and gradients, and so on the rounding of all earlier steps. ``accuracy`` is the largest relative error that this
+rounding may pile up to in correct arithmetic.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ BROKEN = ("fail", "contract")
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """Everything that a subject did with a case: in one call, or in both of a trial if their bits differ."""
+    """The results of a subject for a case: of one call, or of both calls of a trial if their bits differ."""
 
     case: Case
     precision: Precision
-    verdicts: tuple[Verdict | None, ...]  # of each call; None if the shapes allow none
-    account: str | None = None  # of the contract that was broken
+    verdicts: tuple[Verdict | None, ...]  # one for each call; None if the shapes do not allow a verdict
+    account: str | None = None  # how the contract was broken
 
     @property
     def last(self) -> Verdict | None:
@@ -53,7 +53,7 @@ class Observed:
 
     @property
     def status(self) -> str:
-        """Give "contract" if that was broken, else the status of the last call."""
+        """Return "contract" if the contract was broken, else the status of the last call."""
         return self.last.status if self.last and self.account is None else "contract"
 
     @cached_property
@@ -63,14 +63,14 @@ class Observed:
 
     @cached_property
     def telling(self) -> set[str]:
-        """The quantities with an element so far out of its bounds that correct code is not alike."""
+        """The quantities with an element so far out of its bounds that rounding cannot explain it."""
         wrong = {name: self.compared[name] for name in self.wrong if self.is_comparable}
         accuracy = accuracies(self.case, self.precision)
         return {name for name, each in wrong.items() if (~within(each, each, accuracy[name]) & (each.ratio > 1)).any()}
 
     @property
     def is_comparable(self) -> bool:
-        """Whether rounding through all steps is small enough, where something fails, to recognise a fault."""
+        """Whether the rounding of all steps is small enough in each wrong quantity to recognise a fault."""
         accuracy = accuracies(self.case, self.precision)
         return all(2 * accuracy[name] <= self.precision.coarsest for name in self.wrong)
 
@@ -89,13 +89,13 @@ def called(subject: Subject, case: Case, precision: Precision) -> Observed:
 
 
 def tried(subject: Subject, case: Case, precision: Precision) -> Observed:
-    """Observe a trial of a subject, of two calls."""
+    """Observe a trial of a subject, which makes two calls."""
     evaluations: list[Evaluation] = []
 
     def recorded(case: Case) -> Evaluation:
         evaluation = subject(case)
         if isinstance(evaluation, Evaluation):
-            evaluations.append(evaluation.map(np.array))  # the subject may overwrite its own
+            evaluations.append(evaluation.map(np.array))  # copied, because the subject may overwrite its arrays
         return evaluation
 
     try:
@@ -108,7 +108,7 @@ def tried(subject: Subject, case: Case, precision: Precision) -> Observed:
 
 
 def _fitted(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict | None:
-    """Return the verdict on an evaluation in the shapes and the dtype of the case; None if it does not fit."""
+    """Return the verdict on an evaluation converted to the shapes and dtype of the case; None if that is impossible."""
     shapes, given = case.shapes(), evaluation.present()
     try:
         with np.errstate(over="ignore"):
@@ -119,7 +119,7 @@ def _fitted(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
 
 
 def reproduced(seen: Sequence[Observed], others: Sequence[Observed | None]) -> bool:
-    """Return whether others did the same with all cases, and with one of them what correct code does not."""
+    """Return whether a fault matches a subject on all cases, and differs from correct code on at least one."""
     pairs = [(one, other) for one, other in zip(seen, others, strict=True) if other is not None]
     if len(pairs) < len(seen) or not all(alike(one, other) for one, other in pairs):
         return False
@@ -130,7 +130,7 @@ def reproduced(seen: Sequence[Observed], others: Sequence[Observed | None]) -> b
 
 
 def alike(one: Observed, other: Observed) -> bool:
-    """Return whether two subjects did the same with a case, but for rounding."""
+    """Return whether two subjects returned equal results for a case, up to rounding."""
     if one.account != other.account or len(one.verdicts) != len(other.verdicts):
         return False
     accuracy = accuracies(one.case, one.precision)
@@ -146,23 +146,26 @@ def alike(one: Observed, other: Observed) -> bool:
 
 
 def within(one: Comparison, other: Comparison, accuracy: float) -> NDArray[np.bool_]:
-    """Return the elements that deviate by as much, but for rounding; of a quantity and itself: than correct ones."""
+    """Return the elements whose deviations are equal up to rounding.
+
+    If both arguments are the same object, return the elements whose deviation is zero up to rounding.
+    """
     with np.errstate(all="ignore"):
         p, q = one.actual - one.expected, other.actual - other.expected
         largest = np.max(np.abs(q), initial=0, where=np.isfinite(q) & (other.ratio > 1))
         distance = np.abs(p) if one is other else np.abs(p - q)
         close = distance <= one.bound + other.bound + 2 * accuracy * largest
-    # Numbers that are not finite have no difference.
+    # The difference of numbers that are not finite is NaN, so they are compared for equality.
     equal = (one.actual == other.actual) | (np.isnan(one.actual) & np.isnan(other.actual))
     return np.asarray(np.where(np.isfinite(p) & np.isfinite(q), close, equal & (one is not other)))
 
 
 @lru_cache(maxsize=64)
 def accuracies(case: Case, precision: Precision) -> dict[str, float]:
-    """Return the largest error relative to the terms of its sum that may pile up in all steps, by quantity."""
+    """Return, by quantity, the largest error that may pile up over all steps, relative to the terms of the sum."""
     cell = case.cell_type(case.nonlinearity)
     if cell.nonlinearity == "relu":
-        # A number that falls to the other side of the kink is not alike.
+        # A unit that crosses the kink of relu is a difference, not rounding. So the derivative is taken as exact.
         derivative = cell.derivative
         cell.derivative = lambda h: derivative(h.value)
     found = {}
@@ -171,7 +174,7 @@ def accuracies(case: Case, precision: Precision) -> dict[str, float]:
         for field, array in run.present().items():
             sum_ = array.rounded()
             share = sum_.error / np.maximum(sum_.scale, precision.floor)
-            # Zero behind a relu has no terms but the rounding of those before.
+            # If relu makes an element zero, its only terms are roundings of earlier steps.
             counted = np.isfinite(sum_.value) & (sum_.value != 0)
             found[QUANTITIES[field]] = float(np.max(share, initial=0, where=counted))
     return found

@@ -1,4 +1,4 @@
-"""Elements for which a bound needs more than the numbers: NaN, infinity, and relu at sums that may underflow."""
+"""Elements that need more than a bound: NaN, infinity, and relu at sums that may underflow."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from reference.precision import Precision
 def opened(
     case: Case, hs: NDArray[Any], A: NDArray[Any] | None, sums: Callable[[], Bounded], precision: Precision
 ) -> NDArray[Any]:
-    """Return the outputs as the derivative of relu sees them.
+    """Return the outputs that the derivative of relu is computed from.
 
-    If relu returned 0 under a wider accumulator, its sum may have underflowed in storage. If a gradient was returned
-    there, the unit counts as open and its whole gradient is checked. A sum that is just zero is at relu's kink, where
-    the derivative is 0, unless an output that underflowed is in it.
+    If the accumulator is wider than storage and relu returned 0, its sum may have underflowed in storage. If a gradient
+    was returned there, the unit counts as open and its whole gradient is checked. A sum of exactly zero is at relu's
+    kink, where the derivative is 0. It counts as open only if one of its terms is an output that underflowed.
 
     Args:
-        case: whose nonlinearity it is.
+        case: the case; its nonlinearity is used.
         hs: outputs; shape (..., T, N, H).
-        A: gradients at the sums, where they were seen; likewise.
-        sums: returns the sums, each from the output before it.
+        A: gradients at the sums, the same shape; None if they were not returned.
+        sums: function that returns the sums, each from the output before it.
         precision: the model of the arithmetic.
     """
     if case.nonlinearity != "relu" or not precision.is_mixed or A is None:
@@ -43,16 +43,16 @@ def opened(
 
 
 def sure_of_zeros(seen: Bounded, zeros: Flags) -> Bounded:
-    """Return observed numbers without an error where they are zero, and no numbers that underflowed, for certain."""
+    """Return observed numbers whose zeros are exact if ``zeros`` excludes an underflow."""
     return Bounded(seen.value, seen.precision, np.where((seen.value == 0) & zeros, 0.0, seen.error))
 
 
 def shut(upstream: NDArray[Any], hs: NDArray[Any]) -> Flags:
-    """Return which gradients at the sums are zero for certain: no upstream gradient reaches them through open units.
+    """Return the gradients at the sums that are certainly zero: no upstream gradient reaches them through open units.
 
     Args:
-        upstream: shape (..., T, N, H).
-        hs: outputs of relu as its derivative sees them; likewise.
+        upstream: upstream gradients; shape (..., T, N, H).
+        hs: outputs of relu, as of ``opened``; the same shape.
     """
     found = np.zeros(hs.shape, np.bool_)
     reached: Any = False
@@ -65,10 +65,10 @@ def shut(upstream: NDArray[Any], hs: NDArray[Any]) -> Flags:
 
 
 def met_by_infinity(case: Case) -> Flags:
-    """Return which rows of the batch meet an infinity, of relu also NaN; shape (..., N).
+    """Return the rows of the batch that meet an infinity, or for relu also a NaN; shape (..., N).
 
-    Equivalent formulas differ there in backward: (g + g * h) * (1 - h) is NaN where g * (1 - h * h) is infinite, and a
-    derivative that underflows, times infinity, is infinite or NaN. Behind a relu at NaN, a product with its
+    Equivalent formulas differ in these rows in backward. (g + g * h) * (1 - h) is NaN if g * (1 - h * h) is infinite.
+    A derivative that underflows, times infinity, is infinite or NaN. If the argument of relu is NaN, a product with the
     derivative is NaN and a selection is 0.
     """
     loose = np.isinf if case.nonlinearity == "tanh" else lambda array: ~np.isfinite(array)
@@ -83,12 +83,12 @@ def met_by_infinity(case: Case) -> Flags:
 
 
 def undetermined(met: Flags, axes: str, field: str) -> Flags | bool:
-    """Return which elements of a field are undetermined, where these rows meet an infinity; of outputs none is.
+    """Return the elements of a field that are undetermined because their row meets an infinity; outputs never are.
 
     Args:
-        met: as of ``met_by_infinity``; shape (..., N).
-        axes: of the field, in letters.
-        field: of an ``Evaluation``.
+        met: the rows, as of ``met_by_infinity``; shape (..., N).
+        axes: axes of the field, in letters.
+        field: name of a field of ``Evaluation``.
     """
     if field[0] != "d":
         return False
@@ -98,7 +98,7 @@ def undetermined(met: Flags, axes: str, field: str) -> Flags | bool:
 
 
 def beside_nan(case: Case, dxs: Bounded) -> Flags | bool:
-    """Return where dx may be NaN beside one: in the probe's columns of a row of A, since 0 * NaN is NaN."""
+    """Return the probe's columns of each row of dx with a NaN in A; they may all be NaN, because 0 * NaN is NaN."""
     if case.probe is None or np.isfinite(dxs.value).all():
         return False
     A = np.isin(np.arange(case.sizes["D"]), case.probe)

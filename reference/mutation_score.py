@@ -1,13 +1,14 @@
 """The mutation score: which faults of the catalogue a trial catches, after how many cases, by which quantity.
 
-Cases come from the strategy that judges real adapters, and the same ``trial`` judges: what is measured is the suite.
+The cases come from the strategy that judges real adapters, and the same ``trial`` judges them. So the score measures
+the suite.
 
-The sensitivity is the smallest error of a single element that is detected. Correct code is run on many cases of
-everyday sizes. In each, an error of a random element leaves its bound for certain, whatever its sign, from
+The sensitivity is the smallest error of a single element that is detected. Correct code runs on many cases of everyday
+sizes. In each case, an error of a random element is certainly outside its bound, for either sign, if it is larger than
 
     bound + |error of correct code| + rounding of the wrong number to storage
 
-on, which is taken relative to the largest element of the quantity in that case.
+This number is divided by the largest element of the quantity in the case.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ from reference.strategies import VALUES, cases
 from reference.trial import Subject, trial
 from reference.verdict import GRADIENTS, Mismatch, Verdict
 
-# A fault has to be caught within so many cases.
+# Number of cases within which a fault has to be caught.
 LIMIT = 50
-# Of the sensitivity: T, N, D and H, the number of cases, and the share of them in which an error has to be detected.
+# For the sensitivity: T, N, D and H, the number of cases, and the share of cases in which an error must be detected.
 SIZES, CASES, SHARE = (5, 4, 3, 6), 1000, 0.99
 
 
 @dataclass(frozen=True)
 class Catch:
-    """The end of a fault: how many cases it took, and what gave it away."""
+    """How a fault was caught: after how many cases, and by which quantity."""
 
     cases: int
     by: str  # the quantity furthest out of its bounds, or "contract"
@@ -51,11 +52,11 @@ class Catch:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the mutation score: a fault in one precision."""
+    """One row of the mutation score: a fault in one precision."""
 
     fault: Fault
     dtype: str
-    catches: tuple[Catch | None, ...]  # one a seed; None if it got through
+    catches: tuple[Catch | None, ...]  # one for each seed; None if the fault was not caught
 
     @property
     def caught(self) -> float:
@@ -64,20 +65,20 @@ class Row:
 
     @property
     def cases(self) -> float | None:
-        """Median number of cases until it was caught; None if it never was."""
+        """Median number of cases until the fault was caught; None if it was never caught."""
         counts = [catch.cases for catch in self.catches if catch is not None]
         return median(counts) if counts else None
 
     @property
     def by(self) -> str | None:
-        """What gave it away most often; None if it never was caught."""
+        """The quantity, or "contract", that caught the fault most often; None if it was never caught."""
         quantities = Counter(catch.by for catch in self.catches if catch is not None)
         return quantities.most_common(1)[0][0] if quantities else None
 
 
 @cache
 def drawn(dtype: str, seed: int, limit: int, stack: int = 1) -> tuple[Case, ...]:
-    """Return the cases of a run: as many stacks as ``limit``, the same for the same arguments."""
+    """Return the cases of a run, ``limit`` stacks; equal arguments give equal cases."""
     found: list[Case] = []
     options: dict[str, Any] = {"phases": [Phase.generate], "database": None, "deadline": None, "derandomize": False}
 
@@ -102,7 +103,7 @@ def try_once(subject: Subject, case: Case) -> str | Verdict:
         The verdict, or the account of a broken contract.
 
     Raises:
-        RuntimeError: the subject raised an error. An error catches nothing: a fault has to return what is wrong.
+        RuntimeError: the subject raised an error. This does not count as caught; a fault has to return wrong results.
     """
 
     def returning(case: Case) -> Evaluation:
@@ -119,16 +120,16 @@ def try_once(subject: Subject, case: Case) -> str | Verdict:
 
 
 def catch(fault: Fault, dtype: str, seed: int, limit: int = LIMIT) -> Catch | None:
-    """Try a fault on one case after the other until it is caught.
+    """Try a fault on one case after another until it is caught.
 
     Args:
-        fault: of the catalogue.
-        dtype: one of those that the catalogue computes in.
-        seed: of the cases; all faults get the same.
+        fault: a fault of the catalogue.
+        dtype: a precision of ``COMPUTED``.
+        seed: seed of the cases; every fault runs on the same cases.
         limit: number of cases after which to give up.
 
     Returns:
-        What caught it, or None if nothing did.
+        The catch, or None if the fault was not caught.
     """
     subject = fault.subject()
     for count, case in enumerate(drawn(dtype, seed, limit), start=1):
@@ -150,8 +151,8 @@ def score(
     """Try every fault of the catalogue in every precision that can show it.
 
     Args:
-        dtypes: of the cases.
-        seeds: one run for each.
+        dtypes: precisions of the cases.
+        seeds: seeds of the cases, one run for each.
         progress: called after every row.
         limit: number of cases after which to give up.
 
@@ -170,38 +171,38 @@ def false_alarms(dtype: str, examples: int, *, seed: int = 0, stack: int = 32) -
     """Try correct code on many cases.
 
     Args:
-        dtype: one of those that the catalogue computes in.
+        dtype: a precision of ``COMPUTED``.
         examples: number of stacks.
-        seed: of the cases.
+        seed: seed of the cases.
         stack: cases in a stack.
 
     Returns:
-        How many cases were judged, and how many of them did not pass; the second has to be 0.
+        The number of cases, and the number of cases that did not pass; the second has to be 0.
     """
-    judged = alarms = 0
+    count = alarms = 0
     for case in drawn(dtype, seed, examples, stack):
         found = try_once(compute, case)
         statuses = ["fail"] * stack if isinstance(found, str) else found.statuses
-        judged, alarms = judged + len(statuses), alarms + len(statuses) - statuses.count("pass")
-    return judged, alarms
+        count, alarms = count + len(statuses), alarms + len(statuses) - statuses.count("pass")
+    return count, alarms
 
 
 @dataclass(frozen=True, eq=False)
 class Detectable:
-    """The smallest errors of one element each of one quantity, in a stack of cases."""
+    """The smallest detectable errors of one quantity, one element in each case of a stack."""
 
-    place: tuple[NDArray[np.intp], ...]  # index of the element of each case
-    error: NDArray[np.float64]  # (K,): absolute, the smallest that leaves the element's bound whatever its sign
+    place: tuple[NDArray[np.intp], ...]  # index of the element in each case
+    error: NDArray[np.float64]  # (K,): the smallest absolute error that is outside the bound for either sign
     largest: NDArray[np.float64]  # (K,): largest absolute value of the quantity
 
     @property
     def relative(self) -> float:
-        """The error, relative to the largest element, that is detected in ``SHARE`` of the cases."""
+        """The error, relative to the largest element, that is detected in the share ``SHARE`` of the cases."""
         return float(np.quantile(self.error / self.largest, SHARE, method="higher"))
 
 
 def everyday(dtype: str, seed: int = 0) -> Case:
-    """Return the stack of cases, of tanh, with a bias and the probe, last."""
+    """Return a stack of tanh cases with a bias and with the probe in the last columns."""
     return Case.random(*SIZES, seed=seed, dtype=dtype, stack=CASES).probed()
 
 
@@ -209,12 +210,12 @@ def detectable(verdict: Verdict, quantity: str, seed: int = 0) -> Detectable:
     """Return the smallest errors that the bounds of a quantity detect.
 
     Args:
-        verdict: on correct code, of a stack whose probe is last.
-        quantity: h, dx, dh0, dWx, dWh or db; only those parts of it that are not the probe's.
-        seed: of the choice of elements.
+        verdict: verdict on correct code, for a stack with the probe in the last columns.
+        quantity: h, dx, dh0, dWx, dWh or db; the columns and rows of the probe are left out.
+        seed: seed for the choice of elements.
 
     Returns:
-        One error a case, of an element chosen at random.
+        One error for each case, for an element chosen at random.
     """
     compared, form, D = verdict.compared[quantity], verdict.precision.storage, len(verdict.case.inputs)
     part = {"dx": np.s_[..., :D], "dWx": np.s_[..., :D, :]}.get(quantity, np.s_[...])
@@ -231,8 +232,8 @@ def sensitivity(dtype: str, seed: int = 0) -> dict[str, float]:
     """Return the smallest error of an element that is detected in 99 % of 1,000 cases, per quantity.
 
     Args:
-        dtype: one of those that the catalogue computes in.
-        seed: of the cases and of the elements.
+        dtype: a precision of ``COMPUTED``.
+        seed: seed of the cases and of the elements.
 
     Returns:
         The error by quantity (h, dx, dh0, dWx, dWh, db), relative to the quantity's largest element.

@@ -21,14 +21,14 @@ class Params(Archive):
     """The parameters of a layer of G gates, or of a stack of K layers.
 
     Raises:
-        ValueError: a shape that does not fit.
-        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than Wx.
+        ValueError: the shape of an array does not fit.
+        TypeError: the dtype of an array is not in ``archive.DTYPES``, or is not that of Wx.
     """
 
     Wx: Floats  # (D, G H) or (K, D, G H)
     Wh: Floats  # (H, G H) or (K, H, G H)
-    b: Floats | None = None  # (G H,) or (K, G H); None: no bias
-    bn: Floats | None = None  # (H,) or (K, H): the second bias of a cell that has one
+    b: Floats | None = None  # (G H,) or (K, G H); None without a bias
+    bn: Floats | None = None  # (H,) or (K, H): the second bias, if the cell has one
 
     def __post_init__(self) -> None:
         freeze(self, "Params", np.asarray(self.Wx).dtype)
@@ -46,12 +46,12 @@ class Params(Archive):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read Wx, Wh and, if they are there, b and bn from an ``.npz``; other arrays in it are left alone.
+        """Read Wx, Wh and, if present, b and bn from an ``.npz``; other arrays are ignored.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is not a whole ``.npz``, a tensor is missing, or a shape does not fit.
-            TypeError: a tensor's dtype is none of ``archive.DTYPES``.
+            ValueError: the file is not a whole ``.npz``, Wx or Wh is missing, or a shape does not fit.
+            TypeError: the dtype of an array is not in ``archive.DTYPES``.
         """
         arrays = read_npz("Params.load", path)
         missing = [name for name in ("Wx", "Wh") if name not in arrays]
@@ -64,15 +64,17 @@ class Params(Archive):
 class Direction(Archive):
     """The tangents of the inputs, the initial states and the parameters of a case.
 
+    Each tangent has the shape of its primal.
+
     Raises:
-        TypeError: an array of another dtype than those of ``archive.DTYPES``, or of another than xs_dot.
+        TypeError: the dtype of an array is not in ``archive.DTYPES``, or is not that of xs_dot.
     """
 
-    xs_dot: Floats  # each of the shape of what it is the tangent of
+    xs_dot: Floats
     h0_dot: Floats
     Wx_dot: Floats
     Wh_dot: Floats
-    b_dot: Floats | None = None  # None: no bias
+    b_dot: Floats | None = None  # None without a bias
     bn_dot: Floats | None = None
     c0_dot: Floats | None = None
 

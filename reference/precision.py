@@ -7,23 +7,23 @@ from typing import Self
 
 from reference.archive import DTYPES
 
-# Roundings to storage that a value may suffer on its way through a sum kept in a wider accumulator.
+# Largest number of roundings to storage in a sum that is kept in a wider accumulator.
 STORED = 4
-# What an implementation may compute once more in backward.
+# Quantities that an implementation may recompute in backward.
 RECOMPUTABLE = ("states",)
-# A bound wider than this share of a value's scale says too little to count as a pass.
+# A bound wider than this share of the value's scale is too wide to count as a pass.
 COARSEST = 0.1
 
 
 @dataclass(frozen=True)
 class Format:
-    """A floating-point format, as far as errors are concerned."""
+    """The properties of a floating-point format that errors depend on."""
 
     name: str
     u: float  # unit roundoff: half the distance from 1 to the next number
     tiny: float  # smallest normal number
     largest: float  # largest finite number
-    underflow: float  # largest error of a result below tiny: tiny itself where that may be flushed to zero
+    underflow: float  # largest error of a result below tiny; tiny itself if such results may be flushed to zero
 
 
 def format_of(name: str, bits: int, smallest: int, greatest: int, *, flushed: bool = True) -> Format:
@@ -32,8 +32,8 @@ def format_of(name: str, bits: int, smallest: int, greatest: int, *, flushed: bo
     return Format(name, u, tiny, (2 - 2 * u) * 2.0**greatest, tiny if flushed else u * tiny)
 
 
-# Nothing flushes float16: where it is computed in float32 its subnormals are normal, and GPUs keep them. TF32 is what
-# some GPUs round the operands of float32 products to; nothing is stored in it.
+# Subnormal float16 numbers are not flushed to zero: they are normal numbers in float32, and GPUs keep them. Some GPUs
+# round the operands of float32 products to TF32; no array is stored in it.
 FORMATS = {
     name: format_of(name, *layout, flushed=name != "float16")
     for name, layout in {
@@ -56,12 +56,12 @@ class Precision:
     storage: Format
     accumulator: Format
     tanh_ulps: float = 2.5  # largest error of tanh in units in the last place
-    stored: int = STORED  # roundings to storage on the way through a sum, where the accumulator is wider
-    recomputes: tuple[str, ...] = ()  # of RECOMPUTABLE: what backward computes once more, with other roundings
+    stored: int = STORED  # roundings to storage in a sum, if the accumulator is wider
+    recomputes: tuple[str, ...] = ()  # keys of RECOMPUTABLE that backward recomputes, with other roundings
 
     @property
     def name(self) -> str:
-        """Name of the storage format, which is the dtype's."""
+        """Name of the storage format, equal to the name of the dtype."""
         return self.storage.name
 
     @property
@@ -81,35 +81,36 @@ class Precision:
 
     @property
     def floor(self) -> float:
-        """Scale below which what underflows, in storage or in a sum, is no longer small against a rounding there."""
+        """Scale below which an underflow, in storage or in a sum, is not small against a rounding."""
         return max(form.underflow / form.u for form in (self.storage, self.accumulator))
 
     @property
     def is_mixed(self) -> bool:
-        """Whether sums are kept in a wider format than they are stored in."""
+        """Whether the accumulator is wider than the storage format."""
         return self.accumulator.u < self.u
 
     @property
     def coarsest(self) -> float:
-        """Width of a bound, relative to the value's scale, beyond which it says too little to count as a pass.
+        """Largest bound, relative to the value's scale, that counts as a pass.
 
-        A tenth; of bfloat16 more, whose roundings are of 0.4 %: one step takes some twenty, a second derivative some
-        sixty.
+        It is a tenth, and more for bfloat16, because a rounding of bfloat16 is 0.4 %. One step takes about twenty
+        roundings, a second derivative about sixty.
         """
         return max(COARSEST, 96 * self.u)
 
     def with_tanh(self, ulps: float) -> Self:
-        """Return the model with another accuracy of tanh, in ulp."""
+        """Return the model with another largest error of tanh, in ulp."""
         return replace(self, tanh_ulps=ulps)
 
     def recomputing(self, *what: str) -> Self:
-        """Return the model of an implementation that computes something once more in backward.
+        """Return the model of an implementation that recomputes quantities in backward.
 
         Args:
-            what: "states": from the inputs and the state before, as ``jax.checkpoint`` does.
+            what: names of the quantities. "states" are recomputed from the inputs and the previous state, as
+                ``jax.checkpoint`` does.
 
         Raises:
-            ValueError: something else is named.
+            ValueError: a name is not in ``RECOMPUTABLE``.
         """
         for one in what:
             if one not in RECOMPUTABLE:
@@ -117,10 +118,10 @@ class Precision:
         return replace(self, recomputes=what)
 
     def with_accumulator(self, name: str) -> Self:
-        """Return the model with another accumulator, named by its format.
+        """Return the model with another accumulator, given by the name of its format.
 
         Raises:
-            ValueError: it is narrower than the storage.
+            ValueError: the accumulator is narrower than the storage.
         """
         accumulator = FORMATS[name]
         if accumulator.u > self.u:
@@ -128,14 +129,14 @@ class Precision:
         return replace(self, accumulator=accumulator)
 
     def as_if(self, form: Format) -> Self:
-        """Return the model of a coarser arithmetic under the face of this dtype: float32 by name, TF32 in truth."""
+        """Return the model of a lower precision under the name of this dtype, such as TF32 under the name float32."""
         accumulator = max(self.accumulator, FORMATS["float32"], key=lambda one: one.u)
         return replace(self, storage=replace(form, name=self.name), accumulator=accumulator)
 
     def storing(self, times: int) -> Self:
-        """Return the model of sums whose partial sums are stored so many times more, as those over steps are."""
+        """Return the model of sums whose partial sums are stored ``times`` more times, as sums over steps are."""
         return replace(self, stored=self.stored + times)
 
 
-# Frameworks add products of a half precision up in float32.
+# Frameworks add products of a half precision in float32.
 PRECISIONS = {name: Precision(FORMATS[name], FORMATS["float64" if name == "float64" else "float32"]) for name in DTYPES}

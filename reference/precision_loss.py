@@ -1,4 +1,4 @@
-"""How a loss of precision shows: too few digits, or errors of the size that a coarser format makes."""
+"""Recognise a loss of precision: numbers with too few digits, or errors of the size that a lower precision causes."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 from reference.comparison import Comparison
 from reference.precision import FORMATS, Precision
 
-# The largest |error| / bound of correct code is about this, and never below the second, however long its sums are.
+# The largest |error| / bound of correct code is usually about the first number, and never below the second.
 USUAL, LEAST = 0.2, 0.02
-# The largest part of a value that its rounding may be, in the median: 512 terms added up in bfloat16 lose a twelfth.
+# Largest median of |error| / |value| that counts as rounding. The sum of 512 terms in bfloat16 loses a twelfth.
 LITTLE = 0.25
 
 
-def coarser_arithmetic(
+def lower_precision(
     compared: Mapping[str, Comparison], precision: Precision, largest_ratio: Callable[[Precision], float]
 ) -> str | None:
-    """Name the coarser arithmetic in which a failing evaluation would be right; None if there is none.
+    """Name the lower precision in which a failing evaluation would be right; return None if there is none.
 
-    The digits show in which format a number was stored. The size of the errors is evidence only if most of the
-    elements that can be wrong are, by little of their value, and all are within the bounds of a coarser
-    arithmetic: it is the one in which the largest comes as near to its bound as that of correct code usually does.
+    The digits show the format in which a number was stored. The size of the errors is evidence only if two conditions
+    hold. Most non-zero elements are wrong by a small part of their value. All elements are within the bounds of a lower
+    precision. If several precisions fit, the one whose largest |error| / bound is nearest to the usual ratio is named.
 
     Args:
-        compared: each quantity of the evaluation.
-        precision: the model in which it failed.
-        largest_ratio: returns the largest |error| / bound of the same evaluation in another model.
+        compared: comparisons of all quantities of the evaluation.
+        precision: the model in which the evaluation failed.
+        largest_ratio: function that returns the largest |error| / bound of the evaluation in another model.
 
     Returns:
-        The account, with the name of the format.
+        A sentence with the name of the format.
     """
     wrong = [quantity for quantity in compared.values() if (quantity.ratio > 1).any()]
     if not wrong:
@@ -45,7 +45,7 @@ def coarser_arithmetic(
             return f"Looks like {form.name}: every value of the wrong quantities fits in {bits} bits."
     if not all(is_rounding(each) for each in wrong if (each.expected != 0).any()):
         return None
-    ratios = {name: largest_ratio(model) for name, model in coarser(precision)}
+    ratios = {name: largest_ratio(model) for name, model in lower_precisions(precision)}
     ratios = {name: ratio for name, ratio in ratios.items() if LEAST < ratio <= 1}
     if not ratios:
         return None
@@ -54,15 +54,15 @@ def coarser_arithmetic(
 
 
 def is_rounding(quantity: Comparison) -> bool:
-    """Return whether most elements of a quantity that are not zero are wrong, and by little of their value."""
+    """Return whether most non-zero elements of a quantity are wrong, and by a small part of their value."""
     there = quantity.expected != 0
     with np.errstate(invalid="ignore", over="ignore"):
         part = np.abs(quantity.actual - quantity.expected)[there] / np.abs(quantity.expected[there])
     return bool(np.median(quantity.ratio[there]) > 1 and np.median(part) < LITTLE)
 
 
-def coarser(precision: Precision) -> Iterator[tuple[str, Precision]]:
-    """Give the coarser arithmetics that a precision's dtype may hide, the finest first, and their names."""
+def lower_precisions(precision: Precision) -> Iterator[tuple[str, Precision]]:
+    """Yield the names and models of the lower precisions that a dtype may hide, the highest precision first."""
     if precision.is_mixed:
         yield f"{precision.name}, sums included", precision.with_accumulator(precision.name)
     for form in FORMATS.values():
@@ -71,12 +71,12 @@ def coarser(precision: Precision) -> Iterator[tuple[str, Precision]]:
 
 
 def has_digits(array: NDArray[Any]) -> bool:
-    """Return whether some number has digits to look at: it is neither zero, nor infinite, nor NaN."""
+    """Return whether an array has a number with digits: neither zero, nor infinite, nor NaN."""
     return bool(np.any(array[np.isfinite(array)]))
 
 
 def fits(array: NDArray[Any], u: float) -> bool:
-    """Return whether a format of unit roundoff u has digits enough for all numbers of an array."""
+    """Return whether a format with unit roundoff u has enough digits for every number of an array."""
     found = array[np.isfinite(array)].astype(np.float64)
     return bool((chop(found, 1 - round(np.log2(2 * u))) == found).all())
 
@@ -84,4 +84,4 @@ def fits(array: NDArray[Any], u: float) -> bool:
 def chop(array: Any, bits: int) -> Any:
     """Round to a significand of ``bits`` bits, the leading one included; ties to even, any exponent."""
     significand, exponent = np.frexp(array)
-    return np.ldexp(np.rint(significand * 2**bits), exponent - bits)  # a float would turn bfloat16 into float32
+    return np.ldexp(np.rint(significand * 2**bits), exponent - bits)  # multiplying by a float would promote bfloat16

@@ -1,9 +1,9 @@
-"""The smallest counterexample: fewest steps, rows, inputs and units, then the simplest numbers, that still fail.
+"""Shrink a failing case: find the fewest steps, rows, inputs and units, then the simplest numbers, that still fail.
 
     small = shrink_subject(subject, case, PRECISIONS[case.dtype])
 
-A case is cut along its axes first. Then small shapes are tried with fresh numbers, since distinct numbers that are not
-zero reveal more than those that a cut leaves. Then whole arrays are made simple.
+First, parts of the axes are dropped. Then small shapes are tried with fresh numbers, because distinct non-zero numbers
+reveal more than the numbers that are left. Then whole arrays are replaced by simple numbers.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from reference.precision import Precision
 from reference.precision_loss import chop
 from reference.trial import Subject, trial
 
-# Shapes up to this length on every side are all tried with fresh numbers, from so many seeds.
+# All shapes with at most this length along every axis are tried with fresh numbers, from this number of seeds.
 SMALL, SEEDS = 2, 2
-# Significands that a number is rounded to, in bits, from the simplest on; all are short decimals too.
+# Numbers of bits that significands are rounded to, the simplest first. All results are short decimals too.
 BITS = (1, 2, 3, 4, 6, 8, 11)
 NO_FAILURE = ("pass", "inconclusive", "unsupported")
 
@@ -34,14 +34,14 @@ Form = Callable[[Case], Case]
 def shrink_subject(
     subject: Subject, case: Case, precision: Precision, *, progress: Callable[[], Any] = lambda: None, tries: int = 2000
 ) -> Case:
-    """Return the smallest case that a subject fails in the way in which it fails the given one.
+    """Shrink a case that a subject fails; the subject must fail the shrunk case in the same way.
 
     Args:
-        subject: returns an evaluation; it is given copies, and each of them twice.
-        case: one case or a stack that it fails.
-        precision: the model of its arithmetic.
+        subject: returns an evaluation; it runs twice on a copy of each case.
+        case: one case or a stack that the subject fails.
+        precision: the model of the subject's arithmetic.
         progress: called after every trial.
-        tries: number of trials after which the smallest so far is returned.
+        tries: number of trials after which the best case so far is returned.
 
     Raises:
         ValueError: the subject does not fail any of the cases.
@@ -54,7 +54,7 @@ def shrink_subject(
 
 
 def outcome(subject: Subject, case: Case, precision: Precision) -> str:
-    """Return how a trial ends: the status of the verdict, "unsupported", or the name of the error that it raises."""
+    """Return the outcome of a trial: the status of the verdict, "unsupported", or the name of the raised error."""
     try:
         return trial(subject, case.map(np.array), precision, repeat=True).status
     except NotImplementedError:
@@ -66,17 +66,18 @@ def outcome(subject: Subject, case: Case, precision: Precision) -> str:
 def shrink(
     fails: Callable[[Case], bool], case: Case, *, progress: Callable[[], Any] = lambda: None, tries: int = 2000
 ) -> Case:
-    """Return the smallest case that still fails, by a search that depends on nothing but its arguments.
+    """Shrink a failing case; equal arguments give an equal result.
 
-    Fewest steps come first, then rows, inputs, units; then simple numbers and no bias. Dtype, cell and nonlinearity
-    stay as they are. A case of one step is tried without the probe, a longer one with the probe last, as the first
-    forms; if the given case fails in neither, all are tried without it, or with it at the given places.
+    A case with fewer steps is simpler, then one with fewer rows, inputs and units, then one with simple numbers and no
+    bias. Dtype, cell and nonlinearity do not change. At first, cases of one step have no probe, and longer cases have
+    the probe in the last columns. If the given case does not fail in this form, its own form is used: no probe, or a
+    probe at the given places.
 
     Args:
         fails: returns whether a single case fails.
-        case: one case or a stack, probed or not; of a stack, the first case that fails is taken.
+        case: one case or a stack, with or without a probe; for a stack, the first failing case is shrunk.
         progress: called after every call of ``fails``.
-        tries: number of calls of ``fails`` after which the smallest so far is returned.
+        tries: number of calls of ``fails`` after which the best case so far is returned.
 
     Raises:
         ValueError: no case fails.
@@ -87,22 +88,22 @@ def shrink(
             if search.accept(search.best):
                 search.run()
                 return form(search.best)
-            tries -= len(search.known)
+            tries -= len(search.tried)
     raise ValueError(f"shrink: expected a case that fails, got none ({case.spelled})")
 
 
 def singles(case: Case) -> Iterator[Case]:
-    """Give the cases of a stack one by one; a single case itself."""
+    """Return an iterator over the cases of a stack, or over the single case."""
     return iter([case]) if case.K is None else (case[k] for k in range(case.K))
 
 
 def _probed_if_long(plain: Case) -> Case:
-    """Return a case with the probe if it has more than one step."""
+    """Return the case with the probe if it has more than one step, else without a probe."""
     return plain.probed() if plain.sizes["T"] > 1 else plain
 
 
 def _placed_as(case: Case) -> Form:
-    """Return a form that has the probe among the inputs in the order of a case, of whose columns it takes some."""
+    """Return a form with the probe among the inputs, in the order of the columns of the given case."""
     every = [case.inputs, np.array(case.probe)]
 
     def placed(plain: Case) -> Case:
@@ -117,39 +118,39 @@ def _placed_as(case: Case) -> Form:
 
 @dataclasses.dataclass
 class _Search:
-    """A search from a failing case downwards; ``best`` is the smallest so far, without its probe."""
+    """A search that starts at a failing case; ``best`` is the simplest failing case so far, without its probe."""
 
     fails: Callable[[Case], bool]
     form: Form
     progress: Callable[[], Any]
     tries: int
     best: Case
-    known: dict[tuple[Any, ...], bool] = dataclasses.field(default_factory=dict)
+    tried: dict[tuple[Any, ...], bool] = dataclasses.field(default_factory=dict)
 
     def run(self) -> None:
-        """Cut, jump and simplify until nothing changes any more."""
+        """Drop, jump and simplify until the case does not change."""
         before = None
-        while before is not self.best and len(self.known) < self.tries:
+        while before is not self.best and len(self.tried) < self.tries:
             before = self.best
             for axis in self.best.sizes:
-                self.cut(axis)
+                self.drop(axis)
             self.jump()
             self.simplify()
 
     def accept(self, plain: Case) -> bool:
-        """Take a candidate as the best if it fails; nothing is tried twice, and nothing once the tries are spent."""
+        """Take a candidate as the best case if it fails. No case is tried twice, and none after the last try."""
         key = tuple((name, array.shape, array.tobytes()) for name, array in arrays_of(plain).items())
-        if key not in self.known:
-            if len(self.known) >= self.tries:
+        if key not in self.tried:
+            if len(self.tried) >= self.tries:
                 return False
-            self.known[key] = self.fails(self.form(plain))
+            self.tried[key] = self.fails(self.form(plain))
             self.progress()
-        if self.known[key]:
+        if self.tried[key]:
             self.best = plain
-        return self.known[key]
+        return self.tried[key]
 
-    def cut(self, axis: str) -> None:
-        """Drop halves, quarters and at last single steps, rows, inputs or units, as long as it fails."""
+    def drop(self, axis: str) -> None:
+        """Drop halves, quarters and finally single steps, rows, inputs or units, as long as the case fails."""
         chunk = max(self.best.sizes[axis] // 2, 1)
         while chunk:
             start = 0
@@ -160,7 +161,7 @@ class _Search:
             chunk //= 2
 
     def jump(self) -> None:
-        """Try fresh numbers in all small shapes, from the smallest on, then in the present one less one."""
+        """Try fresh numbers in all small shapes, the smallest first, then with one size less by one."""
         sizes = self.best.sizes
         small = itertools.product(*(range(min(1, size), min(SMALL, size) + 1) for size in sizes.values()))
         if not any(self.redraw(dict(zip(sizes, shape, strict=True))) for shape in small):
@@ -168,13 +169,13 @@ class _Search:
                 pass
 
     def redraw(self, sizes: dict[str, int]) -> bool:
-        """Try fresh numbers in a shape, unless it is no smaller than that of the best."""
+        """Try fresh numbers in a shape, if it is smaller than that of the best case."""
         if min(sizes.values()) <= 0 or tuple(sizes.values()) >= tuple(self.best.sizes.values()):
             return False
         return any(self.accept(case) for case in redrawn(self.best, sizes))
 
     def simplify(self) -> None:
-        """Round each array to the simplest numbers with which the case fails, and drop the bias if it is not needed."""
+        """Round each array to the simplest numbers with which the case fails, and drop a bias that is not needed."""
         for name, array in arrays_of(self.best).items():
             for change in CHANGES:
                 with np.errstate(all="ignore"):
@@ -186,12 +187,12 @@ class _Search:
 
 
 def arrays_of(case: Case) -> dict[str, Any]:
-    """Return the arrays of a case, and those of its direction, by name."""
+    """Return the arrays of a case and of its direction, by name."""
     return {name: array for name, array in case.fields().items() if isinstance(array, np.ndarray)}
 
 
 def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
-    """Return a case with those of its steps "T", rows "N", inputs "D" or units "H" that are kept."""
+    """Return a case with only the steps "T", rows "N", inputs "D" or units "H" whose indices are in ``kept``."""
     axes, arrays, H = case.axes(), arrays_of(case), case.sizes["H"]
     for name, array in arrays.items():
         for place, letter in enumerate(axes[name.removesuffix("_dot")]):
@@ -204,19 +205,19 @@ def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
 
 
 def kind_of(case: Case) -> dict[str, Any]:
-    """Return what ``Case.random`` needs to draw a case of the same kind, but for its sizes and values."""
+    """Return the arguments with which ``Case.random`` draws a case of the same kind, without sizes and values."""
     like: dict[str, Any] = {name: getattr(case, name) for name in ("dtype", "cell", "nonlinearity")}
     return like | {"bias": case.params.b is not None}
 
 
 def redrawn(case: Case, sizes: dict[str, int]) -> Iterator[Case]:
-    """Give cases of the same kind in another shape: distinct numbers, then small integers; or with NaN."""
+    """Yield cases of the same kind in another shape: distinct numbers, then small integers, or NaN only."""
     like = kind_of(case) | {"direction": case.direction is not None} | sizes
     for values, seed in itertools.product(("plain", "integers") if case.finite else ("nan",), range(SEEDS)):
         yield Case.random(**like, values=values, seed=seed)
 
 
-# From the simplest numbers on.
+# The simplest numbers come first.
 CHANGES: tuple[Callable[[NDArray[Any]], NDArray[Any]], ...] = (
     np.zeros_like,
     np.ones_like,

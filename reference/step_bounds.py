@@ -1,4 +1,4 @@
-"""The bounds of every step from its neighbours, as an implementation returned them."""
+"""The bounds of every step, computed from the neighbouring values that an implementation returned."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def exact_layer(case: Case, part: dict[str, NDArray[Any]], precision: Precision)
 
 
 class StepBounds:
-    """Bounds on every field of an evaluation, of some cases and rows.
+    """Bounds on every field of an evaluation, for some cases and rows.
 
     Args:
-        case: whose cell, nonlinearity and probe it is.
-        layer: its layer, as of ``exact_layer``.
-        part: the arrays of the cases and rows without the probe, by name.
-        seen: what an implementation returned for them, by field.
-        precision: the model of its arithmetic.
+        case: the case; its cell, nonlinearity and probe are used.
+        layer: the layer of the case, as of ``exact_layer``.
+        part: the arrays of these cases and rows by name, without the probe.
+        seen: the arrays that an implementation returned for them, by field.
+        precision: the model of the implementation's arithmetic.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class StepBounds:
         layer.operands = []
 
     def fields(self) -> dict[str, Bounded]:
-        """Return bounded arrays by field of an ``Evaluation``; sums over rows are pending, dWx without the probe."""
+        """Return bounded arrays by field of an ``Evaluation``; sums over rows are pending, and dWx has no probe."""
         outputs = Bounded.observed(self.seen["hs"], self.precision)
         found, saved = self._forward(self._before(outputs))
         if any(name[0] == "d" for name in self.seen):
@@ -56,7 +56,7 @@ class StepBounds:
         return np.concatenate([first[..., None, :, :], outputs[..., :-1, :, :]], axis=-3) if self.T else outputs
 
     def _forward(self, before: Array) -> tuple[dict[str, Bounded], tuple[Array, ...]]:
-        """Return the outputs, each from the one before it, the other states after the last step, and what is saved."""
+        """Return the outputs and the last value of each further state, by field, and the arrays that the cell saved."""
         cell, layer, u = self.cell, self.layer, self.layer.input_term(self.given["xs"])
         if len(cell.states) == 1:
             (h,), saved = cell.forward(u, layer.recurrent_term(before), (before,), **layer.lent)
@@ -70,21 +70,21 @@ class StepBounds:
         return {"hs": np.stack([now[0] for now in after], axis=-3)} | last, saved
 
     def _backward(self, outputs: Bounded, hs: Bounded, saved: tuple[Array, ...]) -> dict[str, Bounded]:
-        """Return the gradients: those of the inputs from A of each step, those of the parameters from all of them."""
+        """Return the gradients by field: dx of each step from its A, the parameter gradients from A of all steps."""
         case, model, layer = self.case, self.precision, self.layer
         probe = None if case.probe is None or "dxs" not in self.seen or not self.T else list(case.probe)
         A = None if probe is None else self.seen["dxs"][..., probe]
         before = self._before(outputs)
         sums = lambda: layer.input_term(self.given["xs"]) + layer.recurrent_term(before)  # noqa: E731
-        gates = opened(case, self.seen["hs"], A, sums, model)
-        h = Bounded.activated(gates, model, case.nonlinearity)
+        activations = opened(case, self.seen["hs"], A, sums, model)
+        h = Bounded.activated(activations, model, case.nonlinearity)
         if "states" in model.recomputes:
             h = Bounded(h.value, model, h.error + hs.error)
         A = None if A is None else Bounded.observed(A, model)
         if model.is_mixed and case.nonlinearity == "relu" and self.T:
-            # Each zero would count as a number that underflowed, and a huge factor makes much of it.
+            # Otherwise each zero would count as an underflow, and a huge factor would make its error large.
             before = self._before(sure_of_zeros(outputs, (hs.value == 0) & (hs.error == 0)))
-            A = None if A is None else sure_of_zeros(A, shut(self.given["upstream"].value, gates))
+            A = None if A is None else sure_of_zeros(A, shut(self.given["upstream"].value, activations))
         saved = self.cell.observed(saved, h)
         if A is None:
             A, A_h, first = self._loop(saved)
@@ -93,9 +93,9 @@ class StepBounds:
             A, A_h, expected, first = self._one_step_back(A, saved)
         xs: Array = self.given["xs"]
         if case.is_probed:
-            # The probe's columns of x are zero: one stands for all.
+            # The probe's columns of x are all zero, so one of them is computed and repeated.
             xs = np.concatenate([xs, np.zeros((*xs.shape[:-1], 1))], axis=-1)
-        # Where the accumulator is wider than the storage, frameworks still add the steps' shares up in storage.
+        # Even if the accumulator is wider than storage, frameworks add the contributions of the steps in storage.
         over_steps = model.storing(self.T)
         A_over, A_h, xs, before = (array.under(over_steps) for array in (A, A_h, xs, before))
         operand = layer.operands[0].under(over_steps) if layer.operands else None
@@ -113,7 +113,7 @@ class StepBounds:
         return self.layer.adjoints(self.given["upstream"], d_last, each, *observed)
 
     def _one_step_back(self, A: Array, saved: tuple[Array, ...]) -> tuple[Array, Array, Array, tuple[Array, ...]]:
-        """Return A, A_h, the expected A, and the gradients of the initial states: each step from the A after it."""
+        """Return A, A_h, the expected A of each step from A of the step after it, and the initial states' gradients."""
         cell, layer, upstream = self.cell, self.layer, self.given["upstream"]
         A_h = cell.recurrent(A, saved)
         later = layer.to_state(A_h)
@@ -126,7 +126,7 @@ class StepBounds:
             first = (later[..., 0, :, :],)
         expected = expected.rounded()
         if not self.case.finite:
-            # The probe spreads NaN over a row, for 0 * NaN is NaN: beside it, the expected number stands for A.
+            # The probe spreads NaN over a row, because 0 * NaN is NaN. Finite expected numbers replace these NaN in A.
             lost = np.isnan(A.value) & np.isfinite(expected.value)
             value, error = (np.where(lost, getattr(expected, name), getattr(A, name)) for name in ("value", "error"))
             A = Bounded(value, A.precision, error)

@@ -1,8 +1,7 @@
-"""Hypothesis strategies for cases: one shape and a stack of value sets an example.
+"""Hypothesis strategies for cases: each example is one shape and a stack of value sets.
 
-A shape is what a compiler compiles for, and costs up to a third of a second there; a value set costs microseconds.
-So the shape and a seed are drawn by Hypothesis, which can shrink them, and the values come from a generator with
-that seed.
+Compilers compile for each shape, which takes up to a third of a second. A value set takes microseconds. So Hypothesis
+draws, and can shrink, the shape and a seed, and a generator with that seed draws the values.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from reference.precision import PRECISIONS
 
 
 class Shape(NamedTuple):
-    """Everything about a case but its numbers and its dtype."""
+    """The properties of a case other than its numbers and its dtype."""
 
     T: int = 3
     N: int = 2
@@ -28,40 +27,40 @@ class Shape(NamedTuple):
     H: int = 3
     nonlinearity: str = "tanh"
     bias: bool = True
-    probe: bool = True  # False: without the probe, which would hide an implementation that is wrong only there
+    probe: bool = True  # False leaves out the probe, which would hide an error that occurs only without it
 
 
-# Ones hide mistakes (a transposed 1 x 1 matrix is itself), so they are rare; D and H seldom meet, for the same reason.
-# Hypothesis shrinks towards the front.
+# Sizes of 1 hide mistakes (a 1 x 1 matrix equals its transpose), so they are rare. So is D = H, for the same reason.
+# Hypothesis shrinks towards the first entries.
 LENGTHS = (1, 3, 4, 5, 6, 2, 3, 4, 5, 20)
 BATCHES = (1, 2, 3, 4, 5, 2, 3, 4, 8, 17)
 INPUTS = (1, 2, 3, 5, 7, 2, 3, 5, 1, 33)
 UNITS = (1, 2, 4, 6, 8, 2, 4, 6, 3, 64)
 NORMS = (1.0, 0.5, 2.0, 3.0)
 KINDS_OF_UPSTREAM = ("every", "every", "every", "last", "one")
-# Integers put relu at its kink. NaN is for tanh: what relu's derivative makes of it is anybody's choice.
+# Integers put relu at its kink. NaN is drawn for tanh only, because the derivative of relu at NaN is a convention.
 KINDS_OF_VALUES = {
     "tanh": ("plain", "plain", "plain", "wide", "wide", "nan", "nan"),
     "relu": ("plain", "plain", "plain", "wide", "integers", "integers"),
 }
 FINITE = ("plain", "integers", "wide", "one_sided", "unsaturated")
 VALUES = (*FINITE, "nan")
-# Kinds that are about the edges of a format. They come with a probe even for one step: where tanh saturates, what is
-# left of 1 - h**2 is below the last digit, and only an A that is seen tells the rest.
+# Kinds at the limits of a format. Even cases of one step have a probe. If tanh saturates, 1 - h**2 is below the last
+# digit of h, and only an observed A can be checked.
 EDGES = ("saturated", "subnormal", "huge", "huge_inputs", "cancelling", "one_hot", "zeros")
-# Steps up to which cases come without the probe, too: beyond, the bound on A grows too wide.
+# Largest T of cases without the probe; for more steps the bound on A is too wide.
 UNPROBED = 3
-# Rows, as a rule T * N, from which on wide, saturating and cancelling values are drawn.
+# Smallest number of rows T * N for which wide, saturating and cancelling values are drawn.
 MANY = 8
-# Units of all rows from which on integers are drawn with a direction.
+# Smallest number of units in all rows, N * H, for which integers are drawn with a direction.
 FEW = 24
-# Rows of a batch whose sums are long enough for a half precision to lose what is added to them late.
+# Size of a batch whose sums are so long that a half precision loses the terms added late.
 LONG = 1024
-# D and H of the shapes without the probe: one input, as many as units, fewer.
+# D and H of the shapes without the probe: one input, fewer inputs than units, or as many.
 NARROW = ((1, 2), (2, 2), (1, 4), (3, 3), (1, 3), (4, 4), (2, 6), (1, 6))
-# Numbers in a stack of cases at most.
+# Largest number of numbers in a stack of cases.
 LARGEST_STACK = 4_000_000
-# Steps after which a gradient may have left any format but float16.
+# Largest T for which a gradient stays in the range of every format except float16.
 NEVER_EXPLODES = 20
 
 
@@ -72,13 +71,13 @@ def shapes(
     nonlinearities: Sequence[str] = ("tanh", "relu"),
     biases: Sequence[bool] = (True, True, True, False),
 ) -> st.SearchStrategy[Shape]:
-    """Draw shapes whose sizes can tell right from wrong; a third of the short ones come without the probe.
+    """Draw shapes whose sizes distinguish right from wrong; a third of the short shapes have no probe.
 
     Args:
-        lengths: T is one of these.
-        batches: N is one of these.
-        nonlinearities: the nonlinearity is one of these.
-        biases: whether there is a bias.
+        lengths: values of T to draw from.
+        batches: values of N to draw from.
+        nonlinearities: nonlinearities to draw from.
+        biases: values to draw from; True for a bias.
 
     Returns:
         A strategy for ``Shape``.
@@ -88,20 +87,20 @@ def shapes(
 
 
 def long_sums() -> st.SearchStrategy[Shape]:
-    """Draw small shapes of a batch so large that it matters in what its sums are kept."""
+    """Draw small shapes with a batch so large that the format of the accumulator matters."""
     few, nonlinearities, biases = st.sampled_from((1, 2, 3, 4)), st.sampled_from(("tanh", "relu")), st.booleans()
     return st.builds(Shape, st.just(2), st.just(LONG), few, few, nonlinearities, biases, st.just(True))
 
 
 def narrow() -> st.SearchStrategy[Shape]:
-    """Draw short shapes of no more inputs than units, without the probe, which would hide what is wrong only there."""
+    """Draw short shapes with at most as many inputs as units. They have no probe, because it adds columns to x."""
     T, N = st.sampled_from((1, 2, 2, 3, 2)), st.sampled_from((1, 2, 3, 4, 5))
     options = st.sampled_from(("tanh", "relu")), st.sampled_from((True, True, True, False)), st.just(False)
     return st.sampled_from(NARROW).flatmap(lambda size: st.builds(Shape, T, N, *map(st.just, size), *options))
 
 
 def shapes_for(dtype: str) -> st.SearchStrategy[Shape]:
-    """Draw shapes as ``shapes`` does; of a half precision also some with long sums."""
+    """Draw shapes of all kinds; for a half precision, include some with long sums."""
     kinds = [shapes] * 5 + [narrow] * 2 + [long_sums] * PRECISIONS[dtype].is_mixed
     return st.sampled_from(kinds).flatmap(lambda of: of())
 
@@ -121,21 +120,21 @@ def cases(
     direction: bool = False,
     seed: int = 0,
 ) -> Case:
-    """Draw a stack of cases, most of them with the probe, whose columns stand at drawn places.
+    """Draw a stack of cases. Most stacks have the probe, with its columns at drawn places.
 
     Args:
         draw: supplied by Hypothesis.
-        dtype: of every array, as of ``Case``.
+        dtype: dtype of every array, as of ``Case``.
         shape: strategy for the shape; ``shapes_for(dtype)`` by default.
-        stack: number of cases, K; fewer where they would be more than ``numbers`` numbers.
-        numbers: in a stack, at most, so that large shapes do not fill the memory.
-        norms: spectral norm of Wh is one of these.
-        values: kinds of values, as of ``Case.random``, are among these; at least one of them has to suit every
-            shape and nonlinearity, as "plain" does. ``VALUES`` has NaN too, ``EDGES`` what is at the edges of formats.
-        assorted: every stack has all of the kinds that suit it, case by case in turn; else it has one.
-        params: take these parameters in every case; D, H, bias and norm are then theirs.
-        direction: every case has a direction in which to differentiate.
-        seed: added to the drawn seed of the values, since Hypothesis begins with the same one in every run.
+        stack: number of cases, K; reduced if the stack would have more than ``numbers`` numbers.
+        numbers: largest number of numbers in a stack, so that large shapes fit in memory.
+        norms: spectral norms of Wh to draw from.
+        values: kinds of values to draw from, as of ``Case.random``. At least one kind has to suit every shape and
+            nonlinearity, as "plain" does. ``VALUES`` includes NaN; ``EDGES`` has kinds at the limits of formats.
+        assorted: whether every stack has all suitable kinds, case by case in turn; otherwise it has one kind.
+        params: parameters to use in every case; D, H, bias and norm are then taken from them.
+        direction: whether every case has a direction in which to differentiate.
+        seed: number added to the drawn seed of the values, because Hypothesis starts with the same seed in every run.
 
     Returns:
         A strategy for ``Case``, xs (K, T, N, D).
@@ -150,7 +149,7 @@ def cases(
     kinds = ["one_sided"] if N >= LONG and "one_sided" in values else kinds
     kinds = kinds if assorted else [draw(st.sampled_from(kinds))]
     seed += draw(st.integers(0, 2**32 - 1))
-    # With a direction, the only row that has a gradient must not be a saturated one.
+    # With a direction, every row has a gradient, so that not all rows with a gradient are saturated.
     careful = "unsaturated" in kinds or (direction and "wide" in kinds)
     norm = min(
         draw(st.sampled_from(norms)), largest_norm(dtype, T, nonlinearity), 1 if careful or direction else np.inf
@@ -165,9 +164,9 @@ def cases(
 def sized(shape: Shape, dtype: str, direction: bool) -> Shape:
     """Return a shape for which a verdict on this dtype can decide.
 
-    With one unit, the product with Wh is a factor, and XLA fuses all steps into one loop a gradient, each with its own
-    rounding of A. So H = 1 comes in single steps of float64 and float32 alone. Cases of more than ``UNPROBED`` steps
-    have the probe; those of a half precision also with more than eight inputs or units, where bounds are wider.
+    For H = 1, XLA fuses all steps into one loop per gradient, so each gradient has its own rounding of A. So H = 1 is
+    drawn only for single steps of float64 and float32. Cases of more than ``UNPROBED`` steps have the probe. In half
+    precisions, so have cases of more than eight inputs or units, because their bounds are wider.
     """
     T, half = shape.T, PRECISIONS[dtype].is_mixed
     few = T <= UNPROBED and not direction
@@ -175,58 +174,58 @@ def sized(shape: Shape, dtype: str, direction: bool) -> Shape:
         few = few and max(shape.D, shape.H) <= 8 and UNPROBED + (shape.nonlinearity == "tanh") > T
     probe = shape.probe or not few
     if direction:
-        # Enclosures grow with the steps and the units.
+        # Enclosures become wider with the number of steps and of units.
         T, shape = min(T, 4), shape._replace(N=max(shape.N, 2), H=min(max(shape.H, 3), 8))
-    # A unit of relu whose sum is about zero leaves its row undetermined.
+    # If the sum of a relu unit is about zero, the row is undetermined.
     rows = 5 if shape.nonlinearity == "relu" else 2
     H, N = (max(shape.H, 2) if T > 1 or half else shape.H), shape.N
     return shape._replace(T=T, H=H, N=N if probe or not half else max(N, rows), probe=probe)
 
 
 def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:
-    """Return the kinds of values for which a verdict can decide in a shape, the more usual more than once."""
+    """Return the kinds of values for which a verdict can decide in a shape; usual kinds are repeated."""
     if not shape.probe and PRECISIONS[dtype].is_mixed:
         return ["unsaturated"]
-    # With few rows, saturation can leave every derivative below the last digit, or a sum of large terms is about 0.
+    # With few rows, saturation can leave every derivative below the last digit, and large terms can cancel in all sums.
     unsuited = {"wide", "saturated", "cancelling"} if shape.T * shape.N < MANY else set()
-    # Where tanh saturates, nothing is left of the gradient that a huge input multiplies.
+    # If tanh saturates, the gradient that a huge input multiplies is below the last digit.
     unsuited |= {"huge_inputs"} if shape.nonlinearity == "tanh" else set()
     if direction:
-        # Enclosed from the inputs, a tangent through saturated or cancelling sums is undetermined, and one of zeros
-        # is a zero beside its bound.
+        # An enclosure from the inputs leaves tangents of saturated or cancelling sums undetermined. For zeros, the
+        # tangent is a zero with a non-zero bound.
         unsuited |= {"saturated", "cancelling", "zeros", "one_hot", "huge_inputs"}
-        # Integers cancel to zero, which is beside its bound, too, in most units of few.
+        # Integers cancel to zero with a non-zero bound. If there are few units, this happens in most of them.
         unsuited |= {"integers"} if shape.N * shape.H < FEW else set()
     if not shape.probe:
-        # Rows that saturate, or integers that cancel to zero in every row, leave one case in a thousand undecided.
+        # Saturated rows, or integers that cancel to zero in every row, make one case in a thousand inconclusive.
         unsuited |= {*EDGES, "nan", "poisoned", "wide", "integers"}
     return [kind for kind in (*KINDS_OF_VALUES[shape.nonlinearity], *EDGES, "poisoned") if kind not in unsuited]
 
 
 def fitting(stack: int, T: int, N: int, D: int, H: int, numbers: int = LARGEST_STACK) -> int:
-    """Return so many cases of T, N, D and H, or fewer where they would be more than so many numbers."""
+    """Return ``stack``, or fewer cases if a stack of this shape would have more than ``numbers`` numbers."""
     return max(1, min(stack, numbers // (T * N * (D + 2 * H) + (D + H) * H + 1)))
 
 
 def safe_peak(dtype: str) -> float:
-    """Return a magnitude from which the largest number of a dtype is some way off: about its square root."""
+    """Return a magnitude far below the largest number of a dtype: about its square root."""
     return float(2.0 ** np.floor(np.log2(PRECISIONS[dtype].largest) * 0.47))
 
 
 def largest_norm(dtype: str, T: int, nonlinearity: str) -> float:
-    """Return the spectral norm of Wh up to which T steps cannot leave the range of a dtype.
+    """Return the largest spectral norm of Wh for which T steps cannot leave the range of a dtype.
 
-    States that tanh bounds may explode backwards: of these cases ``within_range`` scales the gradient, for which
-    float16 alone has too little room.
+    For tanh, the states are bounded but the gradients may explode. ``within_range`` scales such gradients down, except
+    in float16, whose range is too small.
     """
     return safe_peak(dtype) ** (1 / max(T, 1)) if nonlinearity == "relu" or dtype == "float16" else np.inf
 
 
 def within_range(case: Case) -> Case:
-    """Scale the upstream of a long case down, by a power of two, if its gradients would leave the format.
+    """Scale the upstream gradient of a long case down by a power of two if its gradients would leave the format.
 
-    A gradient that explodes overflows, whoever computes it, and nothing can be certified beyond. What happens is
-    predicted by the oracle in float64; in a chaotic run that is right to the order of magnitude, which is enough.
+    A gradient that overflows cannot be certified. The oracle predicts the largest gradient in float64. In a chaotic run
+    the prediction is right to the order of magnitude, which is enough.
     """
     if case.sizes["T"] <= NEVER_EXPLODES or not case.finite:
         return case

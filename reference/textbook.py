@@ -1,4 +1,4 @@
-"""The textbook's layers: one step, and a sequence, with ``params`` and ``grads`` as an optimiser takes them."""
+"""The textbook layers: one step and a sequence, with the lists ``params`` and ``grads`` for an optimiser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reference.layer import Layer
 
 
 class Textbook:
-    """What the layers of one step and those of a sequence share: parameters, gradients, and checks of arguments."""
+    """The common part of the layers of one step and of a sequence: parameters, gradients, and checks of arguments."""
 
     Cell: ClassVar[type[Cell]]
 
@@ -44,11 +44,11 @@ class Textbook:
 
     @property
     def sizes(self) -> str:
-        """What messages say of the sizes."""
+        """Sizes in the form that messages use."""
         return spell({"D": self.D, "H": self.H})
 
     def expect_input(self, name: str, array: Array, axes: str) -> None:
-        """Raise unless an input has these axes, the last of them of length D."""
+        """Raise an error unless an input has these axes, and its last axis has length D."""
         where = f"{self.name}.forward"
         expect_floating(where, **{name: array})
         K = len(self.stack)
@@ -57,7 +57,7 @@ class Textbook:
             raise ValueError(f"{where}: expected {name} of shape ({shape}), got {array.shape} ({self.sizes})")
 
     def propagate(self, name: str, upstream: Array, axes: str) -> tuple[Array, tuple[Array, ...]]:
-        """Propagate a gradient of these axes back through the last forward, and write those of the parameters in place.
+        """Propagate a gradient back through the last forward, and write the parameter gradients in place.
 
         Returns:
             The gradients of the inputs and of the initial states.
@@ -81,9 +81,9 @@ class RNN(Textbook):
         A = dh_next * f'(a)                 dx = A @ Wx.T        dh_prev = A @ Wh.T
         dWx = x.T @ A                       dWh = h_prev.T @ A   db = sum of A over the batch
 
-    ``params`` and ``grads`` are lists in the order Wx, Wh, b. The arrays given are kept, not copied, and the
-    gradients are written in place, so that an optimiser may hold both. A stack of K independent cells has one
-    more leading axis everywhere: Wx (K, D, H), Wh (K, H, H), b (K, H), x (K, N, D), h (K, N, H).
+    ``params`` and ``grads`` are lists in the order Wx, Wh, b. The given arrays are not copied, and gradients are
+    written in place, so an optimiser may keep references to both. In a stack of K independent cells, every array has
+    one more leading axis. The shapes are Wx (K, D, H), Wh (K, H, H), b (K, H), x (K, N, D), h (K, N, H).
 
     Args:
         Wx: input weights; shape (D, H); floating.
@@ -92,11 +92,11 @@ class RNN(Textbook):
         nonlinearity: "tanh" or "relu"; the derivative of relu at 0 is 0.
 
     Raises:
-        ValueError: a shape that does not fit, or an unknown nonlinearity.
-        TypeError: a parameter that is not a floating array.
+        ValueError: a shape does not fit, or the nonlinearity is unknown.
+        TypeError: a parameter is not a floating array.
 
-    Source: Elman, Finding structure in time, Cognitive Science 14 (1990), with one bias; gradients derived in
-        the README, section "The equations".
+    Source: Elman, Finding structure in time, Cognitive Science 14 (1990), with one bias. The README derives the
+        gradients in the section "The equations".
     """
 
     Cell = RNNCell
@@ -105,7 +105,7 @@ class RNN(Textbook):
         super().__init__({"Wx": Wx, "Wh": Wh, "b": b}, nonlinearity)
 
     def forward(self, x: Array, h_prev: Array) -> Array:
-        """Advance one step and remember what ``backward`` needs.
+        """Compute one step, and save the arrays that ``backward`` needs.
 
         Args:
             x: inputs; shape (N, D); floating.
@@ -115,8 +115,8 @@ class RNN(Textbook):
             The state after the step; shape (N, H).
 
         Raises:
-            ValueError: a shape that does not fit; a state of batch 1 is not broadcast.
-            TypeError: an argument that is not a floating array.
+            ValueError: a shape does not fit; a state of batch 1 is not broadcast.
+            TypeError: an argument is not a floating array.
         """
         self.expect_input("x", x, "ND")
         expect_floating("RNN.forward", h_prev=h_prev)
@@ -134,29 +134,29 @@ class RNN(Textbook):
             dx, shape (N, D), and dh_prev, shape (N, H).
 
         Raises:
-            RuntimeError: no forward came before.
-            ValueError: a shape that does not fit.
-            TypeError: an argument that is not a floating array.
+            RuntimeError: ``forward`` was not called before.
+            ValueError: a shape does not fit.
+            TypeError: an argument is not a floating array.
         """
         dxs, (dh_prev,) = self.propagate("dh_next", dh_next, "NH")
         return dxs[..., 0, :, :], dh_prev
 
 
 class TimeRNN(Textbook):
-    """Unroll the cell over a sequence and propagate back through time.
+    """Unroll the cell over a sequence, and propagate gradients back through time.
 
         h[t] = f(h[t-1] @ Wh + x[t] @ Wx + b)
-        A[t] = dh[t] * f'(a[t]),    dh[t] = upstream[t] + A[t+1] @ Wh.T,    dh of the state before = A[0] @ Wh.T
+        A[t] = dh[t] * f'(a[t]),    dh[t] = upstream[t] + A[t+1] @ Wh.T,    dh of the initial state = A[0] @ Wh.T
 
     The input product of all steps is taken before the loop, and each weight gradient is one product after it.
     Time is the first axis: xs (T, N, D). A stack of K layers has one more leading axis: xs (K, T, N, D).
 
-    ``h`` is the state after the last step, ``dh`` the gradient with respect to the state before the first.
-    ``params`` and ``grads`` are as those of ``RNN``: Wx, Wh, b, gradients written in place.
+    ``h`` is the state after the last step. ``dh`` is the gradient with respect to the initial state. As in ``RNN``,
+    ``params`` and ``grads`` are lists in the order Wx, Wh, b, and gradients are written in place.
 
     Args:
         Wx, Wh, b, nonlinearity: as in ``RNN``.
-        stateful: keep the state from one ``forward`` to the next; otherwise each starts from zeros.
+        stateful: whether the state is kept from one ``forward`` to the next; otherwise each starts from zeros.
 
     Raises:
         ValueError, TypeError: as in ``RNN``.
@@ -180,11 +180,11 @@ class TimeRNN(Textbook):
         self.h = h
 
     def reset_state(self) -> None:
-        """Forget the state: the next ``forward`` starts from zeros."""
+        """Reset the state; the next ``forward`` starts from zeros."""
         self.h = None
 
     def forward(self, xs: Array) -> Array:
-        """Run all steps and remember what ``backward`` needs.
+        """Compute all steps, and save the arrays that ``backward`` needs.
 
         Args:
             xs: inputs; shape (T, N, D); floating; T may be 0.
@@ -193,7 +193,7 @@ class TimeRNN(Textbook):
             The states after each step; shape (T, N, H).
 
         Raises:
-            ValueError: a shape that does not fit, the kept state's batch included.
+            ValueError: a shape does not fit, or xs and the kept state differ in the size of the batch.
             TypeError: xs is not a floating array.
         """
         self.expect_input("xs", xs, "TND")
@@ -205,7 +205,7 @@ class TimeRNN(Textbook):
         return hs
 
     def backward(self, dhs: Array) -> Array:
-        """Propagate gradients of all steps back through the last ``forward``; write ``grads`` in place and set ``dh``.
+        """Propagate gradients of all steps back through the last ``forward``. Write ``grads`` in place, and set ``dh``.
 
         Args:
             dhs: upstream gradient with respect to every state; shape (T, N, H); floating.
@@ -214,8 +214,8 @@ class TimeRNN(Textbook):
             The gradient with respect to xs; shape (T, N, D).
 
         Raises:
-            RuntimeError: no forward came before.
-            ValueError: a shape that does not fit.
+            RuntimeError: ``forward`` was not called before.
+            ValueError: a shape does not fit.
             TypeError: dhs is not a floating array.
         """
         dxs, (self.dh,) = self.propagate("dhs", dhs, "TNH")
@@ -223,13 +223,13 @@ class TimeRNN(Textbook):
 
 
 def expect_shape(where: str, name: str, array: Array, shape: tuple[int, ...], sizes: str) -> None:
-    """Raise ValueError, in the house's words, unless ``array`` has exactly this shape."""
+    """Raise ValueError unless ``array`` has exactly this shape."""
     if array.shape != shape:
         raise ValueError(f"{where}: expected {name} of shape {shape}, got {array.shape} ({sizes})")
 
 
 def expect_floating(where: str, **arrays: Array) -> None:
-    """Raise TypeError, in the house's words, unless every argument is an array of floats (or of exact objects)."""
+    """Raise TypeError unless every argument is an array of floats or of exact objects."""
     for name, array in arrays.items():
         kind = getattr(getattr(array, "dtype", None), "kind", None)
         if kind is None:

@@ -1,4 +1,4 @@
-"""One trial of a subject: run it on a case, hold it to the contract, and certify what it returns."""
+"""One trial of a subject: run the subject on a case, check the contract, and certify the results."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from reference.evaluation import Evaluation
 from reference.precision import Precision
 from reference.verdict import Mismatch, Verdict
 
-# Whatever computes a case: an adapter, a function in a test, a fault of the catalogue.
+# Anything that evaluates a case: an adapter, a function in a test, a fault of the catalogue.
 Subject = Callable[[Case], Evaluation]
 
 
 def trial(subject: Subject, case: Case, precision: Precision, *, repeat: bool = False) -> Verdict:
-    """Run a subject on one case or stack and judge what it returns.
+    """Run a subject on one case or a stack, and judge the results.
 
     Args:
         subject: returns an ``Evaluation`` for the case.
         case: one case or a stack.
         precision: the model of the subject's arithmetic.
-        repeat: run it a second time, and expect the same bits in memory of their own.
+        repeat: whether to run the subject a second time, and expect the same bits in separate memory.
 
     Returns:
         The verdict of ``certify``.
 
     Raises:
-        Mismatch: the subject broke the contract: it changed its input, returned memory of its input or of the call
-            before, or gave different bits for the same case.
-        TypeError: the subject returned something else than an Evaluation, or one of another dtype.
-        ValueError: it returned an array of the wrong shape.
+        Mismatch: the subject broke the contract. It changed its input, returned memory of its input or of the previous
+            call, or returned different bits for the same case.
+        TypeError: the subject did not return an ``Evaluation``, or returned one in another dtype.
+        ValueError: the subject returned an array of the wrong shape.
     """
     before = _bits(case)
     evaluation = subject(case)

@@ -1,8 +1,8 @@
-"""The numbers of a random case: plain ones, and the kinds that stand at the edges of a format.
+"""The numbers of a random case: plain values, and kinds at the limits of a format.
 
-They are drawn in float64 for a stack of K cases and rounded to the dtype of the case afterwards. A kind is a function
-that changes the plain arrays, in place or for others, as its docstring says. Of several kinds, the cases of a stack
-have one each, in turn.
+The numbers are drawn in float64 for a stack of K cases, and rounded to the dtype of the case afterwards. A kind is a
+function that modifies or replaces the plain arrays; its docstring describes the result. If several kinds are given, the
+cases of a stack take them in turn.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from reference.archive import DTYPES, spell
 from reference.cells import CELLS, Cell
 from reference.precision import Format
 
-# The arrays of a stack of cases by name: xs (K, T, N, D), h0 (K, N, H), Wx (K, D, G H), ...; b only if there is one.
+# The arrays of a stack of cases by name, such as xs (K, T, N, D), h0 (K, N, H) and Wx (K, D, G H). There may be no b.
 Arrays = dict[str, Any]
-if TYPE_CHECKING:  # NumPy imports numpy.random when it is first asked for, which takes as long as all of the oracle
+if TYPE_CHECKING:  # importing numpy.random takes as long as importing the whole oracle
     from numpy.random import Generator
 
-# Plain values lie between -SPREAD and SPREAD, so that no tanh of few terms is so saturated that float32 cannot tell.
+# Plain values are between -SPREAD and SPREAD. So tanh of few terms is not saturated in float32.
 SPREAD = 1.5
-# "wide" values span so many binary orders of magnitude, the inputs up to four times the plain ones: tanh saturates.
+# "wide" values span ORDERS binary orders of magnitude. Inputs reach 2**SATURATING times the plain ones: tanh saturates.
 ORDERS = 30
 SATURATING = 2
-# Binary orders of magnitude that "huge" values keep below the largest number: room for sums of a thousand terms.
+# "huge" values are this number of binary orders of magnitude below the largest number, so that a thousand terms fit.
 ROOM = 12
 UPSTREAMS = ("every", "last", "one")
 PARAMETERS = ("Wx", "Wh", "b", "bn")
@@ -40,11 +40,11 @@ def expect_drawable(
 
     Args:
         sizes: T, N, D, H, stack and norm.
-        one_layer: whether given parameters are of a single layer.
-        cell: as of ``Case.random``, as what follows.
-        upstream: its kind.
-        dtype: by name.
-        values: the kinds, at least one.
+        one_layer: whether the given parameters belong to a single layer.
+        cell: name of the cell.
+        upstream: kind of the upstream gradient.
+        dtype: name of the dtype.
+        values: kinds of values; at least one.
     """
     unknown = {upstream} - {*UPSTREAMS} | {dtype} - {*DTYPES} | {*values} - {*KINDS} | {cell} - {*CELLS}
     if unknown or not values or not one_layer or not all((size or 0) >= 0 for size in sizes.values()):
@@ -54,13 +54,13 @@ def expect_drawable(
 
 
 def draw_arrays(random: Generator, cell: type[Cell], shape: tuple[int, ...], bias: bool, norm: float) -> Arrays:
-    """Draw plain values: columns of Wx shrunk with their length, each gate's Wh of spectral norm ``norm``.
+    """Draw plain values. Wx is divided by sqrt(D), and each gate's block of Wh has the spectral norm ``norm``.
 
     Args:
         random: the generator.
-        cell: the cell's class.
+        cell: the class of the cell.
         shape: K, T, N, D and H.
-        bias: whether there is one.
+        bias: whether there is a bias.
         norm: as of ``Case.random``.
     """
     (K, T, N, D, H), G = shape, len(cell.gates)
@@ -83,7 +83,7 @@ def draw(random: Generator, *shape: int) -> NDArray[np.float64]:
 
 
 def assort(random: Generator, arrays: Arrays, kinds: Sequence[str], form: Format) -> None:
-    """Make of plain values those of some kinds, which the cases have in turn."""
+    """Change plain values to the given kinds, which the cases take in turn."""
     for i, kind in enumerate(kinds[: len(arrays["xs"])]):
         mine = slice(i, None, len(kinds))
         part = {name: array[mine].copy() for name, array in arrays.items()}
@@ -93,7 +93,7 @@ def assort(random: Generator, arrays: Arrays, kinds: Sequence[str], form: Format
 
 
 def thin_out(upstream: NDArray[np.float64], kind: str) -> None:
-    """Leave an upstream gradient on "every" step, the "last" only, or "one" element of one step."""
+    """Set the upstream gradient to zero except on "every" step, the "last" step, or "one" element of the last step."""
     if kind != "every":
         upstream[:, :-1] = 0
     if kind == "one":
@@ -102,11 +102,11 @@ def thin_out(upstream: NDArray[np.float64], kind: str) -> None:
 
 
 def plain(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Evenly spread about 0."""
+    """Values evenly spread about 0."""
 
 
 def integers(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Whole numbers from -2 to 2, and Wh a signed permutation: sums are exact, grow slowly, and are often 0."""
+    """Integers from -2 to 2, with a signed permutation as Wh. Sums are exact, grow slowly, and are often 0."""
     K, H, columns = arrays["Wh"].shape
     Wh = arrays["Wh"].reshape(K, H, columns // max(H, 1), H).swapaxes(1, 2)  # a block for each gate
     order = np.argsort(Wh.sum(axis=-2), axis=-1)
@@ -118,7 +118,7 @@ def integers(random: Generator, arrays: Arrays, form: Format) -> None:
 
 def wide(random: Generator, arrays: Arrays, form: Format) -> None:
     """Inputs and upstream over nine decimal orders of magnitude."""
-    # The square brings more of them near the top.
+    # The square moves more of the inputs towards the largest magnitude.
     arrays["xs"] *= 2.0 ** (SATURATING - ORDERS * random.random(arrays["xs"].shape) ** 2)
     arrays["upstream"] *= 2.0 ** random.uniform(-ORDERS, 0, arrays["upstream"].shape)
 
@@ -129,7 +129,7 @@ def nan(random: Generator, arrays: Arrays, form: Format) -> None:
 
 
 def poisoned(random: Generator, arrays: Arrays, form: Format) -> None:
-    """NaN or an infinity in one row of the inputs, of h0 or of the upstream, or in one parameter: in each case anew."""
+    """In each case, a NaN or an infinity in one row of the inputs, h0 or the upstream, or in one parameter."""
     names = [name for name, array in arrays.items() if array.size]
     for k in range(len(arrays["xs"]) if names else 0):
         name = names[random.integers(len(names))]
@@ -137,7 +137,7 @@ def poisoned(random: Generator, arrays: Arrays, form: Format) -> None:
 
 
 def poison(random: Generator, arrays: Arrays, name: str, value: float) -> None:
-    """Set one row of every case to ``value``, a whole one, since the probe spreads NaN over it; of a parameter, one."""
+    """Set one row, or one element of a parameter, to ``value``. A whole row, because the probe spreads NaN over it."""
     array = arrays[name]
     if array.size:
         rows = array.reshape(len(array), -1, 1 if name in PARAMETERS else array.shape[-1])
@@ -145,45 +145,45 @@ def poison(random: Generator, arrays: Arrays, name: str, value: float) -> None:
 
 
 def saturated(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Pre-activations of up to some ten thousand, or what half of the format's exponents admit."""
+    """Inputs up to about ten thousand, or up to half of the exponents of the format."""
     top = min(13.0, np.log2(form.largest) / 2)
     arrays["xs"] *= 2.0 ** random.uniform(SATURATING, top, (*arrays["xs"].shape[:-1], 1))
 
 
 def subnormal(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Inputs, states, bias and upstream about the smallest normal number, on both sides of it."""
+    """Inputs, states, bias and upstream gradients just below and above the smallest normal number."""
     for name in ("xs", "h0", "b", "upstream"):
         if name in arrays:
             arrays[name] = arrays[name] * form.tiny * 2.0 ** random.uniform(-4, 16, arrays[name].shape)
 
 
 def huge(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Upstream gradients as large as sums of a thousand terms admit, and inputs as small."""
+    """Upstream gradients so large that sums of a thousand terms just fit, and inputs divided by the same factor."""
     power = 2.0 ** np.floor(np.log2(form.largest) - ROOM)
     arrays["xs"] /= power
     arrays["upstream"] *= power
 
 
 def huge_inputs(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Inputs as large as sums of a thousand terms admit, and upstream gradients as small: for relu."""
+    """For relu: inputs so large that sums of a thousand terms just fit, and small upstream gradients."""
     power = 2.0 ** np.floor(np.log2(form.largest) - ROOM)
     arrays["xs"] *= power
     arrays["upstream"] /= power**0.5
 
 
 def cancelling(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Inputs that come twice, up to a hundred times as large, under weights that all but cancel."""
+    """Each input appears twice, up to a hundred times larger, with weights that almost cancel."""
     xs, Wx = arrays["xs"], arrays["Wx"]
     D = xs.shape[-1]
     half = D // 2
-    # So much that in a half precision something is left to tell: the terms of a sum amount to sqrt(D) of them.
+    # In a half precision, the difference must be larger than the bound. The terms of a sum amount to sqrt(D) inputs.
     xs *= np.clip(2.0**-7 / form.u / max(D, 1) ** 0.5, 1, 100)
     xs[..., half : 2 * half] = xs[..., :half]
     Wx[..., half : 2 * half, :] = -Wx[..., :half, :] * (1 + 16 * form.u)
 
 
 def one_hot(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Inputs and upstream with a single 1 in every row, and a state of zeros, as a language model has them."""
+    """Inputs and upstream gradients with a single 1 in every row, and a zero state, as in a language model."""
     for name in ("xs", "upstream"):
         array = arrays[name]
         *rows, width = array.shape
@@ -192,7 +192,7 @@ def one_hot(random: Generator, arrays: Arrays, form: Format) -> None:
 
 
 def zeros(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Zeros of both signs: half of the inputs and the upstream, the whole state and bias. Relu is at its kink."""
+    """Zeros of both signs in half of the rows of x and upstream, and in all of h0 and b. Relu is at its kink."""
     for name, share in {"xs": 0.5, "upstream": 0.5, "h0": 1.0, "b": 1.0}.items():
         if name in arrays:
             chosen = random.random((*arrays[name].shape[:-1], 1)) < share
@@ -200,13 +200,13 @@ def zeros(random: Generator, arrays: Arrays, form: Format) -> None:
 
 
 def one_sided(random: Generator, arrays: Arrays, form: Format) -> None:
-    """No negative inputs, states or upstream: what a long sum loses does not cancel."""
+    """No negative inputs, states or upstream gradients, so that the errors of a long sum do not cancel."""
     for name in ("xs", "h0", "upstream"):
         arrays[name] = np.abs(arrays[name])
 
 
 def unsaturated(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Small pre-activations, so that no derivative of tanh is small: a half precision needs no probe to decide."""
+    """Small pre-activations, so that no derivative of tanh is small. A verdict on a half precision needs no probe."""
     for name in ("xs", "h0", "Wh", "b"):
         if name in arrays:
             arrays[name] = arrays[name] / 4
@@ -217,5 +217,5 @@ EXTREME = (saturated, subnormal, huge, huge_inputs, cancelling, one_hot, zeros)
 KINDS: dict[str, Callable[[Generator, Arrays, Format], None]] = {
     kind.__name__: kind for kind in (*USUAL, *EXTREME, one_sided, unsaturated)
 }
-# Kinds with numbers that are not finite.
+# Kinds with NaN or infinite numbers.
 INFINITE = ("nan", "poisoned")

@@ -1,4 +1,4 @@
-"""The verdict on an evaluation: pass, fail or inconclusive, the worst element, and the account in words."""
+"""The verdict on an evaluation: pass, fail or inconclusive, the worst element, and the report as text."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from reference.cells import CELLS
 from reference.comparison import Comparison, Tally, Worst
 from reference.evaluation import Evaluation
 from reference.precision import Precision
-from reference.precision_loss import coarser_arithmetic
+from reference.precision_loss import lower_precision
 
 
 def quantity_of(field: str) -> str:
-    """Return the name of a field of an ``Evaluation`` in verdicts and tables: that of one state, input or gradient.
+    """Return the name that verdicts and tables use for a field of an ``Evaluation``.
 
-    The derivatives along a direction are "jvp h", forward mode, and "hvp dx", second derivatives.
+    Derivatives along a direction have a prefix: "jvp h" is forward mode, "hvp dx" a second derivative.
     """
     primal = field.removesuffix("_dot")
     name = {"hs": "h", "dxs": "dx"}.get(primal, primal)
@@ -28,15 +28,15 @@ def quantity_of(field: str) -> str:
 
 
 QUANTITIES = {field.name: quantity_of(field.name) for field in fields(Evaluation)}
-# Those of a vanilla RNN.
+# The quantities of a vanilla RNN.
 GRADIENTS = ("h", "dx", "dh0", *(f"d{name}" for name in CELLS["rnn"].parameters()))
-DERIVATIVES = ("jvp h", *(f"hvp {name}" for name in GRADIENTS[1:]))  # of these along a direction
+DERIVATIVES = ("jvp h", *(f"hvp {name}" for name in GRADIENTS[1:]))  # their derivatives along a direction
 
 
 class Mismatch(AssertionError):
-    """An implementation is outside its bounds, broke the contract, or the bounds are too wide to decide.
+    """An implementation is outside its bounds or broke the contract, or the bounds are too wide to decide.
 
-    ``verdict`` is the judgement that it rests on; None where the contract was broken.
+    ``verdict`` is the verdict that did not pass; it is None if the contract was broken.
     """
 
     def __init__(self, message: str, verdict: Verdict | None = None) -> None:
@@ -46,18 +46,18 @@ class Mismatch(AssertionError):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Verdict:
-    """The findings of ``certify``, per quantity (h, dx, dh0, dWx, dWh, db; only those that were offered)."""
+    """The results of ``certify`` for each quantity that was returned (h, dx, dh0, dWx, dWh, db)."""
 
     case: Case
     evaluation: Evaluation
     precision: Precision
     tallies: dict[str, Tally]
-    again: Callable[[Case, Evaluation, Precision], Verdict]  # the judge: ``certify``
+    again: Callable[[Case, Evaluation, Precision], Verdict]  # ``certify``
     comparisons: Callable[[Case, Evaluation, Precision], dict[str, Comparison]]
 
     @cached_property
     def compared(self) -> dict[str, Comparison]:
-        """Every element of each quantity, computed once more: it takes many times the memory of the case."""
+        """Every element of each quantity. It is recomputed, because it takes many times the memory of the case."""
         return self.comparisons(self.case, self.evaluation, self.precision)
 
     @property
@@ -72,18 +72,18 @@ class Verdict:
 
     @cached_property
     def relative_bounds(self) -> NDArray[np.float64]:
-        """Largest over the quantities of the median of bound / scale, of every case; shape as of ratios."""
+        """For every case, the largest median of bound / scale among the quantities; the shape of ``ratios``."""
         return np.asarray(np.max([tally.relative_bounds for tally in self.tallies.values()], axis=0))
 
     @cached_property
     def statuses(self) -> list[str]:
-        """Give "pass", "fail" or "inconclusive" for every case; one entry for a single case."""
+        """Return "pass", "fail" or "inconclusive" for every case; one entry for a single case."""
         found = np.where(self.relative_bounds > self.precision.coarsest, "inconclusive", "pass")
         return [str(status) for status in np.where(self.ratios > 1, "fail", found)]
 
     @property
     def status(self) -> str:
-        """Give "fail" if any case failed, else "inconclusive" if any was, else "pass"."""
+        """Return "fail" if any case failed, else "inconclusive" if any case was inconclusive, else "pass"."""
         return min(self.statuses, key=["fail", "inconclusive", "pass"].index)
 
     @property
@@ -97,27 +97,27 @@ class Verdict:
 
     @cached_property
     def arithmetic(self) -> str | None:
-        """The coarser arithmetic in which the evaluation would be right, in words; None if there is none."""
+        """Sentence that names the lower precision in which the evaluation would be right; None if there is none."""
 
         def largest_ratio(model: Precision) -> float:
             return float(self.again(self.case, self.evaluation, model).ratios.max())
 
-        return coarser_arithmetic(self.compared, self.precision, largest_ratio)
+        return lower_precision(self.compared, self.precision, largest_ratio)
 
     def require(self, subject: str = "") -> None:
-        """Return only if every case passed.
+        """Raise an error unless every case passed.
 
         Args:
-            subject: name put before the account, such as the adapter's.
+            subject: name at the start of the message, such as the name of the adapter.
 
         Raises:
-            Mismatch: with the readable account.
+            Mismatch: a case did not pass; the message is the report.
         """
         if self.status != "pass":
             raise Mismatch(f"{subject} {self}".strip(), self)
 
     def __repr__(self) -> str:
-        """Return the account: at a prompt, or below an assertion that failed, the numbers would bury it."""
+        """Return the report. At a prompt or below a failed assertion, all numbers would hide it."""
         return f"<Verdict {self}>"
 
     def __str__(self) -> str:

@@ -1,11 +1,11 @@
-"""Hypothesis profiles for every test: ``dev`` by default, ``ci`` where the environment variable CI is set."""
+"""Hypothesis profiles for every test: ``dev`` by default, ``ci`` if the environment variable CI is set."""
 
 import os
 
 import pytest
 from hypothesis import Phase, settings
 
-# The explain phase runs a failing example many times over for a comment that says little about arrays.
+# The explain phase runs a failing example many times to write a comment, which is of little use for arrays.
 PHASES = [phase for phase in Phase if phase is not Phase.explain]
 
 settings.register_profile("dev", max_examples=20, deadline=None, phases=PHASES)

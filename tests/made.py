@@ -1,4 +1,4 @@
-"""Results made by hand for the tests of the report: one that passes and one that fails."""
+"""Results written by hand for the tests of the report: one that passes and one that fails."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def passing(name: str = "step", cases: int = 104) -> Result:
     )
 
 
-def failing(message: str = "eggs.a float32 dWh[0, 1]: got 1, want 2", name: str = "sequence") -> Result:
+def failing(message: str = "eggs.a float32 dWh[0, 1]: expected 2, got 1", name: str = "sequence") -> Result:
     """Return a check that failed, with diagnosis, script and error map."""
     return Result(
         name,

@@ -1,4 +1,4 @@
-"""What several tests need of a diagnosis: the cases that show every fault, and that it is named."""
+"""Shared by the tests of the diagnosis: cases that show every fault, and a check that the fault is named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reference.explain import Diagnosis, explain
 from reference.faults import COMPUTED, Fault
 from reference.trial import Subject
 
-# Faults that do the same to some cases, in every element.
+# Groups of faults that have the same effect on some cases, in every element.
 TWINS = (
     {"relu's derivative of h >= 0", "derivative forgotten"},
     {"upstream of the last step only", "recurrent gradient replaces upstream"},
@@ -23,7 +23,7 @@ TWINS = (
     {"Wx transposed where D = H", "Wx reshaped instead of transposed"},
     {"inputs squeezed where D = 1", "batch first read as time first"},
 )
-# Faults of other families than "contract" that only a second call of the same case brings to light.
+# Faults outside the family "contract" that show only in a second call with the same case.
 SECOND_CALL = {"state kept from the last call", "gradients grow from call to call"}
 
 SIZES: dict[str, Any] = {"T": 6, "N": 3, "D": 2, "H": 4, "seed": 1}
@@ -31,7 +31,7 @@ SIZES: dict[str, Any] = {"T": 6, "N": 3, "D": 2, "H": 4, "seed": 1}
 
 @cache
 def plain(dtype: str = "float64", **options: Any) -> Case:
-    """Return a probed case of moderate sizes; the same object for the same options."""
+    """Return a probed case of moderate sizes; equal options give the same object."""
     return Case.random(**(SIZES | {"dtype": dtype} | options)).probed()
 
 
@@ -41,7 +41,7 @@ def scaled(case: Case, **powers: int) -> Case:
     return dataclasses.replace(case, **arrays)
 
 
-# Each fault is shown in the first of these cases in which it can be recognised.
+# Each fault is tested on the first of these cases in which it can be recognised.
 CASES = {
     dtype: (
         plain(dtype),
@@ -62,10 +62,10 @@ CASES = {
 
 
 def diagnosed(make: Callable[[], Subject], dtype: str, precision: Precision) -> Diagnosis:
-    """Return the diagnosis of a subject, made afresh for each case, in the first case in which it can be recognised.
+    """Return the diagnosis of a subject in the first case in which it can be recognised; each case has a new subject.
 
     Raises:
-        AssertionError: there is none.
+        AssertionError: there is no such case.
     """
     for case in CASES[dtype]:
         found = explain(case, make()(case.map(np.array)), precision)
@@ -75,17 +75,17 @@ def diagnosed(make: Callable[[], Subject], dtype: str, precision: Precision) -> 
 
 
 def is_seen_by_a_trial_alone(fault: Fault) -> bool:
-    """Return whether one evaluation never shows a fault, but a trial, of two calls, does."""
+    """Return whether a fault shows only in a trial, which makes two calls, and never in one evaluation."""
     return (fault.family == "contract" and fault.name != "NaN laundered into 0") or fault.name in SECOND_CALL
 
 
 def case_of_a_trial(fault: Fault, dtype: str) -> Case:
-    """Return the case that shows a fault that is seen by a trial alone."""
+    """Return the case for a fault that shows only in a trial."""
     return plain(dtype, N=1) if fault.name == "axes of length 1 squeezed" else plain(dtype)
 
 
 def assert_named(found: Diagnosis, *names: str, twins: Sequence[set[str]] = TWINS) -> None:
-    """Raise unless these are named and no other but one that does the same, and that is said."""
+    """Raise unless the diagnosis names these faults, and otherwise only faults that it calls indistinguishable."""
     allowed = set(names).union(*(each for each in twins if each & set(names)))
     if not set(names) <= found.names <= allowed:
         raise AssertionError(f"expected {names}, got {found.names}: {found}")

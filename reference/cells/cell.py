@@ -1,7 +1,7 @@
-"""What a cell is: its gates, its states, and two elementwise functions that run in any arithmetic.
+"""The interface of a cell: its gates, its states, and two elementwise functions that run in any arithmetic.
 
-The same lines run on float arrays, on ``Bounded`` arrays (values with a rigorous bound on rounding), on ``Dual`` arrays
-(values with tangents), and on object arrays of interval balls. A cell multiplies no matrices: the layer does.
+The same code runs on float arrays, ``Bounded`` arrays (values with a rigorous bound on rounding), ``Dual`` arrays
+(values with tangents) and object arrays of interval balls. The layer, not the cell, multiplies matrices.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-# An ndarray of floats or objects, a Bounded or a Dual: whatever has the operators that a formula uses.
+# An ndarray of floats or objects, a Bounded or a Dual: any type with the operators that a formula uses.
 Array = Any
 States = tuple[Array, ...]
 
@@ -19,8 +19,8 @@ States = tuple[Array, ...]
 def tanh_slope(h: Array) -> Array:
     """Return the derivative of tanh, 1 - h**2, written in terms of h = tanh(a).
 
-    An arithmetic with a rule of its own for it, as a method of this name, applies that: implementations write the
-    derivative in several forms, whose roundings differ.
+    If an arithmetic has a method of this name, that method is used. Implementations write the derivative in several
+    forms with different roundings, and a bound has to cover all of them.
     """
     return 1 - h * h if isinstance(h, np.ndarray) or not hasattr(h, "tanh_slope") else h.tanh_slope()
 
@@ -33,7 +33,7 @@ NONLINEARITIES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Arra
 
 
 class Cell:
-    """Two elementwise functions, and what the layer has to know of them.
+    """Two elementwise functions, and the facts that the layer needs about them.
 
         u = x @ Wx + b                  input term, (N, G H), a column block for each gate
         v = h_prev @ Wh                 recurrent term, (N, G H)
@@ -42,9 +42,10 @@ class Cell:
         recurrent(A, saved)             -> A_h = dLoss/dv; A itself by default
 
     ``saved`` is a tuple of arrays. A direct path is the part of a state's gradient that passes the step without a
-    product; None where there is none. A cell with ``inner`` gates multiplies them itself, inside of the step: their
-    columns are missing from v and A_h, and the layer lends it ``product(operand)`` = operand @ Wh[:, inner] in
-    ``forward`` and ``transposed(A)`` = A[:, inner] @ Wh[:, inner].T in ``backward``.
+    matrix product; it is None if there is no such part. If a cell has ``inner`` gates, their product is taken inside
+    the step, and v and A_h do not have their columns. The layer then passes two functions to the cell:
+    ``product(operand)`` = operand @ Wh[:, inner] to ``forward``, and ``transposed(A)`` = A[:, inner] @ Wh[:, inner].T
+    to ``backward``.
 
     Args:
         nonlinearity: one of ``nonlinearities``.
@@ -55,9 +56,9 @@ class Cell:
 
     gates: ClassVar[tuple[str, ...]]  # column blocks of Wx, Wh and b
     states: ClassVar[tuple[str, ...]] = ("h",)  # the output first
-    inner: ClassVar[tuple[str, ...]] = ()  # the last gates, whose product is taken inside of the step
-    biased: ClassVar[str | None] = None  # the gate with a second bias, inside of v: the parameter "b" and its name
-    carries: ClassVar[bool] = False  # whether something unseen passes from step to step: a second state, a direct path
+    inner: ClassVar[tuple[str, ...]] = ()  # the last gates, whose product is taken inside the step
+    biased: ClassVar[str | None] = None  # the gate with a second bias, part of v; the parameter is "b" and its name
+    carries: ClassVar[bool] = False  # whether a step passes on more than the output: a second state, a direct path
     nonlinearities: ClassVar[tuple[str, ...]] = ("tanh",)
 
     def __init__(self, nonlinearity: str = "tanh") -> None:
@@ -73,7 +74,7 @@ class Cell:
         return ("Wx", "Wh", "b") if cls.biased is None else ("Wx", "Wh", "b", f"b{cls.biased}")
 
     def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
-        """Return the states after the step, and what ``backward`` needs of it."""
+        """Return the states after the step, and the arrays that ``backward`` needs."""
         raise NotImplementedError
 
     def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
@@ -81,9 +82,9 @@ class Cell:
         raise NotImplementedError
 
     def recurrent(self, A: Array, saved: States) -> Array:
-        """Return A_h, the gradient at v, of A."""
+        """Return A_h, the gradient at v, from A."""
         return A
 
     def observed(self, saved: States, h: Array) -> States:
-        """Return what was saved with the returned output in the place of the computed one, where it is part of it."""
+        """Return the saved arrays; if the output is among them, the output that was returned replaces it."""
         return saved

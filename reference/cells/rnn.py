@@ -12,35 +12,36 @@ class RNNCell(Cell):
 
         h = f(u + v)            A = dh * f'(u + v), with f' written in terms of h; relu'(0) = 0
 
-    Source: Elman, Finding structure in time, Cognitive Science 14 (1990), with one bias; gradient derived in the
-        README, section "The equations".
+    Source: Elman, Finding structure in time, Cognitive Science 14 (1990), with one bias. The README derives the
+        gradient in the section "The equations".
     """
 
     gates = ("a",)
     nonlinearities = ("tanh", "relu")
 
     def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
-        """Return h, which is all that ``backward`` needs."""
+        """Return h; ``backward`` needs no other array."""
         after = (self.f(u + v),)
         return after, after
 
     def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
-        """Return A; all of the gradient goes through the product with Wh."""
+        """Return A. The whole gradient passes through the product with Wh."""
         (dh,), (h,) = d_states, saved
         return dh * self.derivative(h), (None,)
 
     def observed(self, saved: States, h: Array) -> States:
-        """Return the returned h."""
+        """Return the output h of the implementation."""
         return (h,)
 
 
 class OpenedRNNCell(RNNCell):
-    """Compute the cell of relu with the units open that an implementation's outputs show: h = (u + v) * open.
+    """Compute the relu cell with the open units given: h = (u + v) * open.
 
-    Its derivative is certain where the bound of a sum admits both signs.
+    A unit is open if the implementation's output is positive. So the derivative is certain even if the bound of the sum
+    admits both signs.
 
     Args:
-        hs: outputs of each step, one by one.
+        hs: outputs of an implementation, one array for each step.
     """
 
     def __init__(self, hs: list[Array]) -> None:
@@ -48,7 +49,7 @@ class OpenedRNNCell(RNNCell):
         self.left = [1.0 * (h > 0) for h in hs]
 
     def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
-        """Return h, and which units are open."""
+        """Return h, and 1 for each open unit."""
         open_ = self.left.pop(0)
         return ((u + v) * open_,), (open_,)
 

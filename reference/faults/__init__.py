@@ -1,7 +1,7 @@
 """The catalogue of faults: named, realistic mistakes that authors of recurrent cells make.
 
-Each is one change to the reference's own layer, computed in the case's own dtype. The suite must catch all of them
-(``reference.mutation_score``), and ``reference.explain`` compares a failure with them.
+Each fault is one change to the layer of the reference, computed in the dtype of the case. The suite must catch every
+fault (``reference.mutation_score``), and ``reference.explain`` compares failures with them.
 
     subject = FAULTS["Wh transposed"].subject()
     evaluation = subject(case)

@@ -31,12 +31,12 @@ from reference.trial import Subject
 
 
 def saving_argument(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any:
-    """Return the states after the step, and a = u + v for ``backward``."""
+    """Return the states after the step, with a = u + v saved for ``backward``."""
     return right(u, v, states)[0], (u + v,)
 
 
 def saved_before(layer: Layer, hs: Array, xs: Array, before: Array, saved: Any) -> Any:
-    """Return the tape with h[t-1] in the place of the h[t] that each step saved."""
+    """Return the tape with h[t-1] instead of the h[t] that each step saved."""
     steps = enumerate(saved)
     return xs, before, [layer.cell.observed(kept, before[..., t, :, :]) for t, kept in steps]
 
@@ -47,7 +47,7 @@ def without_first(array: Array) -> Array:
 
 
 def zeros_before(layer: Layer, hs: Array, xs: Array, before: Array, saved: Any) -> Any:
-    """Return the tape with zeros for the state before the first step."""
+    """Return the tape with zeros as the state before the first step."""
     return xs, without_first(before), saved
 
 
@@ -58,14 +58,14 @@ def one_product_short(layer: Layer, right: Any, *given: Any) -> Any:
 
 
 def detached(layer: Layer, right: Any, *given: Any) -> Any:
-    """Return the gradients at the pre-activations, zeros at the first step and before it."""
+    """Return the gradients at the pre-activations, with zeros for the first step and for the initial states."""
     *each, first = right(*given)
     A, A_h = (without_first(array) for array in each)
     return A, A_h, tuple(map(np.zeros_like, first))
 
 
 def accumulated(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
-    """Add the weight gradients of the call before, where there was one of the same shape."""
+    """Add the weight gradients of the previous call with the same shapes, if there was one."""
     evaluation = run(case)
     shape = evaluation.dWx.shape
     found = {name: array for name, array in weights(case, evaluation).items() if array.ndim > case.h0.ndim - 1}
@@ -73,23 +73,23 @@ def accumulated(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
     return evaluation.replacing(**kept[shape])
 
 
-# Tables: a row has the name, the description, the conditions, the precisions that hide it, and the change by hook.
+# The columns of the tables are name, description, conditions, precisions that hide the fault, and changes by hook.
 # fmt: off
 derivative, bptt, weight = (partial(fault, name) for name in ("derivative", "bptt", "weights"))
 DERIVATIVE = (
     derivative("derivative 1 - h", "Forgets the square.", with_tanh, derivative=lambda layer, right, h: 1 - h),
     derivative("derivative h - h**2", "Takes the sigmoid's derivative h * (1 - h) with the right forward.",
                with_tanh, derivative=lambda layer, right, h: h * (1 - h)),
-    derivative("derivative of a instead of h", "Puts a into 1 - h**2, which is written for h = tanh(a).",
+    derivative("derivative of a instead of h", "Computes 1 - a**2; the formula 1 - h**2 needs h = tanh(a).",
                with_tanh, forward=saving_argument),
-    derivative("derivative applied twice", "Takes 1 - h**2 of tanh(h), as if the layer before had not applied tanh.",
+    derivative("derivative applied twice", "Takes 1 - h**2 of tanh(h), although h is already tanh(a).",
                with_tanh, derivative=lambda layer, right, h: right(layer.cell.f(h))),
-    derivative("derivative forgotten", "Passes the gradient of h on as that of a.", derivative=lambda *_: 1),
-    derivative("derivative of the step before", "Takes f' at h[t-1] where h[t] belongs.", tape=saved_before),
+    derivative("derivative forgotten", "Uses the gradient of h as the gradient of a.", derivative=lambda *_: 1),
+    derivative("derivative of the step before", "Takes f' at h[t-1] instead of h[t].", tape=saved_before),
     derivative("derivative rounded to 11 bits", "Keeps the derivative in half precision from forward to backward.",
                with_tanh, hidden=dict.fromkeys(HALVES, "it has no more than 11 bits"),
                derivative=lambda layer, right, h: chop(right(h), 11)),
-    derivative("relu'(0) = 1", "Tests a >= 0 where the derivative of relu is taken, so that it is 1 at 0.",
+    derivative("relu'(0) = 1", "Tests a >= 0 for the derivative of relu, so that it is 1 at 0.",
                with_relu, forward=saving_argument, derivative=lambda layer, right, a: a >= 0),
     derivative("relu's derivative of h >= 0", "Tests h >= 0, which is true of every h that relu returns.",
                with_relu, derivative=lambda layer, right, h: h >= 0),
@@ -99,21 +99,21 @@ BPTT = (
     bptt("no BPTT", "Detaches the state after every step.", more(T=1), calls=pieces(1, carry=True)),
     bptt("h0 detached", "Leaves h0 out of the graph.", result=returned("dh0", np.zeros_like)),
     bptt("dh0 one product short", "Returns A[0] as dh0, not A[0] @ Wh.T.", adjoints=one_product_short),
-    bptt("upstream of the last step only", "Ignores the others.", more(T=1), case=given("upstream", last_step)),
+    bptt("upstream of the last step only", "Ignores all other steps.", more(T=1), case=given("upstream", last_step)),
     bptt("upstream of the last step twice", "Starts from the last upstream gradient and adds it again in the loop.",
          case=given("upstream", lambda upstream: upstream + last_step(upstream))),
     bptt("upstream one step late", "Pairs dLoss/dh[t] with step t + 1.", more(T=1), case=given("upstream", rolled(-3))),
     bptt("recurrent gradient replaces upstream", "Assigns the gradient from the step after, without adding upstream.",
          more(T=1), adjoints=lambda layer, right, upstream, *rest: right(last_step(upstream), *rest)),
-    bptt("gradient stops at the first step", "Computes the first step outside of the graph.", adjoints=detached),
-    bptt("gradients grow from call to call", "Adds to the weight gradients of the call before.", calls=accumulated),
+    bptt("gradient stops at the first step", "Computes the first step outside the graph.", adjoints=detached),
+    bptt("gradients grow from call to call", "Adds to the weight gradients of the previous call.", calls=accumulated),
 )
 WEIGHTS = (
     weight("h[t] for h[t-1] in dWh", "Multiplies A[t] by the state after the step, not by the one before.",
            tape=lambda layer, hs, xs, before, saved: (xs, hs, saved)),
-    weight("x[t-1] for x[t] in dWx", "Is off by one in the inputs that it kept.", more(T=1),
+    weight("x[t-1] for x[t] in dWx", "Is off by one in the stored inputs.", more(T=1),
            tape=lambda layer, hs, xs, before, saved: (np.roll(xs, 1, axis=-3), before, saved)),
-    weight("h0 missing in dWh", "Takes zeros for the state before the first step in dWh.", tape=zeros_before),
+    weight("h0 missing in dWh", "Uses zeros as the state before the first step in dWh.", tape=zeros_before),
     weight("averaged over N", "Divides the gradients by the size of the batch.", more(N=1), result=averaged("N")),
     weight("averaged over T", "Divides the gradients by the number of steps.", more(T=1), result=averaged("T")),
     weight("last row of the batch missing", "Ends the loop over the batch one row early.",

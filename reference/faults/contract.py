@@ -17,7 +17,7 @@ OTHER = {"float64": "float32", "float32": "float64", "bfloat16": "float32", "flo
 
 
 def overwrite(array: Any, values: Any) -> Any:
-    """Write to a read-only array, as compiled code does at an address."""
+    """Write to a read-only array, as compiled code can through a pointer."""
     owner = array if array.base is None else array.base
     owner.flags.writeable = True
     array.flags.writeable = True
@@ -27,12 +27,12 @@ def overwrite(array: Any, values: Any) -> Any:
 
 
 def after(evaluation: Evaluation, _: Any) -> Evaluation:
-    """Return the evaluation, once something else was done."""
+    """Return the evaluation; the second argument is evaluated for its side effect."""
     return evaluation
 
 
 def reused(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
-    """Return the states in a buffer of their shape."""
+    """Return the states in a buffer that all calls of one shape share."""
     evaluation = run(case)
     buffer = kept.setdefault(case.upstream.shape, evaluation.hs)
     buffer[...] = evaluation.hs
@@ -40,61 +40,61 @@ def reused(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
 
 
 def unsteady(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
-    """Return dWh moved by one bit, in every second call."""
+    """Return dWh changed by one bit in every second call."""
     evaluation, kept["odd"] = run(case), not kept.get("odd", True)
     moved = np.nextafter(evaluation.dWh, np.asarray(np.inf, case.dtype))
     return evaluation.replacing(dWh=moved) if kept["odd"] else evaluation
 
 
 def cleared(array: Any, index: Any) -> Any:
-    """Return an array with zeros at an index."""
+    """Return a copy of an array with zeros at an index."""
     found = np.array(array)
     found[index] = 0
     return found
 
 
 def few(case: Case) -> bool:
-    """Return whether there are no more inputs than units, the probe's columns counted as inputs."""
+    """Return whether there are at most as many inputs as units; the probe's columns count as inputs."""
     return case.sizes["D"] <= case.sizes["H"]
 
 
-# Tables: a row has the name, the description, the conditions and the change by hook.
+# The columns of the tables are name, description, conditions and changes by hook.
 # fmt: off
 contract, corner = partial(fault, "contract"), partial(fault, "corner")
 CONTRACT = (
-    contract("input mutated", "Takes the initial state as its buffer and leaves the last state in it.",
+    contract("input mutated", "Uses the initial state as a buffer and leaves the last state in it.",
              result=lambda case, found: after(found, overwrite(case.h0, found.hs[..., -1, :, :]))),
     contract("parameter mutated", "Applies the gradient to Wh inside backward.",
              result=lambda case, found: after(found, overwrite(case.params.Wh, case.params.Wh - found.dWh))),
     contract("result written over an input", "Returns the states in the memory of the upstream gradient.",
              result=lambda case, found: found.replacing(hs=overwrite(case.upstream, found.hs))),
-    contract("buffer of the result used again", "Returns a buffer, which the next call writes over.", calls=reused),
-    contract("another dtype", "Returns dWh in another dtype than its parameter's.",
+    contract("buffer of the result used again", "Returns a buffer that the next call overwrites.", calls=reused),
+    contract("another dtype", "Returns dWh in a dtype other than that of Wh.",
              result=lambda case, found: found.replacing(dWh=found.dWh.astype(OTHER[case.dtype]))),
     contract("axes of length 1 squeezed", "Squeezes its results, so that a batch of one loses its axis.",
              lambda case: 1 in case.upstream.shape + case.xs.shape, result=lambda case, found: found.map(np.squeeze)),
-    contract("non-deterministic", "Adds up in another order at every call, which moves a bit of dWh.", calls=unsteady),
+    contract("non-deterministic", "Changes the order of a sum between calls; dWh differs in one bit.", calls=unsteady),
     contract("NaN laundered into 0", "Replaces NaN in its results by zero.", lambda case: not case.finite, with_tanh,
              result=lambda case, found: found.map(lambda each: np.where(np.isnan(each), np.zeros_like(each), each))),
 )
 CORNER = (
-    corner("state forgotten where D <= H", "Has a fast path for few inputs, which leaves out the product with Wh.",
+    corner("state forgotten where D <= H", "Has a fast path for few inputs that leaves out the product with Wh.",
            few, more(T=1), recurrent_term=lambda layer, right, h: right(np.zeros_like(h))),
-    corner("dh0 missing where D <= H", "Has a fast path for few inputs, which returns no gradient of h0.",
+    corner("dh0 missing where D <= H", "Has a fast path for few inputs that returns a zero gradient of h0.",
            few, more(T=1), result=returned("dh0", np.zeros_like)),
-    corner("inputs beyond the H-th not read", "Loops over the inputs up to H, which is right unless D > H.",
+    corner("inputs beyond the H-th not read", "Loops over the inputs up to H instead of D; this is right if D <= H.",
            lambda case: not few(case),
            case=lambda case: case.replacing(xs=cleared(case.xs, np.s_[..., case.sizes["H"] :]))),
     corner("last input column not read", "Ends the loop over the inputs one column early.",
            case=given("xs", partial(cleared, index=np.s_[..., -1]))),
-    corner("last column of dx zero", "Ends the loop over the columns of dx one early.",
+    corner("last column of dx zero", "Ends the loop over the columns of dx one column early.",
            result=returned("dxs", partial(cleared, index=np.s_[..., -1]))),
-    corner("last row of dWx zero", "Ends the loop over the rows of dWx one early.",
+    corner("last row of dWx zero", "Ends the loop over the rows of dWx one row early.",
            result=returned("dWx", partial(cleared, index=np.s_[..., -1, :]))),
-    corner("Wx transposed where D = H", "Transposes Wx unless its shape is (D, H), which a square matrix passes.",
+    corner("Wx transposed where D = H", "Recognises the layout of Wx by its shape, and transposes a square matrix.",
            lambda case: case.sizes["D"] == case.sizes["H"], more(H=1),
            case=given("Wx", transposed)),
-    corner("inputs squeezed where D = 1", "Squeezes inputs of one column and reads them as (N, T).",
+    corner("inputs squeezed where D = 1", "Squeezes inputs with one column and reads them as (N, T).",
            lambda case: case.sizes["D"] == 1, more(N=1, T=1), case=batch_first),
     corner("activation of a tail of units forgotten", "Vectorizes over 4 units and leaves the rest without activation.",
            lambda case: bool(case.sizes["H"] % 4), f=lambda layer, right, a: np.concatenate(

@@ -1,12 +1,12 @@
 """A fault: one mistake in otherwise correct code, as a function on a hook of that code.
 
-    case(case)                            -> the case that correct code is given
+    case(case)                            -> the case that is passed to correct code
     result(case, evaluation)              -> the evaluation that is returned
     calls(run, case, kept)                -> the evaluation, from calls of correct code; ``kept`` lasts between calls
-    tape(layer, hs, xs, before, saved)    -> xs, before, saved: the numbers that backward works from
+    tape(layer, hs, xs, before, saved)    -> xs, before, saved: the numbers that backward uses
 
 Every other hook is the name of a method of the cell or of the layer (``forward``, ``f``, ``to_state``, ``product``).
-Its function (layer, right, *arguments) stands in the place of the method ``right``. ``product`` has plain arrays.
+Its function (layer, right, *arguments) replaces the method ``right``. The arguments of ``product`` are plain arrays.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from reference.trial import Subject
 Change = Callable[..., Any]
 Condition = Callable[[Case], bool]
 Hidden = Mapping[str, str]
-# Precisions that the catalogue computes in, and those of them whose unit roundoff is above 1e-4.
+# Precisions in which the catalogue computes, and the half precisions among them.
 COMPUTED, HALVES = DTYPES, ("bfloat16", "float16")
-# Hooks around correct code; all others are inside of it.
+# Hooks around correct code; all other hooks are inside it.
 AROUND = ("case", "result", "calls")
 
 
 @dataclass(frozen=True, eq=False)
 class Fault:
-    """A mistake that authors of recurrent cells make, with a way to make it."""
+    """A mistake that authors of recurrent cells make, with the changes that make it."""
 
     name: str
     family: str
     description: str  # one sentence: the mistake of the author
-    conditions: tuple[Condition, ...]  # such code is right unless all are met
-    hidden: Hidden  # precisions that cannot show it, and why
+    conditions: tuple[Condition, ...]  # the code is wrong only if all of them are met
+    hidden: Hidden  # precisions that cannot show the mistake, and why
     changes: Mapping[str, Change]  # by hook
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """Precisions in which the mistake is more than a rounding: all but the hidden ones."""
+        """Precisions in which the mistake is larger than a rounding: all but the hidden ones."""
         return tuple(dtype for dtype in COMPUTED if dtype not in self.hidden)
 
     def applies(self, case: Case) -> bool:
@@ -57,11 +57,11 @@ class Fault:
         return all(condition(case) for condition in self.conditions)
 
     def subject(self, run: Subject | None = None, base: Mapping[str, Change] | None = None) -> Subject:
-        """Return a fresh subject that makes the mistake; some keep a state from call to call.
+        """Return a fresh subject that makes the mistake; some subjects keep a state from call to call.
 
         Args:
-            run: correct code to make it with; ``compute`` by default.
-            base: changes that are no mistake, below a fault inside of the layer: another product, another tanh.
+            run: correct code around which the mistake is made; ``compute`` by default.
+            base: changes that are no mistake, such as another product or another tanh, for a fault inside the layer.
         """
         inside = {hook: change for hook, change in self.changes.items() if hook not in AROUND}
         right = run or compute
@@ -72,7 +72,7 @@ class Fault:
         def subject(case: Case) -> Evaluation:
             if not self.applies(case):
                 return right(case)
-            # Such code takes the probe for columns like any other.
+            # Wrong code treats the probe's columns like any others.
             bent = bend(case.replacing(probe=None)) if bend else case
             evaluation: Evaluation = calls(correct, bent, kept) if calls else correct(bent)
             return result(case, evaluation) if result else evaluation
@@ -83,19 +83,19 @@ class Fault:
 def fault(
     family: str, name: str, description: str, *conditions: Condition, hidden: Hidden | None = None, **changes: Change
 ) -> Fault:
-    """Return a row of the catalogue; ``changes`` are functions by hook."""
+    """Return one fault of the catalogue; ``changes`` are functions by hook."""
     return Fault(name, family, description, conditions, hidden or {}, changes)
 
 
 def compute(case: Case, changes: tuple[Mapping[str, Change], ...] = ()) -> Evaluation:
-    """Evaluate a case in its own dtype, in a half precision with sums in float32, as a correct implementation does.
+    """Evaluate a case in its own dtype as a correct implementation does; half precisions have sums in float32.
 
     Args:
         case: one case or a stack.
-        changes: to the layer and its cell, by hook; the first are the innermost.
+        changes: changes to the layer and its cell, by hook; the first are the innermost.
 
     Returns:
-        The evaluation in the case's dtype, in memory of its own.
+        The evaluation in the dtype of the case, in memory of its own.
     """
     wide, kind = carried(case.dtype)
     into = lambda array: array.astype(wide, copy=False).view(kind)  # noqa: E731
@@ -105,7 +105,7 @@ def compute(case: Case, changes: tuple[Mapping[str, Change], ...] = ()) -> Evalu
 
 
 def changed(changes: tuple[Mapping[str, Change], ...], cell: Cell, parameters: dict[str, Array]) -> Layer:
-    """Return a layer with changes to it and to its cell."""
+    """Return a layer with changes to the layer and to its cell."""
     layer = Layer(cell, parameters)
     for hook, change in (item for each in changes for item in each.items()):
         if hook == "tape":
@@ -118,14 +118,14 @@ def changed(changes: tuple[Mapping[str, Change], ...], cell: Cell, parameters: d
 
 
 def _taped(layer: Layer, right: Change, change: Change, xs: Array, states: Any) -> Any:
-    """Run forward and change the tape that it wrote."""
+    """Run forward, then change the tape that forward wrote."""
     hs, last = right(xs, states)
     layer.tape = change(layer, hs, *layer.tape)
     return hs, last
 
 
 def _multiplied(change: Change, layer: Layer, right: Change, p: Array, q: Array) -> Array:
-    """Return a changed product of plain arrays, stored as others are."""
+    """Return a changed product of plain arrays, stored in the kind of array of the layer."""
     found = np.asarray(change(layer, right, np.asarray(p), np.asarray(q)), q.dtype)
     return +found.view(type(layer.Wh))
 
@@ -134,7 +134,7 @@ def _multiplied(change: Change, layer: Layer, right: Change, p: Array, q: Array)
 
 
 def more(**sizes: int) -> Condition:
-    """Return the condition that sizes are larger than these: T, N, D (the probe's columns included) or H."""
+    """Return the condition that T, N, D (with the probe's columns) or H is larger than the given size."""
     return lambda case: all(case.sizes[axis] > size for axis, size in sizes.items())
 
 
@@ -157,12 +157,12 @@ def with_relu(case: Case) -> bool:
 
 
 def given(name: str, change: Callable[[Any], Any]) -> Change:
-    """Return a change of ``case``: of one of its fields."""
+    """Return a change of ``case`` that changes one of its fields."""
     return lambda case: case.replacing(**{name: change(case.fields()[name])})
 
 
 def returned(name: str, change: Callable[[Any], Any]) -> Change:
-    """Return a change of ``result``: of one field of the evaluation."""
+    """Return a change of ``result`` that changes one field of the evaluation."""
     return lambda case, evaluation: evaluation.replacing(**{name: change(getattr(evaluation, name))})
 
 
@@ -170,22 +170,22 @@ transposed = attrgetter("mT")
 
 
 def reshaped(array: Any) -> Any:
-    """Return a matrix with the memory of its transpose in its own shape."""
+    """Return the elements of the transposed matrix in the shape of the matrix."""
     return array.mT.reshape(array.shape)
 
 
 def rolled(axis: int) -> Callable[[Any], Any]:
-    """Return a change that is off by one along an axis."""
+    """Return a change that shifts an array by one along an axis."""
     return partial(np.roll, shift=1, axis=axis)
 
 
 def flipped(axis: int) -> Callable[[Any], Any]:
-    """Return a change to the reverse order along an axis."""
+    """Return a change that reverses the order along an axis."""
     return partial(np.flip, axis=axis)
 
 
 def averaged(axis: str) -> Change:
-    """Return a change of ``result``: the gradients of the parameters are divided by one of the sizes."""
+    """Return a change of ``result`` that divides the gradients of the parameters by one of the sizes."""
 
     def result(case: Case, evaluation: Evaluation) -> Evaluation:
         share = times(1 / case.sizes[axis])
@@ -195,44 +195,45 @@ def averaged(axis: str) -> Change:
 
 
 def times(share: float) -> Callable[[Any], Any]:
-    """Return the product with a number, in the dtype of the array; bfloat16 turns into float32 beside a number."""
+    """Return a change that multiplies by a number; the cast undoes the promotion of bfloat16 to float32."""
     return lambda array: np.asarray(array * share, array.dtype)
 
 
 def weights(case: Case, evaluation: Evaluation) -> dict[str, Any]:
-    """Return the gradients of the parameters, by field, that an evaluation has."""
+    """Return the gradients of the parameters in an evaluation, by field."""
     names = {f"d{name}" for name in case.cell_type.parameters()}
     return {name: array for name, array in evaluation.present().items() if name in names}
 
 
 def picked(select: Any) -> Change:
-    """Return a change of ``to_parameters``: sums over the steps and rows of an index (..., T, N, F) alone."""
+    """Return a change of ``to_parameters`` that sums only over the steps and rows in an index (..., T, N, F)."""
     return lambda layer, right, *arrays: right(*(None if array is None else array[select] for array in arrays))
 
 
 def last_step(array: Any) -> Any:
-    """Return gradients (..., T, N, H) with all steps but the last set to zero."""
+    """Return gradients (..., T, N, H) with every step but the last set to zero."""
     found = np.zeros_like(array)
     found[..., -1, :, :] = array[..., -1, :, :]
     return found
 
 
 def pieces(length: int, *, carry: bool) -> Change:
-    """Return a change of ``calls``: correct code is called for a few steps at a time."""
+    """Return a change of ``calls`` that calls correct code for a few steps at a time."""
     return lambda run, case, kept: piecewise(run, case, length, carry=carry)
 
 
 def piecewise(run: Subject, case: Case, length: int, *, carry: bool) -> Evaluation:
-    """Evaluate a few steps at a time, each piece as a sequence of its own: no gradient crosses from one to another.
+    """Evaluate a few steps at a time, each piece as its own sequence. Gradients do not cross between pieces.
 
     Args:
         run: correct code.
         case: one case or a stack; T at least 1.
-        length: steps in a piece; the last may be shorter.
-        carry: start each piece from the state that the one before ended in; otherwise from h0.
+        length: steps in a piece; the last piece may be shorter.
+        carry: whether each piece starts from the last state of the previous piece; otherwise all start from h0.
 
     Returns:
-        The evaluation of the whole: sums of the pieces' gradients of the parameters, and of h0 if all start from it.
+        The evaluation of the whole sequence. The parameter gradients of the pieces are added, and so are the gradients
+        of h0 if all pieces start from it.
     """
     parts: list[Evaluation] = []
     for start in range(0, case.sizes["T"], length):

@@ -34,7 +34,7 @@ KNOTS = np.linspace(-5, 5, 321)
 
 
 def stacked_otherwise(case: Case) -> Case:
-    """Return the case with the rows of Wh and Wx stacked in one order and split in the other."""
+    """Return the case with the rows of Wh and Wx stacked in one order and split in the opposite order."""
     D, both = case.sizes["D"], np.concatenate([case.params.Wh, case.params.Wx], axis=-2)
     return case.replacing(Wx=both[..., :D, :], Wh=both[..., D:, :])
 
@@ -51,7 +51,7 @@ def flattened(hs: Array) -> Array:
 
 
 def both_gradients(layer: Layer, A: Array) -> Array:
-    """Return the gradient of the fused [x, h]; shape (..., D + H)."""
+    """Return the gradient of the concatenation [x, h]; shape (..., D + H)."""
     return layer.times(A, np.concatenate([layer.parameters["Wx"], layer.Wh], axis=-2).mT)
 
 
@@ -67,30 +67,30 @@ def bias_after(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any
 
 
 def bias_at_even_steps(layer: Layer, right: Any, xs: Array) -> Array:
-    """Return the input terms, those of odd steps without the bias."""
+    """Return the input terms; at odd steps, the bias is missing."""
     u = right(xs)
     u[..., 1::2, :, :] = without_bias(layer, right, xs)[..., 1::2, :, :]
     return u
 
 
 def db_of_last_step(layer: Layer, right: Any, *arrays: Any) -> dict[str, Array]:
-    """Return all gradients of the parameters, but db of the last step."""
+    """Return the gradients of the parameters, with db from the last step only."""
     last: dict[str, Array] = picked(np.s_[..., -1:, :, :])(layer, right, *arrays)
     return {**right(*arrays), "b": last["b"]}
 
 
 def state_kept(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
-    """Start from the last state of the call before, where there was one of the same shape."""
+    """Start from the last state of the previous call with the same shape, if there was one."""
     evaluation = run(case.replacing(h0=kept.get(case.h0.shape, case.h0), finite=False))
     kept[case.h0.shape] = evaluation.hs[..., -1, :, :]
     return evaluation
 
 
-# Tables: a row has the name, the description, the conditions, the precisions that hide it, and the change by hook.
+# The columns of the tables are name, description, conditions, precisions that hide the fault, and changes by hook.
 # fmt: off
 layout, bias, activation, state = (partial(fault, name) for name in ("layout", "bias", "activation", "state"))
 LAYOUT = (
-    layout("Wh transposed", "Takes an (out, in) matrix Wh as it lies.", more(H=1), case=given("Wh", transposed)),
+    layout("Wh transposed", "Uses an (out, in) Wh without transposing.", more(H=1), case=given("Wh", transposed)),
     layout("Wh kept transposed", "Takes Wh and returns dWh in the layout (out, in).",
            more(H=1), case=given("Wh", transposed), result=returned("dWh", transposed)),
     layout("Wx reshaped instead of transposed", "Reshapes (H, D) to (D, H).", more(H=1), case=given("Wx", reshaped)),
@@ -104,7 +104,7 @@ LAYOUT = (
     layout("rows of the inputs rolled", "Is off by one in the batch.", more(N=1), case=given("xs", rolled(-2))),
     layout("Wh not transposed in backward", "Propagates back with A @ Wh where A @ Wh.T belongs.",
            more(H=1), to_state=lambda layer, right, A: layer.product(A, layer.Wh)),
-    layout("dx and dh_prev exchanged", "Splits the gradient of the fused [x, h] as if it were [h, x].",
+    layout("dx and dh_prev exchanged", "Splits the gradient of the concatenation [x, h] as if it were [h, x].",
            to_inputs=lambda layer, right, A: both_gradients(layer, A)[..., layer.H :],
            to_state=lambda layer, right, A: both_gradients(layer, A)[..., : layer.H]),
     layout("dWh transposed", "Returns A.T @ h_prev, the gradient in the layout of another framework.",
@@ -120,34 +120,34 @@ BIAS = (
     bias("bias added at every second step", "Adds the bias in one half of a loop unrolled by two.",
          with_bias, more(T=1), input_term=bias_at_even_steps),
     bias("db missing", "Leaves the gradient of the bias at zero.", with_bias, result=returned("db", times(0))),
-    bias("db halved", "Shares the gradient out between two biases.", with_bias, result=returned("db", times(0.5))),
+    bias("db halved", "Splits the gradient between two biases.", with_bias, result=returned("db", times(0.5))),
     bias("db summed twice", "Adds up the gradients of two biases.", with_bias, result=returned("db", times(2))),
-    bias("db averaged over N", "Takes the mean over the batch where the sum belongs.", with_bias, more(N=1),
+    bias("db averaged over N", "Takes the mean over the batch instead of the sum.", with_bias, more(N=1),
          result=lambda case, found: found.replacing(db=times(1 / case.sizes["N"])(found.db))),
-    bias("db of the last step only", "Sums over the last step.", with_bias, more(T=1), to_parameters=db_of_last_step),
+    bias("db of the last step only", "Ignores other steps.", with_bias, more(T=1), to_parameters=db_of_last_step),
 )
 ACTIVATION = (
-    activation("relu for tanh", "Takes another nonlinearity.", with_tanh, case=given("nonlinearity", lambda _: "relu")),
-    activation("tanh for relu", "Takes the default.", with_relu, case=given("nonlinearity", lambda _: "tanh")),
-    activation("hard tanh", "Clips to [-1, 1], and passes gradients unless it clipped.", with_tanh,
+    activation("relu for tanh", "Uses another nonlinearity.", with_tanh, case=given("nonlinearity", lambda _: "relu")),
+    activation("tanh for relu", "Uses the default.", with_relu, case=given("nonlinearity", lambda _: "tanh")),
+    activation("hard tanh", "Clips to [-1, 1], and passes the gradient of every unit that is not clipped.", with_tanh,
                f=lambda layer, right, a: np.clip(a, -1, 1), derivative=lambda layer, right, h: np.abs(h) < 1),
-    activation("sigmoid for tanh", "Takes the sigmoid that the gates of an LSTM have.", with_tanh,
+    activation("sigmoid for tanh", "Uses the sigmoid, as the gates of an LSTM do.", with_tanh,
                f=lambda layer, right, a: (1 + right(a / 2)) / 2, derivative=lambda layer, right, h: h * (1 - h)),
     activation("activation forgotten", "Returns a itself as the next state.", f=lambda layer, right, a: a),
-    activation("polynomial tanh", "Takes the rational function a (27 + a^2) / (27 + 9 a^2), right to 2 %.",
+    activation("polynomial tanh", "Uses the rational function a (27 + a^2) / (27 + 9 a^2), right to 2 %.",
                with_tanh, f=lambda layer, right, a: np.clip(a * (27 + a * a) / (27 + 9 * a * a), -1, 1)),
-    activation("tanh to 1e-4", "Interpolates tanh in a table, which is right to 1e-4.",
+    activation("tanh to 1e-4", "Interpolates tanh in a table with an error of 1e-4.",
                with_tanh, hidden=dict.fromkeys(HALVES, "1e-4 is less than one rounding"),
                f=lambda layer, right, a: np.interp(a, KNOTS, np.tanh(KNOTS)).astype(a.dtype)),
-    activation("tanh saturated early", "Returns exactly 1 beyond a = 4, where tanh is still 7e-4 away from it.",
-               with_tanh, hidden=dict.fromkeys(HALVES, "beyond 4 a correct tanh may be 1"),
+    activation("tanh saturated early", "Returns exactly 1 beyond a = 4, although 1 - tanh(4) is 7e-4.",
+               with_tanh, hidden=dict.fromkeys(HALVES, "a correct tanh may be 1 beyond 4"),
                f=lambda layer, right, a: np.where(np.abs(a) > 4, np.sign(a), right(a))),
 )
 STATE = (
-    state("h0 ignored", "Starts from zeros whatever state it is given.", case=given("h0", np.zeros_like)),
+    state("h0 ignored", "Starts from zeros for every h0.", case=given("h0", np.zeros_like)),
     state("state kept from the last call", "Keeps the state, as a stateful layer does.", calls=state_kept),
-    state("h0 of another row", "Leaves h0 in the order before a sort.", more(N=1), case=given("h0", flipped(-2))),
-    state("state of another row", "Reads the state of the row before in the batch, at every step.",
+    state("h0 of another row", "Sorts the batch, but not h0.", more(N=1), case=given("h0", flipped(-2))),
+    state("state of another row", "Reads the state of the previous row of the batch, at every step.",
           more(N=1), recurrent_term=lambda layer, right, h: right(np.roll(h, 1, axis=-2))),
     state("h0 of the first row for all", "Broadcasts a single initial state over the batch.",
           more(N=1), case=given("h0", lambda h0: np.broadcast_to(h0[..., :1, :], h0.shape))),

@@ -1,7 +1,7 @@
-"""Half precisions in NumPy: float32 numbers, each result of which is rounded to the storage format.
+"""Half precisions in NumPy: float32 arrays that round each result to the storage format.
 
-NumPy itself adds products of float16 up in float16, and ml_dtypes' bfloat16 turns into float32 beside a Python number.
-Frameworks do neither: they add up in float32 and store in the half precision.
+Frameworks add in float32 and store in the half precision. NumPy adds products of float16 in float16, and promotes the
+bfloat16 of ml_dtypes to float32 in operations with a Python number.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from reference.precision import PRECISIONS
 
 @cache
 def carried(dtype: str) -> tuple[np.dtype[Any], type[np.ndarray[Any, Any]]]:
-    """Return the dtype and the kind of array in which a precision is computed.
+    """Return the dtype and the class of array in which a precision is computed.
 
     Args:
-        dtype: of the case.
+        dtype: name of the dtype of the case.
 
     Returns:
-        The dtype itself and ``np.ndarray``; for a half precision float32, and a kind that rounds each of its results
-        to storage.
+        The dtype and ``np.ndarray``. For a half precision, float32 and a class that rounds each result to storage.
     """
     storage, accumulator = dtype_of(dtype), dtype_of(PRECISIONS[dtype].accumulator.name)
     if storage == accumulator:
         return storage, np.ndarray
 
     class Stored(np.ndarray[Any, Any]):
-        # Without it, arrays that are stacked become plain ones.
+        # Without a priority, stacked arrays become plain arrays.
         __array_priority__ = 1.0
 
         def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:

@@ -1,10 +1,13 @@
-"""The adapters as parameters: a test with ``adapter`` runs for each, one with ``dtype`` too for each of its dtypes.
+"""The adapters as parameters of tests.
 
-One with ``fault`` besides runs for every fault of the catalogue that concerns the dtype, and one with ``quantity`` for
-every field of an evaluation that the adapter offers. The marker ``gradients``
-leaves out the adapters that do not offer just these, with ``nonlinearity`` those that do not offer it, and with
-``first`` all but the first of a framework; the marker ``only`` leaves out other dtypes, or other frameworks, than it
-names, and so does the environment variable RNN_ORACLE_DTYPES, but for tests with the marker ``always``.
+A test with the argument ``adapter`` runs for each adapter. With ``dtype``, it runs for each dtype of the adapter. With
+``fault``, it runs for every fault of the catalogue that the dtype can show. With ``quantity``, it runs for every field
+of an evaluation that the adapter offers.
+
+The marker ``gradients`` selects the adapters that offer exactly the gradients. With ``nonlinearity``, it selects
+adapters with this nonlinearity, and with ``first``, the first adapter of each framework. The marker ``only`` selects
+dtypes or frameworks. The environment variable RNN_ORACLE_DTYPES selects dtypes, except for tests with the marker
+``always``.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from reference.archive import DTYPES
 from reference.faults import FAULTS
 from reference.verdict import GRADIENTS, QUANTITIES
 
-ASKED = os.environ.get("RNN_ORACLE_DTYPES", " ".join(DTYPES)).split()
+SELECTED = os.environ.get("RNN_ORACLE_DTYPES", " ".join(DTYPES)).split()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -30,19 +33,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("gradients")
     narrowed = metafunc.definition.get_closest_marker("only")
     always = metafunc.definition.get_closest_marker("always")
-    dtypes = set(DTYPES if always else ASKED) & set(narrowed.kwargs.get("dtypes", DTYPES) if narrowed else DTYPES)
-    of = narrowed.kwargs.get("frameworks", adapters.frameworks()) if narrowed else adapters.frameworks()
-    wanted = {marker.kwargs["nonlinearity"]} if marker and "nonlinearity" in marker.kwargs else set()
+    dtypes = set(DTYPES if always else SELECTED) & set(narrowed.kwargs.get("dtypes", DTYPES) if narrowed else DTYPES)
+    selected = narrowed.kwargs.get("frameworks", adapters.frameworks()) if narrowed else adapters.frameworks()
+    required = {marker.kwargs["nonlinearity"]} if marker and "nonlinearity" in marker.kwargs else set()
     most = 1 if marker and marker.kwargs.get("first") else None
     found: list[object] = []
     for framework in metafunc.config.getoption("backend") or adapters.frameworks():
-        if framework.replace("-", "_") not in of:
+        if framework.replace("-", "_") not in selected:
             continue
         if adapters.is_installed(framework) or metafunc.config.getoption("backend"):
             suited = [
                 adapter
                 for adapter in adapters.load(framework)
-                if marker is None or (adapter.offers == GRADIENTS and wanted <= set(adapter.nonlinearities))
+                if marker is None or (adapter.offers == GRADIENTS and required <= set(adapter.nonlinearities))
             ]
             for adapter in suited[:most]:
                 found += parameters(adapter, *names[1:], dtypes=dtypes)
@@ -50,13 +53,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             skip = pytest.mark.skip(reason=f"{framework} is not installed")
             found.append(pytest.param(*[None] * len(names), id=framework, marks=skip))
     if not found:
-        skip = pytest.mark.skip(reason="asked of other adapters")
+        skip = pytest.mark.skip(reason="no adapter is selected")
         found.append(pytest.param(*[None] * len(names), id="none", marks=skip))
     metafunc.parametrize(names, found)
 
 
 def parameters(adapter: Adapter, *others: str, dtypes: Container[str]) -> list[object]:
-    """Return the parameter sets of one adapter, alone or with its dtypes, or with dtypes and faults or quantities."""
+    """Return the parameter sets of one adapter: alone, with its dtypes, or with dtypes and faults or quantities."""
     if not others:
         return [pytest.param(adapter, id=adapter.name)]
     offered = [dtype for dtype in adapter.dtypes if dtype in dtypes]

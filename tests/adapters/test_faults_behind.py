@@ -1,4 +1,4 @@
-"""Every fault of the catalogue, put behind a real adapter, is named: the framework computes, and makes the mistake."""
+"""Every fault of the catalogue is named in real adapters: the framework computes, and the test adds the mistake."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ pytestmark = [
     pytest.mark.only(dtypes=("float64", "float32"), frameworks=("autograd", "jax", "mlx", "paddle", "torch")),
 ]
 
-# No two frameworks add up alike. So a fault that is a rounding to float32 may be reported by the digits that it leaves.
+# Frameworks add in different orders. So a fault that rounds to float32 may be recognised only by the digits it leaves.
 BY_DIGITS = ("products in float32", "sums in float32", "float32 inside float64")
 
 
 def product(adapter: Adapter, p: NDArray[Any], q: NDArray[Any]) -> NDArray[Any]:
     """Return p @ q as the framework multiplies in backward: dx = A @ Wx.T with A = p and Wx = q.T.
 
-    A is the upstream gradient itself where a = b = 1 and the nonlinearity is relu. What no finite case holds is left
-    to NumPy.
+    With a = b = 1 and relu, A is the upstream gradient. NumPy multiplies arrays that are empty or not finite.
     """
     if not (p.size and q.size and np.isfinite(p).all() and np.isfinite(q).all()):
         return np.asarray(p @ q)
@@ -43,7 +42,7 @@ def product(adapter: Adapter, p: NDArray[Any], q: NDArray[Any]) -> NDArray[Any]:
 
 
 def parts(adapter: Adapter) -> dict[str, Change]:
-    """Return the changes to the reference's layer after which its products and its tanh are the framework's."""
+    """Return changes to the layer of the reference that replace its products and its tanh by the framework's."""
 
     def f(layer: Layer, right: Any, a: Any) -> Any:
         return adapter.tanh(a) if layer.cell.nonlinearity == "tanh" else right(a)
@@ -52,11 +51,11 @@ def parts(adapter: Adapter) -> dict[str, Change]:
 
 
 def behind(adapter: Adapter, fault: Fault) -> Subject:
-    """Return a fresh subject: a fault of the catalogue with the adapter in the place of the reference's own code."""
+    """Return a fresh subject: a fault of the catalogue with the adapter instead of the code of the reference."""
     return fault.subject(lambda case: adapter(case).map(np.ascontiguousarray), parts(adapter))
 
 
-# Products and tanh are a framework's, in whichever way it is run; the tests below show that they are right.
+# Products and tanh are those of the framework. The tests below show that they are right.
 @pytest.mark.gradients(nonlinearity="tanh", first=True)
 def test_every_fault_is_named(adapter: Adapter, dtype: str, fault: Fault) -> None:
     precision = adapter.precision(dtype)
@@ -74,17 +73,17 @@ def test_every_fault_is_named(adapter: Adapter, dtype: str, fault: Fault) -> Non
     assert found.wrong == own
 
 
-def test_nothing_is_named_where_nothing_is_wrong(adapter: Adapter, dtype: str) -> None:
+def test_no_fault_is_named_in_correct_code(adapter: Adapter, dtype: str) -> None:
     for case in CASES[dtype]:
         found = explain(case, adapter(case), adapter.precision(dtype))
         assert (found.status, found.names) == ("pass", frozenset()), str(found)
 
 
-# What the faulty cells run on.
+# The code that the faulty cells use.
 
 
 def by_hand(adapter: Adapter, case: Case) -> Verdict:
-    """Return the verdict on the reference's own layer with the products and the tanh of a framework."""
+    """Return the verdict on the layer of the reference with the products and the tanh of a framework."""
     return certify(case, compute(case, (parts(adapter),)), adapter.precision(case.dtype))
 
 

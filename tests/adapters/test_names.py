@@ -1,4 +1,4 @@
-"""Every adapter by its name: how it is loaded, and what is said of it."""
+"""The names of adapters: loading by name, and the facts that are declared under a name."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_the_readme_shows_it_and_its_verdict(adapter: Adapter, dtype: str) -> No
     table = README.read_text(encoding="utf-8").split("<!-- table: rnn-oracle report")[1].split("<!-- end of table")[0]
     head, _, *rows = ([cell.strip() for cell in line.split("|")] for line in table.strip().splitlines()[1:])
     (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == adapter.name)
-    worst, *known = row[dtype].split()
-    # Above 1 is a fault.
+    worst, *names = row[dtype].split()
+    # A ratio above 1 is a failure.
     assert 0 < float(worst) <= 1
     fails = any(name.endswith(dtype) or " " not in name for name in adapter.expected_failures)
-    assert known == ["xfail"] * fails
+    assert names == ["xfail"] * fails
     assert all((row[other] == "-") == (other not in adapter.dtypes) for other in DTYPES)
 
 
@@ -56,12 +56,12 @@ def test_a_direction_is_given_in_few_steps_and_not_in_half_precisions(adapter: A
 
 
 def strangers(adapter: Adapter) -> list[str]:
-    """Return the keys of expected failures that are no check, alone or before a dtype of the adapter."""
-    known = {*NAMES, *(f"{check} {dtype}" for check in NAMES for dtype in adapter.dtypes)}
-    return sorted(set(adapter.expected_failures) - known)
+    """Return the keys of expected failures that are neither a check nor a check with a dtype of the adapter."""
+    names = {*NAMES, *(f"{check} {dtype}" for check in NAMES for dtype in adapter.dtypes)}
+    return sorted(set(adapter.expected_failures) - names)
 
 
-def test_its_expected_failures_name_checks_and_dtypes_that_there_are(adapter: Adapter) -> None:
+def test_its_expected_failures_name_existing_checks_and_dtypes(adapter: Adapter) -> None:
     assert strangers(adapter) == []
 
 

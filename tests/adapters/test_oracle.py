@@ -1,4 +1,4 @@
-"""Every adapter computes the textbook RNN, forward and all gradients, within bounds that were derived."""
+"""Every adapter computes the textbook RNN, forward and all gradients, within derived bounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reference.strategies import Shape, cases
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 
-# Few shapes, most of them asked for elsewhere, too: a compiler works anew for each.
+# Few shapes, most of them used by other tests too, because a compiler compiles for each.
 SIZES: dict[str, Any] = {"T": 4, "N": 2, "D": 3, "H": 5}
 SHAPES = [
     Shape(T=1, N=2, D=3, H=4),
@@ -27,12 +27,12 @@ SHAPES = [
     Shape(**SIZES, nonlinearity="relu"),
     Shape(T=6, N=5, D=1, H=6, bias=False),
 ]
-# The smallest error of one element, relative to the largest, that is always told.
+# An error of one element, relative to the largest element, that is always detected.
 TOLD = {"float64": 1e-13, "float32": 1e-5, "bfloat16": 0.3, "float16": 0.03}
 
 
 def case_for(adapter: Adapter, dtype: str, **options: object) -> Case:
-    """Return a random case that asks an adapter for what it offers."""
+    """Return a random case for an adapter, with a direction if the adapter takes one."""
     like = {"dtype": dtype, "direction": adapter.takes_direction, "nonlinearity": adapter.nonlinearities[0]}
     return Case.random(**like | options)  # type: ignore[arg-type]
 
@@ -42,7 +42,7 @@ def case_for(adapter: Adapter, dtype: str, **options: object) -> Case:
 @given(data=st.data())
 def test_matches_oracle(adapter: Adapter, dtype: str, data: st.DataObject) -> None:
     offered = [shape for shape in SHAPES if shape.nonlinearity in adapter.nonlinearities]
-    # Fewer where each case of a stack is run by itself.
+    # Fewer cases if the adapter runs each case of a stack separately.
     K = 16 if adapter.takes_stacks else 8
     drawn = cases(dtype=dtype, shape=st.sampled_from(offered), stack=K, direction=adapter.takes_direction)
     found = Result("sequence")
@@ -75,27 +75,27 @@ def test_a_thousand_steps_are_certified_at_the_accuracy_of_one(adapter: Adapter,
 
     verdict = trial(subject, case, precision)
     verdict.require(adapter.name)
-    coarsest = {"float64": 4e-14, "float32": 2e-5, "bfloat16": 2e-1, "float16": 3e-2}[dtype]
-    assert max(verdict.relative_bound[name] for name in ("h", "dx", "dh0") if name in adapter.offers) < coarsest
+    widest = {"float64": 4e-14, "float32": 2e-5, "bfloat16": 2e-1, "float16": 3e-2}[dtype]
+    assert max(verdict.relative_bound[name] for name in ("h", "dx", "dh0") if name in adapter.offers) < widest
 
 
 @pytest.mark.only(dtypes=("float64", "float32"), frameworks=("jax", "torch"))
 def test_weights_that_make_it_chaotic_pass(adapter: Adapter, dtype: str) -> None:
-    # float16 has no room, and relu no bound, for what grows threefold at every step.
+    # The numbers grow threefold at every step: too much for float16, and relu does not bound the states.
     is_short = dtype == "float16" or "tanh" not in adapter.nonlinearities
     T = min(8 if is_short else 200, adapter.max_T or 200)
     case = case_for(adapter, dtype, T=T, N=2, D=3, H=8, seed=4, norm=3.0).probed()
     precision = adapter.precision(dtype)
     verdict = trial(guarded(adapter), case, precision)
-    # A second derivative that explodes twice as fast overflows: nothing is certified beyond.
+    # A second derivative grows twice as fast and overflows, so it cannot be certified.
     assert verdict.status in ("pass", "inconclusive" if "hvp dx" in adapter.offers else "pass"), str(verdict)
 
 
 def test_comes_within_a_factor_of_ten_of_its_bound(adapter: Adapter, dtype: str) -> None:
     case = case_for(adapter, dtype, **SIZES, seed=6, stack=64).probed()
     verdict = trial(adapter, case, adapter.precision(dtype))
-    # In float64 the oracle's own rounding is charged beside the subject's, and is as large. NumPy's tanh, of which the
-    # states alone may be all that is on offer, is declared as it is where it is worst.
+    # In float64 the bound also covers the rounding of the oracle, which is as large as the subject's. The declared
+    # error of NumPy's tanh is its worst one, and some adapters return only states.
     least = 0.1 / (2 if dtype == "float64" or adapter.offers == ("h",) else 1)
     assert least < max(worst.ratio for worst in verdict.worst.values()) < 1
 
@@ -103,10 +103,10 @@ def test_comes_within_a_factor_of_ten_of_its_bound(adapter: Adapter, dtype: str)
 def test_the_bound_is_that_of_its_own_precision(adapter: Adapter) -> None:
     if len(adapter.dtypes) == 1:
         pytest.skip(f"{adapter.name} offers one precision")
-    fine, coarse = adapter.dtypes[:2]
-    case = case_for(adapter, fine, T=1, N=2, D=3, H=4, seed=7)
-    answer = adapter(case.astype(coarse)).astype(fine)
-    assert certify(case, answer, adapter.precision(fine)).status == "fail"
+    high, low = adapter.dtypes[:2]
+    case = case_for(adapter, high, T=1, N=2, D=3, H=4, seed=7)
+    answer = adapter(case.astype(low)).astype(high)
+    assert certify(case, answer, adapter.precision(high)).status == "fail"
 
 
 def test_a_single_case_is_its_place_in_a_stack(adapter: Adapter, dtype: str) -> None:
@@ -117,9 +117,9 @@ def test_a_single_case_is_its_place_in_a_stack(adapter: Adapter, dtype: str) -> 
 
 
 def test_leaves_the_precision_of_the_process_as_it_was(adapter: Adapter) -> None:
-    # A float32 case after a float64 one, and the other way round: JAX's x64 is a switch of the process.
-    fine, coarse = adapter.dtypes[0], adapter.dtypes[-1]
-    for dtype in (fine, coarse, fine):
+    # A float32 case after a float64 case, and the reverse, because x64 of JAX is a setting of the process.
+    high, low = adapter.dtypes[0], adapter.dtypes[-1]
+    for dtype in (high, low, high):
         assert adapter(case_for(adapter, dtype, T=1)).hs.dtype == dtype
 
 

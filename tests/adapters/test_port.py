@@ -1,4 +1,4 @@
-"""Every layout is that of the framework's own module, and the framework computes with what is laid out there."""
+"""Every layout matches the module of its framework, and the framework is right with weights in this layout."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from adapters.layout import Layout, layouts
 from reference import Case, Params
 
 D, H = 3, 4
-# Operators have inputs by name and by order, and a graph that is compiled holds their shapes.
+# Operators have inputs by name and in order. A compiled graph fixes their shapes.
 OPERATORS = ("onnx", "onnxruntime", "openvino")
-# What has no module of its own has its parameters as they are.
+# Composed cells have no module; their parameters are those of the reference.
 COMPOSED = ("autograd", "jax", "tensorflow")
 
 
@@ -117,7 +117,7 @@ OWN: dict[str, Callable[[str, bool], dict[str, Any]]] = {
 
 
 def dtype_for(held: Layout) -> str:
-    """Return float32, or the first dtype on offer."""
+    """Return float32, or the first dtype of the adapter."""
     (adapter,) = adapters.load(held.name)
     return "float32" if "float32" in adapter.dtypes else adapter.dtypes[0]
 
@@ -128,19 +128,19 @@ def test_names_order_and_shapes_are_those_of_the_module(held: Layout, bias: bool
     if framework in OPERATORS:
         pytest.skip(f"{framework} has no module")
     params = Params(np.ones((D, H)), np.ones((H, H)), np.ones(H) if bias else None)
-    got = {name: array.shape for name, array in held.to_framework(params).items()}
+    actual = {name: array.shape for name, array in held.to_framework(params).items()}
     if framework in COMPOSED:
         assert all(name == place for name, place in held.places.items())
         return
-    adapters.load_framework(framework)  # it chooses the backend of Keras
-    want = {name: tuple(array.shape) for name, array in OWN[framework](kind, bias).items()}
-    assert got == want
-    # Keras takes the parameters of a module by their order.
-    assert not framework.startswith("keras") or list(got) == list(want)
+    adapters.load_framework(framework)  # importing the file selects the backend of Keras
+    expected = {name: tuple(array.shape) for name, array in OWN[framework](kind, bias).items()}
+    assert actual == expected
+    # Keras assigns the parameters of a module by their order.
+    assert not framework.startswith("keras") or list(actual) == list(expected)
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
-def test_the_framework_is_certified_on_what_is_laid_out(held: Layout, bias: bool) -> None:
+def test_the_framework_is_certified_with_ported_weights(held: Layout, bias: bool) -> None:
     params = Case.random(D=D, H=H, dtype=dtype_for(held), bias=bias).params
     proof = prove(loaded(held), params, held.nonlinearities[0])
     assert proof.certified, proof.account
@@ -159,10 +159,10 @@ def test_a_layout_with_a_fault_is_not_certified(
     module = adapters.load_framework(framework)
     shared = getattr(module, "_keras", module).LAYOUTS
     monkeypatch.setitem(shared, kind, {name: turns.get(place, place) for name, place in held.places.items()})
-    # Of other sizes than elsewhere: what was compiled has the layout of that time.
+    # Sizes that no other test uses, because a function compiled before has the right layout.
     proof = prove(loaded(held), Case.random(D=size, H=size, dtype=dtype_for(held)).params, held.nonlinearities[0])
     assert not proof.certified
-    # The probe makes Wx taller than wide, so that a transposed one does not fit in the first place.
+    # The probe gives Wx more rows than columns, so a transposed Wx raises an error of shape and has no ratio.
     assert what == "Wx" or "x its bound" in proof.account
 
 

@@ -1,4 +1,4 @@
-"""A failure is written down as a script that exits with 1 while the fault is there and with 0 once it is mended."""
+"""A failure is saved as a script that exits with 1 while the fault is there and with 0 once it is fixed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from reference import Case
 
 pytestmark = pytest.mark.gradients
 
-# What runs the framework, with a transposed dWh.
+# Code that runs the framework and transposes dWh.
 FAULTY = """
 import numpy as np
 
@@ -32,12 +32,12 @@ def transposed(*arguments):
     return outputs, (weights | {{name: np.array(np.swapaxes(weights[name], -1, -2))}}, xs, states)
 
 """
-FAULT, MENDED = "np.swapaxes(weights[name], -1, -2)", "weights[name]"
+FAULT, RIGHT = "np.swapaxes(weights[name], -1, -2)", "weights[name]"
 
 
 @pytest.fixture
 def faulty(adapter: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Adapter:
-    """Return the adapter with a fault, of a framework of its own that is called faulty."""
+    """Return the adapter with a fault, in a framework called faulty."""
     assert isinstance(adapter.run, Way)
     folder = tmp_path / "adapters"
     folder.mkdir()
@@ -55,7 +55,7 @@ def faulty(adapter: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return dataclasses.replace(same, name="faulty.way", run=dataclasses.replace(same.run, run=module.transposed))
 
 
-# All scripts in one process, since a framework may take seconds to import.
+# All scripts run in one process, because importing a framework may take seconds.
 RUN = """
 import runpy, sys, traceback
 for path in sys.stdin:
@@ -70,7 +70,7 @@ for path in sys.stdin:
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    """Return a process away from the project that runs the scripts whose paths it reads."""
+    """Return a process outside the project that reads the paths of scripts and runs them."""
     folder = tmp_path_factory.mktemp("elsewhere")
     command = [sys.executable, "-c", RUN]
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -78,7 +78,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.P
 
 
 def printed_by(script: Path, process: subprocess.Popen[str]) -> list[str]:
-    """Return the lines that a script prints in that process, the last of which is its exit status."""
+    """Return the lines that a script prints in that process; the last line is its exit status."""
     assert process.stdin is not None
     assert process.stdout is not None
     print(script, file=process.stdin, flush=True)
@@ -98,11 +98,11 @@ def test_the_script_tells_whether_the_fault_is_there(
     found, script, report = reproduce(faulty, case, {"a framework": "1.2.3"}, tmp_path / "out", "dWh")
     assert Case.load(found).sizes == {"T": 1, "N": 1, "D": 1, "H": 2}
 
-    mended = script.with_name("mended.py")
-    mended.write_text(script.read_text().replace(FAULT, MENDED))
+    fixed = script.with_name("fixed.py")
+    fixed.write_text(script.read_text().replace(FAULT, RIGHT))
     assert printed_by(script, elsewhere)[-2:] == ["WRONG", "exit status 1"]
     right = "right: every error is within its bound"
-    assert printed_by(mended, elsewhere)[-2:] == [right, "exit status 0"]
+    assert printed_by(fixed, elsewhere)[-2:] == [right, "exit status 0"]
 
     text = report.read_text()
     assert f"{faulty.framework} computes `dWh` of a recurrent layer with an error" in text

@@ -1,4 +1,4 @@
-"""The script of an adapter needs NumPy and the framework alone, and computes the very bits of the adapter."""
+"""The script of an adapter needs only NumPy and the framework, and returns the same bits as the adapter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ assert not {{"adapters", "reference"}} & set(sys.modules)
 
 
 def run_apart(script: str, case: Case, folder: Path) -> dict[str, np.ndarray]:
-    """Run a script in a process away from the project; return what its ``compute`` returns for a case."""
+    """Run a script in a process outside the project, and return the result of its ``compute`` for a case."""
     case.save(folder / "case.npz")
     (folder / "script.py").write_text(script + RUN.format(f=case.nonlinearity))
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -50,7 +50,7 @@ def test_the_script_computes_the_bits_of_the_adapter(adapter: Adapter, tmp_path:
             assert found[name].dtype == case.dtype
 
 
-def test_the_script_has_no_line_of_the_registry(adapter: Adapter) -> None:
+def test_the_script_has_no_registry_lines(adapter: Adapter) -> None:
     script = adapter.script()
     assert script is None or not {"ADAPTERS", "environment", "Adapter"} & set(script.replace("(", " ").split())
 
@@ -62,7 +62,7 @@ def test_an_adapter_without_a_file_here_has_no_script(adapter: Adapter) -> None:
     assert by_hand.script() is None
 
 
-def test_a_file_stands_in_the_place_of_the_first_import_from_it(tmp_path: Path) -> None:
+def test_a_file_replaces_the_first_import_from_it(tmp_path: Path) -> None:
     files = {
         "toy": '"""A toy."""\n\nimport os\nfrom adapters import (\n    A,\n)\nfrom adapters._toys import a\n\nb = a\n',
         "_toys": "from reference.case import Case\nfrom adapters._more import c\n\na = c\n",

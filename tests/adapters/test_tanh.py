@@ -1,4 +1,4 @@
-"""Each adapter declares how accurate its framework's tanh is, and a sweep against Arb holds it to that."""
+"""Each adapter declares the accuracy of its framework's tanh, and a sweep against Arb checks it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from adapters import Adapter
 from reference.archive import dtype_of
 from reference.precision import FORMATS
 
-# Nothing else holds an adapter to what it declares of its tanh.
+# No other test checks the declared accuracy of tanh.
 pytestmark = pytest.mark.always
 
 RNG = np.random.default_rng(0)
-# Beyond, tanh rounds to 1.
+# Beyond these arguments, tanh rounds to 1.
 SATURATION = {"float64": 19.1, "float32": 9.1, "bfloat16": 3.6, "float16": 4.6}
 
 
 def sweep(dtype: str) -> dict[str, NDArray[Any]]:
-    """Return arguments of tanh by region: uniform, logarithmic, where it saturates, and subnormal results."""
+    """Return arguments of tanh by region: uniform, logarithmic, saturating, and with subnormal results."""
     tiny = FORMATS[dtype].tiny
     regions = {
         "uniform": RNG.uniform(-3, 3, 6000),
@@ -34,7 +34,7 @@ def sweep(dtype: str) -> dict[str, NDArray[Any]]:
 
 
 def error_in_ulps(got: NDArray[Any], arguments: NDArray[Any]) -> NDArray[np.float64]:
-    """Return |got - tanh(argument)| in units in the last place of the exact value, those of tiny below it."""
+    """Return |actual - tanh(argument)| in units in the last place of the exact value, or of tiny if it is smaller."""
     form = FORMATS[str(got.dtype)]
     flint.ctx.prec = 120
     errors = []
@@ -53,14 +53,14 @@ def test_tanh_is_as_accurate_as_declared_and_no_more_than_four_times_better(adap
 
 
 def test_a_subnormal_result_is_off_by_no_more_than_the_model_allows(adapter: Adapter, dtype: str) -> None:
-    """It may be flushed to zero, and a factor of it may be, but of float16 nothing is."""
+    """The result, or a factor of it, may be flushed to zero, except in float16."""
     arguments = sweep(dtype)["subnormal"].astype(np.float64)
-    got = adapter.tanh(arguments.astype(dtype_of(dtype))).astype(np.float64)
+    actual = adapter.tanh(arguments.astype(dtype_of(dtype))).astype(np.float64)
     form = FORMATS[dtype]
-    assert np.all(np.abs(got - arguments) <= max(form.underflow, 2 * form.u * form.tiny))
+    assert np.all(np.abs(actual - arguments) <= max(form.underflow, 2 * form.u * form.tiny))
 
 
-def test_the_sweep_tells_a_tanh_wrong_by_two_ulps() -> None:
+def test_the_sweep_detects_a_tanh_wrong_by_two_ulps() -> None:
     arguments = sweep("float32")["uniform"]
     right = np.tanh(arguments.astype(np.float64)).astype(np.float32)
     wrong = np.nextafter(np.nextafter(right, np.float32(2)), np.float32(2))

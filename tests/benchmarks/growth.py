@@ -1,4 +1,4 @@
-"""How the times of evaluate and certify grow with the sizes: slopes on axes of logarithms, and a picture of them."""
+"""The growth of the times of evaluate and certify with the sizes: slopes on logarithmic axes, and a plot."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from reference import PRECISIONS, Case, certify, evaluate
 from tests.benchmarks.timing import Table, times
 
-# Variable: what it takes, and what the other sizes are meanwhile.
+# From a variable to its values, and to the fixed values of the other sizes.
 SWEEPS: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
     "T": ((100, 300, 1000, 3000, 10_000), {"N": 16, "D": 32, "H": 32}),
     "N": ((8, 32, 128, 512), {"T": 50, "D": 32, "H": 32}),
     "H": ((32, 64, 128, 256, 512), {"T": 20, "N": 16, "D": 32}),
 }
-Seconds = dict[str, list[float]]  # of evaluate and of certify, for each size
+Seconds = dict[str, list[float]]  # times of evaluate and of certify for each size
 
 
 def judged(case: Case) -> Callable[[], Any]:
-    """Return the certificate of a right answer."""
+    """Return a function that certifies a right evaluation."""
     answer = evaluate(case).astype(case.dtype)
     return lambda: certify(case, answer, PRECISIONS[case.dtype]).status
 
@@ -44,7 +44,7 @@ def slope(sizes: Sequence[int], seconds: Sequence[float]) -> float:
 
 
 def compare(picture: Path) -> Table:
-    """Return the table of slopes, and draw what they are fitted to."""
+    """Return the table of slopes, and draw the measured times."""
     found = {variable: measure(sizes, variable, others) for variable, (sizes, others) in SWEEPS.items()}
     draw(found, picture)
     rows: list[list[str | float]] = []

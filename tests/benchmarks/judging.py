@@ -1,4 +1,4 @@
-"""Cases judged in a second, all included: this suite beside a property-based test as people write it, and gradcheck."""
+"""Cases per second, with all overhead: this suite, a usual property-based test, and gradcheck."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from reference import Case, Params, evaluate
 from reference.verdict import QUANTITIES
 from tests.benchmarks.timing import Table
 
-# Rounds, seconds that the suite is given in each, and those that what it is compared with is given.
+# Rounds, seconds for the suite in each round, and seconds for each other method.
 ROUNDS, BUDGET, BESIDE = 3, 20.0, 5.0
-# Examples of the test that people write after which it looks at the clock.
+# Examples of the usual test between two looks at the clock.
 WRITTEN = 25
 NUMBERS = st.floats(-1.5, 1.5, width=32)
 Compute = Callable[..., dict[str, Any]]
@@ -51,7 +51,7 @@ def computing(name: str) -> Compute:
 
 
 def naive(compute: Compute, lengths: Sequence[int] = range(1, 9)) -> float:
-    """Return cases a second of the test that draws every number of every array, one shape an example; from cold."""
+    """Return cases per second of a test that draws every number and one shape per example, with empty caches."""
     jax.clear_caches()
     begun, cases = time.perf_counter(), 0
 
@@ -66,7 +66,7 @@ def naive(compute: Compute, lengths: Sequence[int] = range(1, 9)) -> float:
         expected = evaluate(Case(xs, h0, Params(Wx, Wh, b), upstream))
         found = compute(*arrays)
         for field, array in expected.fields().items():
-            # Far from what float32 can do, so that long products of wide numbers raise no false alarm.
+            # Much wider than float32 needs, so that long products of wide numbers raise no false alarm.
             np.testing.assert_allclose(found[QUANTITIES[field]], array, rtol=1e-2, atol=1e-2)
         cases += 1
 
@@ -76,7 +76,7 @@ def naive(compute: Compute, lengths: Sequence[int] = range(1, 9)) -> float:
 
 
 def suite(name: str) -> float:
-    """Return cases a second of the checks "step" and "sequence" of this suite, seed after seed, from a cold start."""
+    """Return cases per second of the checks "step" and "sequence", one seed after another, with empty caches."""
     (adapter,) = adapters.load(name)
     jax.clear_caches()
     begun, cases, seed = time.perf_counter(), 0, 0
@@ -90,7 +90,7 @@ def suite(name: str) -> float:
 
 
 def one_by_one(judge: Callable[[Case], Any], T: int = 3) -> float:
-    """Return cases a second of a check of single cases of one shape, the smallest that has a sequence."""
+    """Return cases per second of a check that runs single cases of one small shape."""
     begun, cases = time.perf_counter(), 0
     while time.perf_counter() - begun < BESIDE:
         judge(Case.random(T=T, N=2, D=2, H=3, seed=cases))
@@ -115,7 +115,7 @@ def check_grads(case: Case) -> None:
 
 
 def compare() -> Table:
-    """Return the table: cases a second of the suite over those of the others, in turn, the medians of all rounds."""
+    """Return the table: cases per second of the suite over those of each other method, as medians of all rounds."""
     rows: list[list[str | float]] = []
     for names, by_differences in (
         (("jax.scan", "jax.vmap"), check_grads),

@@ -1,11 +1,12 @@
-"""Put the catalogue of faults before the ways in which people check a recurrent cell today, and before this suite.
+"""Run the catalogue of faults through the usual ways to check a recurrent cell, and through this suite.
 
     python tests/benchmarks/methods.py [--cases 50] [--seed 0]
 
-Prints two Markdown tables: the share of each family's faults that each method catches, and the share of cases in which
-each raises an alarm at correct implementations as these grow. All methods get the same cases and a perfect reference,
-which outside of this comparison they seldom have. A complaint counts where the method is content with correct code.
-Where a method cannot be asked (gradcheck in float32, NaN for all but this suite), the fault counts as not caught.
+The script prints two Markdown tables. The first has the share of the faults of each family that each method catches.
+The second has the share of cases in which each method raises a false alarm, for correct implementations of growing
+sizes. All methods get the same cases and a perfect reference, which they seldom have in practice. An error counts as
+caught only if the method accepts correct code. If a method does not apply (gradcheck in float32, NaN except in this
+suite), the fault counts as not caught.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from reference.mutation_score import drawn
 from reference.strategies import UNPROBED
 from reference.trial import Subject, trial
 
-# True: it complains. False: it does not. None: it cannot be asked, or not in reasonable time.
+# True: the method raises an error. False: it does not. None: it does not apply, or takes too long.
 Method = Callable[[Subject, Case], bool | None]
 
-# In the half precisions, NumPy and the other methods know nothing of accumulators.
+# Half precisions are left out, because NumPy and the other methods have no model of accumulators.
 COMPARED = ("float64", "float32")
 # gradcheck runs the cell twice for every input number and once for every output number.
 AFFORDABLE = 300
@@ -49,18 +50,18 @@ def complains(check: Callable[[], Any]) -> bool:
 
 
 def pairs(subject: Subject, case: Case) -> Iterator[tuple[Any, Any]]:
-    """Yield each result of a subject with what NumPy computes in the same dtype."""
-    want = compute(case).fields()
-    got = subject(case).fields()
-    yield from ((got[name], array) for name, array in want.items() if array is not None)
+    """Yield each result of a subject with the result of NumPy in the same dtype."""
+    expected = compute(case).fields()
+    actual = subject(case).fields()
+    yield from ((actual[name], array) for name, array in expected.items() if array is not None)
 
 
 def assert_close(subject: Subject, case: Case) -> bool | None:
     """Compare outputs and gradients by torch.testing.assert_close with its defaults."""
 
     def check() -> None:
-        for got, want in pairs(subject, case):
-            torch.testing.assert_close(torch.tensor(got), torch.tensor(want))
+        for actual, expected in pairs(subject, case):
+            torch.testing.assert_close(torch.tensor(actual), torch.tensor(expected))
 
     return complains(check) if case.finite else None
 
@@ -69,19 +70,19 @@ def allclose(subject: Subject, case: Case) -> bool | None:
     """Compare outputs and gradients by numpy.allclose with its defaults."""
 
     def check() -> None:
-        if not all(np.allclose(got, want) for got, want in pairs(subject, case)):
+        if not all(np.allclose(actual, expected) for actual, expected in pairs(subject, case)):
             raise AssertionError
 
     return complains(check) if case.finite else None
 
 
 def inputs(case: Case) -> tuple[Any, ...]:
-    """Return xs, h0, Wx, Wh and, if there is one, b."""
+    """Return xs, h0, Wx, Wh and, if there is a bias, b."""
     return tuple(array for array in (case.xs, case.h0, *case.params.fields().values()) if array is not None)
 
 
 def ask(subject: Subject, case: Case, arrays: Any, upstream: Any = None) -> Evaluation:
-    """Ask a subject about other numbers in the shapes of a case."""
+    """Run a subject on other numbers in the shapes of a case."""
     xs, h0, *params = (np.array(array) for array in arrays)
     upstream = case.upstream if upstream is None else np.array(upstream)
     weights: dict[str, Any] = dict(zip(("Wx", "Wh", "b"), params, strict=False))
@@ -90,12 +91,12 @@ def ask(subject: Subject, case: Case, arrays: Any, upstream: Any = None) -> Eval
 
 
 def gradients(evaluation: Evaluation) -> tuple[Any, ...]:
-    """Return dxs, dh0, dWx, dWh and, if there is one, db."""
+    """Return dxs, dh0, dWx, dWh and, if there is a bias, db."""
     return tuple(array for name, array in evaluation.fields().items() if name != "hs" and array is not None)
 
 
 def check_grads(subject: Subject, case: Case) -> bool | None:
-    """Compare one random direction with a difference quotient by what jax's check_grads does in reverse mode."""
+    """Compare one random direction with a difference quotient, as jax's check_grads does in reverse mode."""
 
     def f(*arrays: Any) -> Any:
         return ask(subject, case, arrays).hs
@@ -109,7 +110,7 @@ def check_grads(subject: Subject, case: Case) -> bool | None:
 
 
 class Autograd(torch.autograd.Function):
-    """A subject as a function of PyTorch's autograd."""
+    """A subject as a function in PyTorch's autograd."""
 
     @staticmethod
     def forward(ctx: Any, subject: Subject, case: Case, *tensors: Any) -> Any:
@@ -141,11 +142,11 @@ def sum_of_h(subject: Subject, case: Case) -> bool | None:
     """Compare the gradients of sum(h) after one step by torch.testing.assert_close with its defaults."""
     step = Case(case.xs[:1], case.h0, case.params, np.ones_like(case.upstream[:1]), case.nonlinearity, finite=False)
 
-    wanted = gradients(compute(step))
+    expected_gradients = gradients(compute(step))
 
     def check() -> None:
-        for got, want in zip(gradients(subject(step)), wanted, strict=True):
-            torch.testing.assert_close(torch.tensor(got), torch.tensor(want))
+        for actual, expected in zip(gradients(subject(step)), expected_gradients, strict=True):
+            torch.testing.assert_close(torch.tensor(actual), torch.tensor(expected))
 
     return complains(check) if case.finite else None
 
@@ -157,12 +158,12 @@ def constant_weights(subject: Subject, case: Case) -> bool | None:
     xs = np.arange(1, 1 + N * D, dtype=case.dtype).reshape(1, N, D)
     h0 = np.zeros((N, H), case.dtype)
     given = Case(xs, h0, Params(Wx, Wh, np.zeros(H, case.dtype)), np.ones_like(h0[None]), case.nonlinearity)
-    want = compute(given).hs[-1]  # the case's own numbers play no part
-    return complains(lambda: np.testing.assert_allclose(subject(given).hs[-1], want, rtol=1e-3))
+    expected = compute(given).hs[-1]  # the numbers of the case are not used
+    return complains(lambda: np.testing.assert_allclose(subject(given).hs[-1], expected, rtol=1e-3))
 
 
 def this_suite(subject: Subject, case: Case) -> bool | None:
-    """Judge by the certificate, with the probe and, for few steps, without it, as cases are drawn."""
+    """Judge by the certificate, with the probe and, for few steps, also without it, as for drawn cases."""
     forms = [case.probed()] * (case.sizes["T"] > 1) + [case] * (case.sizes["T"] <= UNPROBED)
 
     def check() -> None:
@@ -185,13 +186,13 @@ METHODS: dict[str, Method] = {
 
 
 def affordable(dtype: str, seed: int, count: int) -> list[Case]:
-    """Return the first cases of the suite's own strategy that are small enough for every method."""
+    """Return the first cases of the strategy of the suite that are small enough for every method."""
     singles = (case[0].unprobed() for case in drawn(dtype, seed, 20 * count))
     return [c for c in singles if c.upstream.size + sum(a.size for a in inputs(c)) <= AFFORDABLE][:count]
 
 
 def catches(method: Method, fault: Fault, cases: dict[str, list[Case]]) -> bool:
-    """Return whether a method complains about a fault in any case: this suite in every precision, others in one."""
+    """Return whether a method catches a fault in any case: this suite in every precision, other methods in one."""
     found = []
     for dtype in (dtype for dtype in COMPARED if dtype in fault.precisions):
         subject = fault.subject()
@@ -200,7 +201,7 @@ def catches(method: Method, fault: Fault, cases: dict[str, list[Case]]) -> bool:
 
 
 def caught_by(method: Method, seed: int, count: int) -> list[str]:
-    """Return the names of the faults that a method catches, and print the others as progress."""
+    """Return the names of the faults that a method catches, and print the missed faults as progress."""
     started = time.perf_counter()
     cases = {dtype: [c for c in affordable(dtype, seed, count) if not method(compute, c)] for dtype in COMPARED}
     caught = [fault.name for fault in FAULTS.values() if catches(method, fault, cases)]
@@ -211,7 +212,7 @@ def caught_by(method: Method, seed: int, count: int) -> list[str]:
 
 
 def alarms(method: Method, H: int, T: int, seed: int) -> str:
-    """Return in how many cases a method complains about the correct implementations of PyTorch and JAX."""
+    """Return the number of cases in which a method raises an error for correct code of PyTorch and JAX."""
     dtype = "float64" if method is gradcheck else "float32"
     found = []
     for subject in (*adapters.load("torch.RNN"), *adapters.load("jax.scan")):

@@ -1,4 +1,4 @@
-"""The oracle beside what it judges: forward and backward of a whole sequence, and what no implementation can avoid."""
+"""The time of the oracle against frameworks: forward and backward of a sequence, and the unavoidable operations."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SIZES = ((1, 1, 8, 8), (1000, 1, 8, 8), (32, 16, 32, 32), (64, 32, 128, 128), (1
 
 
 def torch_layer(case: Case) -> Callable[[], Any]:
-    """Return forward and backward of ``torch.nn.RNN``, its module made and its inputs converted before."""
+    """Return forward and backward of ``torch.nn.RNN``, with its module and its inputs prepared."""
     x, h = as_tensor(case.xs).requires_grad_(), as_tensor(case.h0)[None].requires_grad_()
     layer = torch.nn.RNN(*case.params.Wx.shape, nonlinearity=case.nonlinearity, dtype=x.dtype)
     held = to_framework(LAYOUTS["RNN"], case.params.fields())
     layer.load_state_dict({name: as_tensor(array) for name, array in held.items()})
-    upstream, wanted = as_tensor(case.upstream), (x, h, *layer.parameters())
-    return lambda: torch.autograd.grad(layer(x, h)[0], wanted, upstream)
+    upstream, sources = as_tensor(case.upstream), (x, h, *layer.parameters())
+    return lambda: torch.autograd.grad(layer(x, h)[0], sources, upstream)
 
 
 def jax_scan(case: Case) -> Callable[[], Any]:
@@ -45,11 +45,11 @@ def jax_scan(case: Case) -> Callable[[], Any]:
 
 
 def products(case: Case) -> Callable[[], Any]:
-    """Return the matrix products and tanh alone, of arrays that are in the oracle's float64 already."""
+    """Return only the matrix products and tanh, on arrays that are already float64."""
     T, N, D, H = case.sizes.values()
     arrays = (case.params.Wx, case.params.Wh, case.h0, case.xs.reshape(T * N, D), case.upstream.reshape(T * N, H))
     Wx, Wh, h, x, A = (array.astype(np.float64) for array in arrays)
-    # A product of an array with itself, transposed, takes half the time.
+    # The product of an array with its own transpose would take half the time.
     h_prev = A.copy()
 
     def run() -> None:
@@ -64,7 +64,7 @@ def products(case: Case) -> Callable[[], Any]:
 
 
 def compare() -> Table:
-    """Return the table: times of the others over those of the oracle, which computes in float64 whatever the dtype."""
+    """Return the table: times of frameworks divided by those of the oracle, which always computes in float64."""
     rows: list[list[str | float]] = []
     for dtype in ("float64", "float32"):
         for T, N, D, H in SIZES:

@@ -1,4 +1,4 @@
-"""What the proof costs: certify beside evaluate, in time and in memory."""
+"""The cost of the proof: certify against evaluate, in time and in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.benchmarks.timing import Table, times
 
 
 def peak(subject: Callable[[], Any]) -> int:
-    """Return the largest number of bytes that a call holds at once."""
+    """Return the peak number of bytes that a call allocates."""
     tracemalloc.start()
     subject()
     _, most = tracemalloc.get_traced_memory()
@@ -23,7 +23,7 @@ def peak(subject: Callable[[], Any]) -> int:
 
 
 def compare() -> Table:
-    """Return the table: certify over evaluate, and the memory of certify over that of the case."""
+    """Return the table: the time of certify over that of evaluate, and its memory over that of the case."""
     rows: list[list[str | float]] = []
     for T, N, D, H in SIZES:
         case = Case.random(T, N, D, H, dtype="float32").probed()

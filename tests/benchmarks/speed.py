@@ -1,8 +1,7 @@
-"""Time the oracle and the suite side by side with what they judge and with what people use; prints ratios.
+"""Time the oracle and the suite against frameworks and usual methods, and print ratios.
 
-Run as ``python -m tests.benchmarks.speed [oracle] [proof] [growth] [judging] [throughput] [start]`` from the root
-of the clone. What was found is also written to ``results/speed.json``, the growth as a picture to
-``results/growth.png``.
+Run ``python -m tests.benchmarks.speed [oracle] [proof] [growth] [judging] [throughput] [start]`` in the root of the
+clone. The results are also written to ``results/speed.json``, and a plot of the growth to ``results/growth.png``.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ RESULTS = Path("results")
 
 
 def start() -> Table:
-    """Return the table: how long it takes to import the oracle, and to print help, over the import of NumPy."""
+    """Return the table: times to import the oracle and to print help, divided by the time to import NumPy."""
     from tests.benchmarks.timing import Table, times
 
     def python(*words: str) -> None:
@@ -42,9 +41,9 @@ def start() -> Table:
 
 
 def main() -> None:
-    """Print the tables that are asked for, all by default."""
+    """Print the named tables, by default all."""
     os.environ |= THREADS
-    # XLA takes as many threads as there are cores, whatever it is asked for.
+    # XLA always starts as many threads as there are cores.
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import torch
@@ -71,7 +70,7 @@ def main() -> None:
 
 
 def write(found: dict[str, Table], machine: str) -> None:
-    """Write tables as data, with the machine that they are of."""
+    """Write tables as data, with a description of the machine."""
     tables = {name: {"head": table.head, "rows": table.rows} for name, table in found.items()}
     (RESULTS / "speed.json").write_text(json.dumps({"machine": machine, "tables": tables}, indent=1), "utf-8")
 

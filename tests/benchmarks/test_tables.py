@@ -1,4 +1,4 @@
-"""The benchmarks' tables and slopes; what is timed is never asserted."""
+"""The tables and slopes of the benchmarks. Times are never asserted."""
 
 import json
 from pathlib import Path

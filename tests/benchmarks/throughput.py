@@ -1,4 +1,4 @@
-"""Cases judged in a second by each adapter in each precision, cold and warm, over a test as people write it."""
+"""Cases per second of each adapter in each precision, cold and warm, divided by those of a usual test."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.benchmarks.timing import Table
 
 # Steps of the cases.
 LENGTHS = (1, 8)
-# The check "step", of so many steps.
+# The check "step" with these numbers of steps.
 OF_LENGTHS = [dataclasses.replace(STEP, lengths=(T,)) for T in LENGTHS]
-# Framework: the adapter that the test calls, the name of its check by finite differences, and that check.
+# From a framework to the adapter that the usual test calls, and its check by finite differences with its name.
 OTHERS: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "jax": ("jax.scan", "check_grads", check_grads),
     "torch": ("torch.RNNCell", "gradcheck", gradcheck),
@@ -32,7 +32,7 @@ OTHERS: dict[str, tuple[str, str, Callable[..., Any]]] = {
 
 
 def suite(adapter: Adapter, dtype: str) -> list[float]:
-    """Return cases a second of each length, everything included: cold, and once more, when all is compiled."""
+    """Return cases per second for each length, with all overhead: cold, and again with everything compiled."""
     found = []
     for check in OF_LENGTHS:
         jax.clear_caches()
@@ -44,25 +44,25 @@ def suite(adapter: Adapter, dtype: str) -> list[float]:
 
 
 def by_differences(judge: Callable[[Case], Any]) -> list[float]:
-    """Return cases a second of each length of a check by finite differences."""
+    """Return cases per second for each length of a check by finite differences."""
     return cold_and_warm(one_by_one(judge, T) for T in LENGTHS)
 
 
 def cold_and_warm(rates: Iterable[float]) -> list[float]:
-    """Return each rate twice: of what is as fast cold as it is warm, or always from cold."""
+    """Return each rate twice, for methods that are equally fast cold and warm, or always start cold."""
     return [rate for rate in rates for _ in ("cold", "warm")]
 
 
 def in_turn(compute: Callable[..., Any], subjects: Mapping[str, Callable[[], list[float]]]) -> dict[str, list[float]]:
-    """Return the medians over all rounds of what subjects judge a second, over the test that people write beside them.
+    """Return medians over all rounds of the cases per second of subjects, divided by those of the usual test.
 
     Args:
-        compute: the cell as that test calls it.
-        subjects: name: what returns cases a second for each of ``LENGTHS``, cold and warm.
+        compute: the cell in the form that the usual test calls.
+        subjects: functions by name; each returns cases per second for each of ``LENGTHS``, cold and warm.
     """
     found: dict[str, list[list[float]]] = {name: [] for name in subjects}
     for _ in range(ROUNDS):
-        # Anew in each round: a machine may change its speed within minutes.
+        # Repeated in each round, because the speed of a machine may change within minutes.
         plain = cold_and_warm(naive(compute, (T,)) for T in LENGTHS)
         for name, subject in subjects.items():
             found[name].append([rate / one for rate, one in zip(subject(), plain, strict=True)])
@@ -70,7 +70,7 @@ def in_turn(compute: Callable[..., Any], subjects: Mapping[str, Callable[[], lis
 
 
 def compare() -> Table:
-    """Return the table: cases a second over those of the test that people write, cold, of the same framework and T."""
+    """Return the table: cases per second divided by those of the usual test, cold, with the same framework and T."""
     rows: list[list[str | float]] = []
     for framework, (name, other, judge) in OTHERS.items():
         compute = computing(name)

@@ -1,4 +1,4 @@
-"""Time things side by side: in turn, A B C A B C, in one process, so that a machine that slows down slows all."""
+"""Time functions in turn, A B C A B C, in one process, so that a change of the machine's speed affects all."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-# Rounds of every comparison, and seconds after which no further one is begun.
+# Rounds of every comparison, and seconds after which no further round starts.
 ROUNDS, ENOUGH = 9, 8.0
 
 
 def times(subjects: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Return the median wall time of every subject in seconds, after one run of each that is not counted."""
+    """Return the median wall time of every subject in seconds, after one run of each subject that is not counted."""
     for subject in subjects.values():
         subject()
     found: dict[str, list[float]] = {name: [] for name in subjects}
@@ -36,7 +36,7 @@ def seconds(subject: Callable[[], Any]) -> float:
 
 @dataclass(frozen=True)
 class Table:
-    """What was found, in rows of words and ratios; as a string, in Markdown."""
+    """A table of words and ratios; ``str`` returns Markdown."""
 
     head: tuple[str, ...]
     rows: list[list[str | float]]
@@ -47,14 +47,14 @@ class Table:
 
 
 def spelled(entry: str | float) -> str:
-    """Return an entry of a table as people read it: of a ratio, two or three digits."""
+    """Return an entry of a table as text; a ratio has two or three digits."""
     if isinstance(entry, str):
         return entry
     return f"{entry:.2f}" if entry < 10 else f"{entry:.0f}"
 
 
 def machine() -> str:
-    """Return what a reader must know of the machine."""
+    """Return a description of the machine."""
     model = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Adapters for the tests of the command line: of a framework in this process, and of a module that any process has."""
+"""Adapters for the tests of the command line: in a framework of this process, and in a module that can be imported."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def crash(case):
     raise RuntimeError("the kernel died")
 
 def environment():
-    return {"numpy": np.__version__, "precision": "as NumPy has it"}
+    return {"numpy": np.__version__, "precision": "that of NumPy"}
 
 ULPS = {"float64": 2.5, "float32": 2.5}
-KNOWN = {"sequence": ExpectedFailure("dWh comes transposed", "an issue of NumPy's")}
+EXPECTED = {"sequence": ExpectedFailure("dWh comes transposed", "an issue of NumPy's")}
 ADAPTERS = tuple(
     Adapter("numpy." + f.__name__, f, f"a subject that is {f.__name__}", np.tanh, ULPS, takes_stacks=True)
     for f in (right, wrong, crash)
 ) + (
     Adapter("numpy.short", right, "no step at all", np.tanh, ULPS, max_T=0),
-    Adapter("numpy.known", wrong, "known to be wrong", np.tanh, ULPS, takes_stacks=True, expected_failures=KNOWN),
-    Adapter("numpy.mended", right, "no longer wrong", np.tanh, ULPS, takes_stacks=True, expected_failures=KNOWN),
+    Adapter("numpy.faulty", wrong, "wrong as expected", np.tanh, ULPS, takes_stacks=True, expected_failures=EXPECTED),
+    Adapter("numpy.fixed", right, "no longer wrong", np.tanh, ULPS, takes_stacks=True, expected_failures=EXPECTED),
 )
 """
-# The same adapters in a module: `check` judges each in a process of its own, which can import it by MODULE:NAME.
+# The same adapters in a module. `check` runs each adapter in its own process, which imports it by MODULE:NAME.
 OWN_FILE = f"""{ADAPTER_FILE.replace('"numpy.', '"own.')}
-right, wrong, crash, short, known, mended = ADAPTERS
+right, wrong, crash, short, faulty, fixed = ADAPTERS
 """
 
 
@@ -64,7 +64,7 @@ def framework(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.fixture
 def rnn_oracle(framework: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run the command line; give its exit status, standard output and standard error."""
+    """Run the command line; return its exit status, standard output and standard error."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         try:

@@ -1,4 +1,4 @@
-"""``rnn-oracle check``: what it prints, what it returns, and what it does with bad input."""
+"""``rnn-oracle check``: its output, its exit status, and its handling of bad input."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_right_subject_passes_and_its_cases_are_counted(rnn_oracle: Run, tmp_p
     checks = json.loads((tmp_path / "r.json").read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
     assert [check["name"] for check in checks] == list(OLD)
     assert [check["status"] for check in checks] == ["pass"] * 4
-    # Of a large shape a stack has fewer than 76 of a sequence, or than 4 of a long one.
+    # For large shapes, a stack has fewer cases than 76 for sequences, or than 4 for long sequences.
     assert [check["cases"] for check in checks] == [2 * 52, 2 * 76, 3, 8]
     assert f"{2 * 52 + 2 * 76 + 3 + 8}" in out.split("float32")[1]
     for check in checks:
@@ -44,7 +44,7 @@ def test_a_right_subject_passes_and_its_cases_are_counted(rnn_oracle: Run, tmp_p
         assert check["failure"] is None
 
 
-def test_a_precision_that_nobody_offers_is_told(rnn_oracle: Run) -> None:
+def test_a_precision_that_no_adapter_offers_is_reported(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("check", "own:right", "--dtype", "bfloat16", "float16")
     assert status == 1
     assert "unjudged  own: expected a precision that it offers, got bfloat16, float16" in out
@@ -74,18 +74,18 @@ def test_a_wrong_subject_fails_with_the_place_and_the_bound_and_what_it_looks_li
     assert account[3].startswith("It starts at dWh[")
     assert account[4] == "Everything returned equals the result of this fault:"
     assert account[5].startswith("  `dWh transposed`: ")
-    # Of one row, the first failure alone is explained; the advice from one small case comes before the table.
+    # Only the first failure of a row is explained. The advice from one small case comes before the table.
     assert out.count("It starts at") == 2
     assert out.startswith("own.wrong float32, one case of tanh (T=3, N=2, D=4, H=5):\nfloat32 dWh[")
     assert out.index("`dWh transposed`") < out.index("oracle  python")
 
 
-def test_a_failure_that_is_known_is_no_failure_until_it_is_mended(rnn_oracle: Run) -> None:
-    status, out, _ = rnn_oracle("check", "own:known", *QUICK, "--only", "sequence", "options")
+def test_an_expected_failure_is_an_error_once_it_is_fixed(rnn_oracle: Run) -> None:
+    status, out, _ = rnn_oracle("check", "own:faulty", *QUICK, "--only", "sequence", "options")
     assert status == 0
     assert rows(out)[0][3] == "xfail"
-    assert "xfail  sequence: own.known: dWh comes transposed (an issue of NumPy's) (float32)" in out
-    status, out, _ = rnn_oracle("check", "own:mended", *QUICK, "--only", "sequence", "options")
+    assert "xfail  sequence: own.faulty: dWh comes transposed (an issue of NumPy's) (float32)" in out
+    status, out, _ = rnn_oracle("check", "own:fixed", *QUICK, "--only", "sequence", "options")
     assert status == 1
     assert rows(out)[0][3] == "xpass"
     assert "XPASS in sequence\nexpected a failure, got none: dWh comes transposed (an issue of NumPy's)" in out
@@ -101,13 +101,13 @@ def test_the_largest_errors_are_shown_by_quantity(rnn_oracle: Run, tmp_path: Pat
     assert ratios.splitlines()[0] == "| adapter | precision | h | dx | dh0 | dWx | dWh | db | jvp | hvp |"
 
 
-def test_a_failure_is_written_down_as_the_smallest_case(rnn_oracle: Run, tmp_path: Path) -> None:
+def test_a_failure_is_saved_as_a_shrunk_case(rnn_oracle: Run, tmp_path: Path) -> None:
     found = tmp_path / "r.json"
     status, out, _ = rnn_oracle(
         "check", "own:wrong", *QUICK, "--only", *OLD, "--reproduce", str(tmp_path / "new"), "--json", str(found)
     )
     assert status == 1
-    # Some checks of so few examples are of one unit alone, where a transposed matrix is itself.
+    # With so few examples, some checks have only one unit, and a 1 x 1 matrix equals its transpose.
     path = tmp_path / "new" / "own.wrong-float32-sequence.npz"
     assert Case.load(path).sizes == {"T": 1, "N": 1, "D": 1, "H": 2}
     assert f"written: {path}" in out
@@ -125,7 +125,7 @@ def test_a_crash_costs_its_own_row_and_no_other(rnn_oracle: Run) -> None:
     assert [row[-1] for row in rows(out)] == ["fail", "pass"]
 
 
-def test_what_is_the_same_in_several_checks_is_told_once() -> None:
+def test_text_that_several_checks_share_is_printed_once() -> None:
     alike = [Result(name, failure="a.b float32: the kernel died") for name in ("step", "long", "invariants")]
     alike.insert(1, Result("extremes", failure="a.b float32: another"))
     shown = str(Report({}, [Row("a.b", "a", "1", "float32", alike)]))
@@ -151,7 +151,7 @@ def test_the_table_comes_in_markdown_too(rnn_oracle: Run, tmp_path: Path) -> Non
     assert row.endswith("| pass |")
 
 
-def test_the_page_is_the_one_that_is_made_of_the_json(rnn_oracle: Run, tmp_path: Path) -> None:
+def test_the_page_equals_the_page_of_the_json(rnn_oracle: Run, tmp_path: Path) -> None:
     page, found, later = (tmp_path / name for name in ("r.html", "r.json", "later.html"))
     asked = ("--only", "sequence", "--html", str(page), "--json", str(found), "--reproduce", str(tmp_path / "new"))
     assert rnn_oracle("check", "own:wrong", "own:right", *QUICK, *asked)[0] == 1
@@ -177,12 +177,12 @@ def test_what_is_skipped_is_not_judged(rnn_oracle: Run, tmp_path: Path) -> None:
     assert [check["name"] for check in checks] == [name for name in NAMES if name not in skipped]
 
 
-def test_where_all_is_skipped_nothing_is_passed(rnn_oracle: Run) -> None:
+def test_a_run_without_checks_does_not_pass(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("check", "own:right", *QUICK, "--skip", *NAMES)
     assert (status, rows(out)[0][-1]) == (1, "empty")
 
 
-def test_what_is_refused_is_listed_and_is_no_pass(rnn_oracle: Run) -> None:
+def test_unsupported_inputs_are_listed_and_are_no_pass(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("check", "own:short", *QUICK, "--only", "step")
     assert status == 1
     assert "unsupported  step: own.short: expected T <= 0, got T=1 (float32)" in out
@@ -190,11 +190,11 @@ def test_what_is_refused_is_listed_and_is_no_pass(rnn_oracle: Run) -> None:
 
 
 def test_without_a_name_every_installed_framework_is_judged(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged: list[Group] = []
-    monkeypatch.setattr(commands, "judge_all", lambda groups, *others: judged.extend(groups))
+    groups_judged: list[Group] = []
+    monkeypatch.setattr(commands, "judge_all", lambda groups, *others: groups_judged.extend(groups))
     assert rnn_oracle("check")[0] == 1
     assert rnn_oracle("check", "own:right", "numpy.right", "own:wrong")[0] == 1
-    assert [(group.origin, group.names, group.is_own) for group in judged] == [
+    assert [(group.origin, group.names, group.is_own) for group in groups_judged] == [
         ("numpy", ["numpy"], False),
         ("own", ["own:right", "own:wrong"], True),
         ("numpy", ["numpy.right"], False),
@@ -233,7 +233,7 @@ def test_the_same_seed_asks_every_adapter_the_same(rnn_oracle: Run, tmp_path: Pa
     assert worst[0] == worst[1] != worst[2]
 
 
-def test_nothing_judged_is_no_pass() -> None:
+def test_a_run_without_cases_is_no_pass() -> None:
     assert Report({}).exit_status == 1
     row = Row("a.b", "a", "1", "float32", [Result("step")])
     assert row.status == "empty"
@@ -267,7 +267,7 @@ def test_an_inconclusive_case_is_no_pass() -> None:
         (["tell"], "argument COMMAND: invalid choice: 'tell'"),
     ],
 )
-def test_bad_usage_is_told_in_one_sentence_and_status_2(rnn_oracle: Run, arguments: list[str], message: str) -> None:
+def test_bad_usage_gives_one_sentence_and_status_2(rnn_oracle: Run, arguments: list[str], message: str) -> None:
     status, _, err = rnn_oracle(*arguments)
     assert status == 2
     assert message in err.splitlines()[-1]
@@ -301,7 +301,7 @@ def test_the_users_own_weights_are_judged(rnn_oracle: Run, tmp_path: Path, endin
 
 
 @pytest.mark.parametrize("ending", [".npz", ".safetensors"])
-def test_a_truncated_file_is_refused(rnn_oracle: Run, tmp_path: Path, ending: str) -> None:
+def test_a_truncated_file_is_an_error(rnn_oracle: Run, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"model{ending}"
     np.savez(path, **trained()) if ending == ".npz" else save_file(state_dict(), path)
     path.write_bytes(path.read_bytes()[:-100])
@@ -326,7 +326,7 @@ def test_a_truncated_file_is_refused(rnn_oracle: Run, tmp_path: Path, ending: st
     ],
     ids=["missing", "shape of Wh", "shape of b", "integers", "nan"],
 )
-def test_a_lying_file_is_refused(rnn_oracle: Run, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_wrong_arrays_are_an_error(rnn_oracle: Run, tmp_path: Path, change: dict[str, Any], message: str) -> None:
     arrays = {name: array for name, array in (trained() | change).items() if array is not None}
     np.savez(tmp_path / "model.npz", **arrays)
     status, _, err = rnn_oracle("check", "own:right", "--params", str(tmp_path / "model.npz"))
@@ -335,7 +335,7 @@ def test_a_lying_file_is_refused(rnn_oracle: Run, tmp_path: Path, change: dict[s
     assert len(err.splitlines()) == 1
 
 
-def test_an_unknown_ending_is_refused(rnn_oracle: Run, tmp_path: Path) -> None:
+def test_an_unknown_file_extension_is_an_error(rnn_oracle: Run, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.touch()
     status, _, err = rnn_oracle("check", "own:right", "--params", str(path))
@@ -343,7 +343,7 @@ def test_an_unknown_ending_is_refused(rnn_oracle: Run, tmp_path: Path) -> None:
     assert err == f"rnn-oracle: --params: expected a file ending in .npz, .safetensors or .pt, got {path}\n"
 
 
-def test_without_any_framework_the_install_lines_are_told(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_framework_the_install_lines_are_reported(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.is_installed", lambda framework: False)
     status, _, err = rnn_oracle("check")
     assert status == 2

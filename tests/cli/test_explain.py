@@ -1,4 +1,4 @@
-"""``rnn-oracle explain``: a saved case, an adapter, and what is wrong with it in words."""
+"""``rnn-oracle explain``: a saved case and an adapter give a diagnosis."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_right_subject_has_no_fault(rnn_oracle: Run, saved: str) -> None:
     assert out == "numpy.right float32: no fault in this case\n"
 
 
-def test_more_than_one_adapter_is_refused(rnn_oracle: Run, saved: str) -> None:
+def test_more_than_one_adapter_is_an_error(rnn_oracle: Run, saved: str) -> None:
     status, _, err = rnn_oracle("explain", saved, "numpy")
     assert status == 2
     assert err.startswith("rnn-oracle: explain: expected one adapter, got ['numpy.right', 'numpy.wrong'")

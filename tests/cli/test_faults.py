@@ -1,4 +1,4 @@
-"""``rnn-oracle faults``: the suite judges itself, and a suite without teeth is told apart from one that has them."""
+"""``rnn-oracle faults``: the suite tests itself, and a suite that catches no faults fails."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_fault_is_caught_and_correct_code_is_not(dtype: str, rnn_oracle: R
     assert line in lines
 
 
-def test_all_precisions_are_tried_and_what_one_hides_is_told(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_precisions_run_and_hidden_faults_are_listed(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = [FAULTS["one element off by 0.005"], FAULTS["db halved"]]
     tried: list[str] = []
 

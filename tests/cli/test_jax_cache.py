@@ -1,4 +1,4 @@
-"""What JAX has compiled is kept in the folder that a user gives it, and used by the next run."""
+"""Programs compiled by JAX are stored in the user's folder, and the next run uses them."""
 
 import os
 import subprocess
@@ -26,6 +26,6 @@ def test_compiled_programs_are_kept_where_a_folder_is_given(tmp_path: Path) -> N
     assert compiled(tmp_path) == first
 
 
-def test_how_long_a_program_must_take_to_be_kept_is_left_to_who_says_so(tmp_path: Path) -> None:
+def test_the_users_threshold_for_keeping_programs_is_not_changed(tmp_path: Path) -> None:
     kept = compiled(tmp_path, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="1000")
     assert not any("by_vjp" in name for name in kept)

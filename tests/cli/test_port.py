@@ -1,4 +1,4 @@
-"""``rnn-oracle port``: what is written, what is proved, and what is said of files that are not what they should be."""
+"""``rnn-oracle port``: the written file, the proof, and the messages for wrong files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reference import Case, Params
 
 Run = Callable[..., tuple[int, str, str]]
 
-# A framework whose cell computes h @ wh + x @ wx + b of what is laid out for it.
+# A framework whose cell computes h @ wh + x @ wx + b from ported weights.
 FRAMEWORK = """
 import dataclasses
 import numpy as np
@@ -56,7 +56,7 @@ ADAPTERS = tuple(
 
 @pytest.fixture
 def port(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run the command with NumPy as a framework, in a folder of its own; its proofs are made in this process."""
+    """Run the command with NumPy as a framework, in a temporary folder, with proofs in this process."""
     (Path(adapters.__path__[0]) / "numpy.py").write_text(FRAMEWORK)
     monkeypatch.setattr(porting, "prove_apart", prove_here)
     monkeypatch.chdir(tmp_path)
@@ -115,7 +115,7 @@ def test_a_dtype_that_the_target_has_not_is_not_certified(port: Run) -> None:
     assert port("right", "narrow", "--dtype", "float64")[0] == 0
 
 
-def test_relu_is_proved_where_it_is_asked_for(port: Run) -> None:
+def test_relu_is_proved_if_it_is_given(port: Run) -> None:
     status, out, _ = port("right", "biased", "--nonlinearity", "relu")
     assert status == 0
     assert out.count("in 32 cases of relu, float32") == 2
@@ -129,7 +129,7 @@ def test_without_a_proof_nothing_runs_and_that_is_said(port: Run) -> None:
         np.testing.assert_array_equal(moved["wh"], model["wh"].T)
 
 
-def test_what_is_rounded_or_made_up_is_said(port: Run, tmp_path: Path) -> None:
+def test_rounded_and_added_values_are_reported(port: Run, tmp_path: Path) -> None:
     save(tmp_path / "model.npz", "float64", bias=False)
     status, out, _ = port("right", "biased", "--dtype", "float32")
     assert status == 0
@@ -149,7 +149,7 @@ def test_a_sum_of_two_biases_that_is_rounded_is_said(port: Run, tmp_path: Path) 
     assert out.splitlines()[0] == "rounded to float32 in 2 of 4 elements: the sum of the two biases"
 
 
-def test_a_dtype_that_is_too_narrow_for_the_numbers_is_refused(port: Run, tmp_path: Path) -> None:
+def test_a_dtype_that_is_too_narrow_for_the_numbers_is_an_error(port: Run, tmp_path: Path) -> None:
     save(tmp_path / "model.npz", "float64", b=np.array([0, 1e5, 0, 0]))
     status, _, err = port("right", "right", "--dtype", "float16")
     assert (status, err) == (2, "rnn-oracle: port --dtype float16: expected finite b, got inf at [1] (4,)\n")
@@ -190,7 +190,7 @@ def damaged(path: Path) -> None:
         (lambda path: save(path, wz=np.ones(4)), {}, "port: expected no more than ['wx', 'wh', 'b'] of a numpy.right"),
     ],
 )
-def test_what_cannot_be_moved_is_told_in_one_sentence_and_nothing_is_written(
+def test_weights_that_cannot_be_ported_give_one_sentence_and_no_file(
     port: Run, tmp_path: Path, prepare: Callable[[Path], Any] | None, options: dict[str, str], message: str
 ) -> None:
     if ".npz" not in options.get("model", "model.npz"):

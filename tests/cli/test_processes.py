@@ -1,4 +1,4 @@
-"""Each framework, module or plug-in has a process of its own: what a subject does to it costs one check."""
+"""Each framework, module or plug-in runs in its own process: if the process ends or hangs, one check fails."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ PASS = {"step": "pass", "sequence": "pass", "trained": "pass"}
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Be in a folder with two modules of adapters, and one that ends its process when it is imported."""
+    """Change to a folder with two modules of adapters, and a module that ends its process when it is imported."""
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(MODULE.replace("NAME", name))
     (tmp_path / "dying.py").write_text("import os\nos._exit(7)\n")
@@ -99,7 +99,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def check(modules: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Judge adapters; give the exit status, the checks by adapter, dtype and name, and the output."""
+    """Judge adapters; return the exit status, the checks by adapter, dtype and name, and the output."""
 
     def run(*words: str) -> tuple[int, Any, str]:
         quick = ("--stacks", "1", "--json", "r.json", *(() if "--only" in words else ("--only", *PASS)))
@@ -133,7 +133,7 @@ ENDS = {
 }
 
 
-def test_what_ends_a_process_costs_its_own_checks_and_is_told_in_words(check: Run) -> None:
+def test_the_end_of_a_process_fails_only_its_own_checks_and_is_described(check: Run) -> None:
     status, rows, out = check("one:everybody", "two:good")
     assert status == 1
     for name, how in ENDS.items():
@@ -142,11 +142,11 @@ def test_what_ends_a_process_costs_its_own_checks_and_is_told_in_words(check: Ru
         message = rows[f"one.{name}"]["float64"]["sequence"]["failure"]["message"]
         assert message.startswith(f"one.{name} float64: {how}")
         assert message in out
-    # A crash that is expected is one; each of its checks has its own expectation.
+    # An expected crash is an xfail. Each check needs its own expected failure.
     assert statuses(rows["one.excused"]["float64"]) == PASS | {"sequence": "xfail", "trained": "fail"}
     for name in ("one.good", "one.tearing", "two.good"):
         assert [statuses(rows[name][dtype]) for dtype in ("float64", "float32")] == [PASS, PASS]
-    # The rows stand in the order of the names, and nothing that a subject prints stands among them.
+    # The rows are in the order of the names, and the output of a subject is not among them.
     assert list(rows) == [*(f"one.{name}" for name in ("good", *ENDS, "excused", "tearing")), "two.good"]
     assert "a line" not in out.split("printed  one: ")[0]
     assert "printed  one: " in out
@@ -158,7 +158,7 @@ def test_a_subject_that_is_alone_ends_no_process_but_its_own(check: Run, name: s
     assert status == 1
     assert statuses(rows[f"one.{name}"]["float64"]) == PASS | dict.fromkeys(("sequence", "trained"), "fail")
     assert f"one.{name} float64: {ENDS[name]}" in out
-    # The advice comes from a process of its own, too.
+    # The advice also runs in its own process.
     assert out.startswith(f"one.{name} float64, one small case: {ENDS[name]}")
 
 
@@ -178,14 +178,14 @@ def test_code_that_hangs_is_killed_and_costs_its_own_check(check: Run, tmp_path:
     assert statuses(rows["one.hanging"]["float32"]) == {"step": "pass", "sequence": "pass"}
     late = "no answer within 6 s; the process was killed"
     assert f"one.hanging float64: {late}" in out
-    # A failure is kept if the search for its smallest case hangs.
+    # If shrinking a failure hangs, the failure is kept.
     failure = rows["two.never_small"]["float64"]["sequence"]["failure"]
     assert failure["message"].startswith("two.never_small float64 dWh[")
     assert f"undiagnosed  two.never_small-float64-sequence: {late}" in out
     assert f"unwritten  two.never_small-float64-sequence: {late}" in out
 
 
-def test_an_interrupt_prints_what_was_judged_and_ends_with_130(modules: Path) -> None:
+def test_an_interrupt_prints_the_results_so_far_and_ends_with_130(modules: Path) -> None:
     code = "import sys; from adapters.conformance.cli import main; sys.exit(main(sys.argv[1:]))"
     words = ("check", "one:waiting", "--only", *PASS, "--stacks", "1", "--json", "r.json", "--timeout", "inf")
     process = subprocess.Popen(
@@ -201,7 +201,7 @@ def test_an_interrupt_prints_what_was_judged_and_ends_with_130(modules: Path) ->
     )
     while process.poll() is None and not (modules / "waiting").exists():
         time.sleep(0.1)
-    # As a terminal does, to every process of the group.
+    # A terminal also sends the interrupt to every process of the group.
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")

@@ -1,4 +1,4 @@
-"""The progress bar: it counts every trial of a search, up to its limit, and leaves nothing on the screen."""
+"""The progress bar counts every trial of a search, up to the limit, and is removed from the screen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """Return what a terminal is sent by the command line."""
+    """Return the characters that the command line sends to a terminal."""
     sent = io.StringIO()
     console = Console(file=sent, force_terminal=True, width=120)
     monkeypatch.setattr("adapters.conformance.commands.wide_console", lambda: console)
@@ -27,7 +27,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 def counts(screen: io.StringIO, total: int) -> set[int]:
-    """Return the numbers that stood before a total."""
+    """Return the numbers that were shown before a total."""
     return {int(done) for done in re.findall(rf"(\d+)/{total}\b", re.sub(r"\x1b\[[\d;?]*\w", "", screen.getvalue()))}
 
 

@@ -1,4 +1,4 @@
-"""Cells as a user might bring them: a right one, and wrong ones of every kind."""
+"""Cells that a user might write: a right one, and wrong ones of every kind."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from reference.faults import compute
 
 
 def right(case: Case) -> Evaluation:
-    """Compute a case rightly."""
+    """Return the right evaluation."""
     return compute(case)
 
 
 def doubled(case: Case) -> Evaluation:
-    """Add the gradients of two biases up."""
+    """Add the gradients of two biases."""
     answer = compute(case)
     return answer if answer.db is None else dataclasses.replace(answer, db=2 * answer.db)
 
 
 def averaged(case: Case) -> Evaluation:
-    """Take the mean over the rows where the sum belongs."""
+    """Take the mean over the rows instead of the sum."""
     answer = compute(case)
     rows = np.asarray(max(case.sizes["N"], 1), case.xs.dtype)
     return answer if answer.db is None else dataclasses.replace(answer, db=answer.db / rows)
 
 
 def transposed(case: Case) -> Evaluation:
-    """Return dWx as (H, D) and dWh the other way round."""
+    """Return dWx and dWh transposed."""
     answer = compute(case)
     return dataclasses.replace(answer, dWx=np.array(answer.dWx.mT), dWh=np.array(answer.dWh.mT))
 
 
 def only_dwh_transposed(case: Case) -> Evaluation:
-    """Return dWh the other way round."""
+    """Return dWh transposed."""
     answer = compute(case)
     return dataclasses.replace(answer, dWh=np.array(answer.dWh.mT))
 
@@ -65,7 +65,7 @@ def without_hs(case: Case) -> Evaluation:
 
 
 def in_float64(case: Case) -> Evaluation:
-    """Compute in float64 whatever was asked for."""
+    """Return float64 for every dtype."""
     return evaluate(case)
 
 
@@ -76,7 +76,7 @@ def lists(case: Case) -> Evaluation:
 
 
 def objects(case: Case) -> Evaluation:
-    """Return what is no array at all."""
+    """Return objects that are no arrays."""
     return dataclasses.replace(compute(case), dh0=right)
 
 
@@ -88,7 +88,7 @@ def unsummed(case: Case) -> Evaluation:
 
 
 def two_biases(case: Case) -> Evaluation:
-    """Put the gradients of two biases one behind the other."""
+    """Concatenate the gradients of two biases."""
     answer = compute(case)
     return dataclasses.replace(answer, db=np.concatenate([answer.db, answer.db]))
 
@@ -106,45 +106,45 @@ def negative(case: Case) -> Evaluation:
 
 
 def sharing(case: Case) -> Evaluation:
-    """Return the case's own memory beside right numbers."""
+    """Return right numbers, in part in the memory of the case."""
     answer = compute(case)
     object.__setattr__(case, "h0", answer.dh0)
     return answer
 
 
 def without_relu(case: Case) -> Evaluation:
-    """Have tanh alone, and compute it whatever is asked for."""
+    """Compute tanh for every nonlinearity."""
     return compute(dataclasses.replace(case, nonlinearity="tanh"))
 
 
 def needing_a_bias(case: Case) -> Evaluation:
-    """Add a bias where there may be none."""
+    """Add a bias, even if there is none."""
     bias: Any = case.params.b
     return compute(case) if (0 + bias).size else nothing(case)
 
 
 def needing_a_step(case: Case) -> Evaluation:
-    """Take the first step, which may not be there."""
+    """Read the first step, even if there are no steps."""
     return compute(case) if case.xs[0].size >= 0 else nothing(case)
 
 
 def needing_a_row(case: Case) -> Evaluation:
-    """Take the first row, which may not be there."""
+    """Read the first row, even if there are no rows."""
     return compute(case) if case.h0[0].size else nothing(case)
 
 
 def with_a_bias_always(case: Case) -> Evaluation:
-    """Return the gradient of a bias that is not there."""
+    """Return the gradient of a bias, even if there is none."""
     answer = compute(case)
     return answer if answer.db is not None else dataclasses.replace(answer, db=0 * answer.dWh[..., 0])
 
 
 def nothing(case: Case) -> Any:
-    """Forget to return."""
+    """Return None."""
 
 
 def a_list(case: Case) -> Any:
-    """Return a list where an Evaluation belongs."""
+    """Return a list instead of an Evaluation."""
     return list(compute(case).fields().values())
 
 
@@ -167,7 +167,7 @@ def crashing_on_sequences(case: Case) -> Evaluation:
 
 
 def crashing_on_reversed_memory(case: Case) -> Evaluation:
-    """Raise where a stride is negative."""
+    """Raise if a stride is negative."""
     if min(case.xs.strides) < 0:
         raise ValueError("negative strides")
     return compute(case)
@@ -179,12 +179,12 @@ def leaving(case: Case) -> Evaluation:
 
 
 def interrupting(case: Case) -> Evaluation:
-    """Be interrupted by the user."""
+    """Raise KeyboardInterrupt."""
     raise KeyboardInterrupt
 
 
 def hanging(case: Case) -> Evaluation:
-    """Not come back from a sequence, and catch whatever is an Exception."""
+    """Hang on a sequence, and catch every Exception."""
     while case.sizes["T"] > 1:
         try:
             time.sleep(60)
@@ -194,13 +194,13 @@ def hanging(case: Case) -> Evaluation:
 
 
 def hanging_once_it_is_small(case: Case) -> Evaluation:
-    """Be wrong in sequences, and not come back from a single step."""
+    """Return wrong results for sequences, and hang on a single step."""
     if case.sizes["T"] == 1:
         time.sleep(60)
     return doubled(case)
 
 
 def printing(case: Case) -> Evaluation:
-    """Print while it computes."""
+    """Print during the computation."""
     print("step by step\nby step")  # noqa: T201
     return compute(case)

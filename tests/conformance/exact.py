@@ -1,7 +1,7 @@
-"""The oracle as a subject, rounded once: it holds more digits inside than anyone, and is right.
+"""The oracle as a subject, rounded once: it is right, and uses more digits inside than other subjects.
 
-``rnn-oracle check tests.conformance.exact:ADAPTERS`` judges the cases themselves: an alarm is one of ours,
-and a case of which nothing can be told says nothing of anybody.
+``rnn-oracle check tests.conformance.exact:ADAPTERS`` tests the suite. If it fails, the suite is wrong. If a case is
+inconclusive here, it is inconclusive for every subject.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from reference import PRECISIONS, Case, Evaluation, evaluate
 
 
 def rounded(case: Case) -> Evaluation:
-    """Evaluate a case in float64, and round what comes of it to its dtype."""
+    """Evaluate a case in float64, and round the result to the dtype of the case."""
     with np.errstate(over="ignore"):
         return evaluate(case).astype(case.dtype)
 

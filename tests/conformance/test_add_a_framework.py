@@ -46,7 +46,7 @@ class Layer:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy the project, install tinyrnn beside it, and do what the README says."""
+    """Copy the project, install tinyrnn beside it, and follow the README."""
     copy = tmp_path_factory.mktemp("project")
     for name in ("adapters", "reference", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""Advice: one small case, and in words what is wrong with an adapter that is being written."""
+"""Advice for the author of an adapter: sentences on the errors in one small case."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ WRONG: dict[Callable[[Case], Any], str] = {
 
 
 @pytest.mark.parametrize("cell", WRONG, ids=lambda cell: cell.__name__)
-def test_what_is_wrong_is_told_in_words(cell: Callable[[Case], Any]) -> None:
+def test_a_wrong_cell_gets_advice(cell: Callable[[Case], Any]) -> None:
     told = "\n".join(advise(as_adapter(cell)))
     assert re.match(HEAD.format(cell.__name__) + WRONG[cell], told), told
 
 
-def test_a_right_cell_is_told_nothing() -> None:
+def test_a_right_cell_gets_no_advice() -> None:
     assert [advise(as_adapter(cells.right), dtype) for dtype in (None, "float64", "bfloat16", "float16")] == [[]] * 4
 
 
@@ -70,7 +70,7 @@ OTHER_KINDS: dict[Callable[[Case], Any], tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("cell", OTHER_KINDS, ids=lambda cell: cell.__name__)
-def test_what_is_wrong_in_cases_of_another_kind_is_told_in_one_sentence(cell: Callable[[Case], Any]) -> None:
+def test_a_fault_in_cases_of_another_kind_is_one_sentence(cell: Callable[[Case], Any]) -> None:
     (told,) = advise(as_adapter(cell))[1:]
     what, condition = OTHER_KINDS[cell]
     assert re.fullmatch(what + OTHERWISE.format(condition), told), told
@@ -87,7 +87,7 @@ def test_what_is_unsupported_in_other_kinds_is_no_fault() -> None:
 
 def test_the_place_is_in_one_s_own_code() -> None:
     def choosing(case: Case) -> Evaluation:
-        # An error that NumPy raises in a file of its own.
+        # An error that is raised in a file of NumPy.
         return np.linalg.inv(np.zeros((2, 3)))  # type: ignore[return-value]
 
     line = choosing.__code__.co_firstlineno + 2
@@ -107,7 +107,7 @@ def test_a_stack_is_taken_where_it_is_offered() -> None:
     )
 
 
-def test_an_unsupported_case_is_told() -> None:
+def test_an_unsupported_case_is_reported() -> None:
     def unsupporting(case: Case) -> Evaluation:
         raise Unsupported("no kernel for tanh")
 
@@ -116,7 +116,7 @@ def test_an_unsupported_case_is_told() -> None:
         advise(as_adapter(cells.right, ["float64"]), "float32")
 
 
-def test_a_second_call_that_differs_is_told() -> None:
+def test_a_second_call_that_differs_is_reported() -> None:
     calls: list[None] = []
 
     def growing(case: Case) -> Evaluation:

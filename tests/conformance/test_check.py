@@ -1,4 +1,4 @@
-"""``check``: what a script is told of one's own cell, whatever that does."""
+"""``check``: the report on a user's cell, also if the cell misbehaves."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ def test_an_adapter_is_judged_as_it_is() -> None:
     assert report.exit_status == 1
 
 
-# Of the checks here, "long" asks for tanh alone and "strides" for one case, whose nonlinearity is whatever there is.
+# The check "long" has only tanh cases. The check "strides" has one case with a nonlinearity that the cell supports.
 @pytest.mark.parametrize(
-    ("own", "other", "never", "refusing"),
+    ("own", "other", "never", "unsupported"),
     [
         ("tanh", "relu", [], ["step", "extremes", "shapes"]),
         ("relu", "tanh", ["long"], ["step", "extremes", "long", "shapes", "strides"]),
     ],
 )
 def test_what_has_one_nonlinearity_is_asked_for_it_in_all_cases(
-    own: str, other: str, never: list[str], refusing: list[str], monkeypatch: pytest.MonkeyPatch
+    own: str, other: str, never: list[str], unsupported: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Its shapes are others, of which as many cases are asked for only where none is too large.
+    # The shapes differ from those of the other cell. Without this limit, large shapes would have fewer cases.
     monkeypatch.setattr(checks, "NUMBERS", LARGEST_STACK)
     asked: dict[str, Any] = {"stacks": 8, "only": ["step", "extremes", "long", "shapes", "strides"]}
     single = Adapter("mine.single", cells.right, own, np.tanh, {"float32": 2.5}, nonlinearities=(own,))
@@ -81,12 +81,12 @@ def test_what_has_one_nonlinearity_is_asked_for_it_in_all_cases(
     }
     words = f"mine.single: expected one of ['{own}'], got '{other}'"
     assert {found.name: found.unsupported for found in one.checks if found.unsupported} == {
-        name: [words] for name in refusing
+        name: [words] for name in unsupported
     }
     assert [found.name for found in one.checks if found.status != "pass"] == never
 
 
-def test_a_wrong_cell_is_told_what_is_wrong_once_all_checks_have_run() -> None:
+def test_a_wrong_cell_gets_its_report_after_all_checks() -> None:
     told = (
         r"^doubled float32, one case of tanh (.|\n)*\ndb is wrong(.|\n)*`db summed twice`.*\n\n"
         r"doubled float32, step: fail\ndoubled float32 db\[\d\]: expected \S+, got \S+\n.* x its bound .*\n"
@@ -97,10 +97,10 @@ def test_a_wrong_cell_is_told_what_is_wrong_once_all_checks_have_run() -> None:
     assert check(cells.doubled, on_fail="report", **QUICK).exit_status == 1
 
 
-# A thousand roundings of bfloat16 may be as large as the sum, and so nothing is told of a db that is twice what it is.
+# A thousand roundings of bfloat16 may be as large as the sum, so a doubled db is undetermined.
 @pytest.mark.parametrize(("dtype", "status"), [("float32", "fail"), ("bfloat16", "pass")])
-def test_of_what_no_bound_can_tell_anything_it_is_said(dtype: str, status: str) -> None:
-    # Without what it looks like, which takes longer than all else.
+def test_undetermined_quantities_are_reported(dtype: str, status: str) -> None:
+    # Without the diagnosis, which takes longer than the rest of the test.
     (long,) = (each for each in CHECKS if each.name == "long")
     found = Result("long")
     run(long, Job(as_adapter(cells.doubled, [dtype]), dtype, stacks=1, seed=0), found)
@@ -126,7 +126,7 @@ BAD: dict[Callable[[Case], Any], str] = {
 
 
 @pytest.mark.parametrize("cell", BAD, ids=lambda cell: cell.__name__)
-def test_a_broken_cell_is_told_in_one_sentence_and_every_check_runs(cell: Callable[[Case], Any]) -> None:
+def test_a_broken_cell_is_reported_in_one_sentence_and_every_check_runs(cell: Callable[[Case], Any]) -> None:
     report = check(cell, on_fail="report", **QUICK)
     (row,) = report.rows
     assert [found.status for found in row.checks] == ["fail", "fail"]
@@ -136,13 +136,13 @@ def test_a_broken_cell_is_told_in_one_sentence_and_every_check_runs(cell: Callab
         check(cell, **QUICK)
 
 
-def test_a_crash_on_other_memory_is_told_with_its_layout() -> None:
+def test_a_crash_on_other_memory_is_reported_with_its_layout() -> None:
     told = r"float32: reversed inputs: raised ValueError: negative strides \(T=4, N=2, D=8, H=5\)$"
     with pytest.raises(Mismatch, match=told):
         check(cells.crashing_on_reversed_memory, **QUICK | {"only": ["strides"]})
 
 
-def test_what_was_judged_before_a_crash_is_kept() -> None:
+def test_results_before_a_crash_are_kept() -> None:
     (row,) = check(cells.crashing_on_sequences, on_fail="report", **QUICK).rows
     assert [found.status for found in row.checks] == ["pass", "fail"]
     assert row.checks[0].cases == 2 * 52
@@ -154,7 +154,7 @@ def test_an_interrupt_passes() -> None:
         check(cells.interrupting, **QUICK)
 
 
-def test_what_it_prints_is_taken_up_and_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_of_a_cell_is_captured_and_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     report = check(cells.printing, **QUICK)
     assert capsys.readouterr().out == ""
     assert re.search(r"printed  printing: in \d+ calls, the first line 'step by step'", str(report))
@@ -163,17 +163,17 @@ def test_what_it_prints_is_taken_up_and_told_once(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("key", ["sequence", "sequence float32"])
 def test_a_failure_that_is_expected_is_none(key: str) -> None:
-    known = {key: "the loop dies, see our list"}
-    report = check(cells.crashing_on_sequences, expected_failures=known, **QUICK)
+    expected = {key: "the loop dies, see our list"}
+    report = check(cells.crashing_on_sequences, expected_failures=expected, **QUICK)
     assert [found.status for found in report.rows[0].checks] == ["pass", "xfail"]
     assert "xfail  sequence: crashing_on_sequences: the loop dies, see our list (expected_failures)" in str(report)
 
 
 def test_an_expected_failure_that_does_not_fail_is_a_failure() -> None:
-    known = {"step": "was wrong once"}
-    assert statuses(cells.right, expected_failures=known) == ["xpass", "pass"]
+    expected = {"step": "was wrong once"}
+    assert statuses(cells.right, expected_failures=expected) == ["xpass", "pass"]
     with pytest.raises(Mismatch, match=r"step: xpass\nexpected a failure, got none: was wrong once"):
-        check(cells.right, expected_failures=known, **QUICK)
+        check(cells.right, expected_failures=expected, **QUICK)
     assert statuses(cells.right, expected_failures={"step float32": "was wrong once"}) == ["xpass", "pass"]
 
 
@@ -202,13 +202,13 @@ def test_an_expected_failure_names_a_check_and_has_a_reason(expected: Mapping[st
         ({"on_fail": "shout"}, "^check: expected on_fail as 'raise' or 'report', got 'shout'$"),
     ],
 )
-def test_bad_arguments_are_told(options: dict[str, Any], message: str) -> None:
+def test_bad_arguments_are_reported(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check(cells.right, **options)
 
 
 @pytest.mark.parametrize("subject", [3, dict, None])
-def test_what_is_no_function_is_refused(subject: Any) -> None:
+def test_a_subject_that_is_no_function_is_an_error(subject: Any) -> None:
     with pytest.raises(TypeError, match=r"^adapter: expected an Adapter or a function of a case, got "):
         check(subject)
 
@@ -230,7 +230,7 @@ def test_nothing_but_unsupported_cases_is_no_success() -> None:
         (Result("step"), "expected cases to be judged, got none"),
     ],
 )
-def test_what_did_not_fail_and_is_not_good_is_told(result: Result, message: str) -> None:
+def test_results_that_neither_fail_nor_pass_are_reported(result: Result, message: str) -> None:
     assert result.account[0].startswith(message)
 
 
@@ -238,7 +238,7 @@ def test_the_command_line_offers_all_checks_in_their_order() -> None:
     assert list(NAMES) == [kind.name for kind in CHECKS]
 
 
-def test_derivatives_along_a_direction_are_asked_over_few_steps_and_that_is_told() -> None:
+def test_derivatives_along_a_direction_are_asked_over_few_steps_and_that_is_reported() -> None:
     asked: dict[str, Any] = {
         "stacks": 24,
         "dtypes": ["float32"],

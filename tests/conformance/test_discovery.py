@@ -1,4 +1,4 @@
-"""Adapters from elsewhere: a module and its attribute, and the plug-ins of installed packages."""
+"""Adapters from other sources: an attribute of a module, and the plug-ins of installed packages."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ PLUGGED = ("broken", "lone", "mine", "number")
         ("lone", ["right"]),
     ],
 )
-def test_one_s_own_is_found_and_judged(run: Run, name: str, expected: list[str]) -> None:
+def test_a_users_adapter_is_found_and_judged(run: Run, name: str, expected: list[str]) -> None:
     status, out, _ = run("check", name, *QUICK)
     assert status == 0
     assert [line.split()[0] for line in out.splitlines() if " float32 " in line] == expected
@@ -107,7 +107,7 @@ def test_several_are_judged_beside_one_another(run: Run) -> None:
         ("number", "adapter: expected an Adapter or a function of a case, got 3"),
     ],
 )
-def test_what_is_not_there_is_told_in_one_sentence(run: Run, name: str, message: str) -> None:
+def test_a_name_that_does_not_exist_gives_one_sentence(run: Run, name: str, message: str) -> None:
     status, _, err = run("check", name)
     assert status == 2
     assert message in err
@@ -125,7 +125,7 @@ def test_the_list_has_plug_ins_and_those_that_do_not_load(run: Run, monkeypatch:
     assert "expected broken = broken_cell:adapter to load, got RuntimeError: no GPU" in out
 
 
-def test_explain_takes_one_s_own(run: Run, tmp_path: Path) -> None:
+def test_explain_accepts_a_users_adapter(run: Run, tmp_path: Path) -> None:
     Case.random(T=1, dtype="float32").save(tmp_path / "case.npz")
     assert run("explain", "case.npz", "fast_cell:adapter")[1] == "mine.fast float32: no fault in this case\n"
     assert (

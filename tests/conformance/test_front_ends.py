@@ -1,4 +1,4 @@
-"""One subject that fails, one account of it: from the function, pytest, the command line, and the report."""
+"""A failing subject has the same account in the function, in pytest, on the command line and in the report."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def of_the_function(cell: Callable[[Case], Any]) -> str:
 
 
 def of_pytest(cell: Callable[[Case], Any], folder: Path) -> str:
-    """Return the account in what pytest prints."""
+    """Return the account in the output of pytest."""
     (folder / "test_mine.py").write_text(FILE.format(cell=cell.__name__, asked=ASKED))
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "test_mine.py"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -49,14 +49,14 @@ def of_pytest(cell: Callable[[Case], Any], folder: Path) -> str:
 
 
 def of_the_command_line(cell: Callable[[Case], Any], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the account that ``rnn-oracle check`` prints; its results are in r.json then."""
+    """Return the account that ``rnn-oracle check`` prints; the results are written to r.json."""
     own = (f"tests.conformance.cells:{cell.__name__}", "--json", str(folder / "r.json"))
     assert main(["check", *own, *WORDS]) == 1
     return capsys.readouterr().out.split("\nFAIL in sequence\n")[1].rstrip("\n")
 
 
 def of_the_report(folder: Path) -> tuple[str, str]:
-    """Return the account on the page and in the Markdown that ``rnn-oracle report`` makes of r.json."""
+    """Return the account on the page and in the Markdown that ``rnn-oracle report`` writes from r.json."""
     page, table = folder / "r.html", folder / "r.md"
     asked = ("-o", str(page), "--markdown", str(table))
     assert main(["report", str(folder / "r.json"), *asked]) == 0

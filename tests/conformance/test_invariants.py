@@ -21,7 +21,7 @@ Subject = Callable[[Case], Evaluation]
 
 
 def right(case: Case) -> Evaluation:
-    """Compute the oracle's own formula in the dtype of the case."""
+    """Compute the formula of the oracle in the dtype of the case."""
     return evaluate_in(case, lambda array: array)
 
 
@@ -77,7 +77,7 @@ def almost(case: Case) -> Evaluation:
         ),
     ],
 )
-def test_code_that_breaks_it_is_told(invariant: str, wrong: Subject, message: str) -> None:
+def test_code_that_breaks_an_invariant_fails(invariant: str, wrong: Subject, message: str) -> None:
     case = Case.random(T=4, N=2, D=3, H=5, seed=3).probed()
     for subject, expected in ((right, False), (wrong, True)):
         adapter = Adapter("numpy.wrong", subject, "wrong", np.tanh, {"float64": 2.5}, takes_stacks=True)
@@ -104,9 +104,9 @@ def test_the_account_of_a_check_names_the_adapter_once(wrong: Subject, message: 
     assert result.failure.count("numpy.wrong") == 1
 
 
-def test_code_that_takes_memory_for_contiguous_is_told() -> None:
+def test_code_that_assumes_contiguous_memory_fails() -> None:
     def flat(array: Any) -> Any:
-        """Read an array as if its memory were in the order of its axes."""
+        """Read an array as if its memory were contiguous."""
         return np.lib.stride_tricks.as_strided(array, strides=np.empty(array.shape).strides)
 
     def careless(case: Case) -> Evaluation:
@@ -117,7 +117,7 @@ def test_code_that_takes_memory_for_contiguous_is_told() -> None:
         strides.judge(adapter, Case.random(T=3, N=2, D=3, H=4, seed=1), PRECISIONS["float64"], Result("strides"))
 
 
-def test_code_that_writes_to_its_input_is_told() -> None:
+def test_code_that_writes_to_its_input_fails() -> None:
     def writing(case: Case) -> Evaluation:
         answer = right(case)
         if case.xs.flags.writeable:

@@ -1,4 +1,4 @@
-"""``parametrize``: every check in every dtype is a test of its own, run by pytest as a user runs it."""
+"""``parametrize``: every check in every dtype is a separate test, run by pytest as a user runs it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run pytest on a cell; give what it prints."""
+    """Run pytest on a cell; return its output."""
 
     def run(cell: str, options: str, *arguments: str) -> str:
         (tmp_path / "test_mine.py").write_text(FILE.format(cell=cell, options=options))
@@ -87,11 +87,11 @@ def test_a_failure_is_its_account_and_no_traceback(run: Run) -> None:
 
 
 def test_an_expected_failure_is_a_strict_xfail(run: Run) -> None:
-    known = f"{SOME}, expected_failures={{'sequence': 'the loop dies'}}"
-    out = run("crashing_on_sequences", known)
+    expected = f"{SOME}, expected_failures={{'sequence': 'the loop dies'}}"
+    out = run("crashing_on_sequences", expected)
     assert "2 passed, 2 skipped, 2 xfailed" in out
     assert "the loop dies" in out
-    out = run("right", known)
+    out = run("right", expected)
     assert "2 failed, 2 passed, 2 skipped" in out
     assert "[XPASS(strict)] the loop dies" in out
 
@@ -116,6 +116,6 @@ def test_the_profile_has_the_number_of_stacks_unless_it_is_given(run: Run) -> No
         ({"only": ["steps"]}, r"^only: expected some of .*, got \['steps'\]$"),
     ],
 )
-def test_bad_arguments_are_told_when_the_tests_are_made(options: dict[str, Any], message: str) -> None:
+def test_bad_arguments_are_reported_when_the_tests_are_made(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parametrize(cells.right, **options)

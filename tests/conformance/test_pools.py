@@ -1,4 +1,4 @@
-"""The shapes of a run: enough to tell right from wrong, also where it is short."""
+"""The shapes of a run distinguish right from wrong, even in a short run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_no_run_rests_on_the_simplest_shape(name: str, seed: int) -> None:
     pool = pool_of_shapes(asked, seed, asked.pool)
     assert len(pool) == asked.pool
     assert all(shape.T in asked.lengths for shape in pool)
-    # One row, one input and one unit, with which Hypothesis begins, hide most of what can be wrong.
+    # Hypothesis starts with one row, one input and one unit, which hide most mistakes.
     assert min(np.prod(shape[1:4]) for shape in pool) > 1
 
 
@@ -55,14 +55,14 @@ def test_a_pool_is_the_same_each_time_and_another_with_another_seed() -> None:
 def test_the_shapes_have_the_nonlinearities_in_turn_and_rows_enough(seed: int) -> None:
     for asked in DRAWN.values():
         pool = pool_of_shapes(asked, seed, asked.pool)
-        wanted = (asked.nonlinearities * 2)[: len(pool)]
-        assert tuple(shape.nonlinearity for shape in pool) == wanted
+        expected = (asked.nonlinearities * 2)[: len(pool)]
+        assert tuple(shape.nonlinearity for shape in pool) == expected
         assert all(asked.rows <= shape.T * shape.N for shape in pool)
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What cases are asked of ``Case.random``."""
+    """The arguments of the calls of ``Case.random``."""
     found: list[dict[str, Any]] = []
     random = Case.random
 
@@ -75,33 +75,33 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_stack_of_edges_has_all_of_them(seed: int, drawn: list[dict[str, Any]]) -> None:
-    judged: list[dict[str, Any]] = []
-    DRAWN["extremes"].cases(Job(as_adapter(compute), "float32", 1, seed), lambda case: judged.append(drawn[-1]))
-    assert [options["nonlinearity"] for options in judged] == ["tanh", "relu"]
-    for options in judged:
+def test_every_stack_at_the_limits_of_a_format_has_all_kinds(seed: int, drawn: list[dict[str, Any]]) -> None:
+    drawn_options: list[dict[str, Any]] = []
+    DRAWN["extremes"].cases(Job(as_adapter(compute), "float32", 1, seed), lambda case: drawn_options.append(drawn[-1]))
+    assert [options["nonlinearity"] for options in drawn_options] == ["tanh", "relu"]
+    for options in drawn_options:
         assert options["values"] == [
             kind for kind in EDGES if kind != "huge_inputs" or options["nonlinearity"] == "relu"
         ]
 
 
 def test_the_shortest_runs_have_all_norms_and_upstream_gradients_together(drawn: list[dict[str, Any]]) -> None:
-    judged: list[dict[str, Any]] = []
+    drawn_options: list[dict[str, Any]] = []
     for seed in range(24):
         asked = Job(as_adapter(compute), "float32", 1, seed=seed)
-        DRAWN["step"].cases(asked, lambda case: judged.append(drawn[-1]))
-    assert len(judged) == 48
-    assert {options["norm"] for options in judged} == set(NORMS)
-    assert {options["upstream"] for options in judged} == set(UPSTREAMS)
-    assert len({options["seed"] for options in judged}) == 48
+        DRAWN["step"].cases(asked, lambda case: drawn_options.append(drawn[-1]))
+    assert len(drawn_options) == 48
+    assert {options["norm"] for options in drawn_options} == set(NORMS)
+    assert {options["upstream"] for options in drawn_options} == set(UPSTREAMS)
+    assert len({options["seed"] for options in drawn_options}) == 48
 
 
-def test_each_drawn_check_tells_a_transposed_gradient_by_itself() -> None:
+def test_each_drawn_check_detects_a_transposed_gradient() -> None:
     def transposed(case: Case) -> Evaluation:
         answer = compute(case)
         return dataclasses.replace(answer, dWh=answer.dWh.mT)
 
-    # Beside NaN and infinity nothing can be told of the parameters' gradients.
+    # With NaN and infinity, the gradients of the parameters are undetermined.
     telling = [name for name in DRAWN if name != "nonfinite"]
     report = check(transposed, dtypes=["float32"], only=telling, on_fail="report")
     assert {found.name: found.status for found in report.rows[0].checks} == dict.fromkeys(telling, "fail")
@@ -115,7 +115,7 @@ def test_each_drawn_check_tells_a_transposed_gradient_by_itself() -> None:
         for dtype in adapter.dtypes
     ],
 )
-def test_of_every_case_something_can_be_told(adapter: Adapter, dtype: str) -> None:
+def test_every_case_can_be_decided(adapter: Adapter, dtype: str) -> None:
     (row,) = check(adapter, dtypes=[dtype], only=["step", "sequence", "extremes", "nonfinite"], stacks=16).rows
     assert row.cases > 2_500
     assert row.status == "pass"
@@ -128,18 +128,18 @@ def losing(answer: Evaluation) -> Any:
 
 
 def spreading(answer: Evaluation) -> Any:
-    """Make NaN of the row after one that is not finite."""
+    """Make the row after a row that is not finite NaN."""
     broken = np.roll(~np.isfinite(answer.hs).all(axis=-1, keepdims=True), 1, axis=-2)
     return np.where(broken, np.float32(np.nan), answer.hs)
 
 
 @pytest.mark.parametrize("wrong", [losing, spreading])
-def test_one_example_tells_what_becomes_of_nan(wrong: Callable[[Evaluation], Any]) -> None:
+def test_one_stack_detects_wrong_handling_of_nan(wrong: Callable[[Evaluation], Any]) -> None:
     def subject(case: Case) -> Evaluation:
         answer = compute(case)
         return dataclasses.replace(answer, hs=wrong(answer))
 
-    # Without what it looks like, which takes longer than all else.
+    # Without the diagnosis, which takes longer than the rest of the test.
     found = Result("nonfinite")
     run(DRAWN["nonfinite"], Job(as_adapter(subject, ["float32"]), "float32", stacks=1, seed=0), found)
     assert found.status == "fail"
@@ -171,13 +171,13 @@ def test_derivatives_along_a_direction_are_judged_at_the_kink_of_relu(drawn: lis
             DRAWN[name].cases(Job(adapter, "float32", 4, seed=0), lambda case: None)
     asked = [options for options in drawn if options["nonlinearity"] == "relu"]
     assert any("integers" in options["values"] for options in asked if options["direction"])
-    # Zeros leave a derivative that is zero beside its bound.
+    # With zeros, a derivative is zero with a non-zero bound.
     assert not any("zeros" in options["values"] for options in asked if options["direction"])
     assert any("zeros" in options["values"] for options in asked if not options["direction"])
 
 
 def kinds_of(case: Case) -> tuple[str, str, str]:
-    """Return whether a case has several steps, how many inputs beside units, and whether it has the probe."""
+    """Return whether a case has several steps, how D compares with H, and whether the case has the probe."""
     T, _, D, H = case.unprobed().sizes.values()
     inputs = "D < H" if D < H else "D = H" if D == H else "D > H"
     return "T = 1" if T == 1 else "T > 1", inputs, "probe" if case.is_probed else "plain"
@@ -224,7 +224,7 @@ def test_another_seed_has_other_cases(name: str, stacks: int) -> None:
         DRAWN[name].cases(Job(as_adapter(compute), "float32", stacks, seed), lambda case: found.add(digest(case)))
         return found
 
-    # Also where there is one example of a shape, with which Hypothesis begins.
+    # This includes the first example of a shape, with which Hypothesis starts.
     runs = [seen(seed) for seed in range(4)]
     assert len(set.union(*runs)) == sum(map(len, runs))
     assert seen(0) == runs[0]

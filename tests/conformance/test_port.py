@@ -1,4 +1,4 @@
-"""Weights move from every layout to every other one and back, and lose no bit; none of the frameworks is needed."""
+"""Weights are ported from every layout to every other one and back, bit for bit, without the frameworks."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from reference import Params
 from reference.archive import DTYPES, dtype_of
 
 PLAIN = {"Wx": "Wx", "Wh": "Wh", "b": "b"}
-# What no framework here has: the places in another order, and other ones of them under a leading axis.
+# Layouts that no framework here has: the places in another order, and other places with a leading axis.
 MORE = (
     Layout("joined.RNN", {"all/b": "[b, 0]", "all/Wh": "Wh", "all/Wx": "Wx[None]"}),
     Layout("two.RNN", {"b0": "b or 0", "b1": "0?", "Wx": "Wx.T", "Wh": "Wh[None]"}),
 )
 LAYOUTS = [found for name in adapters.frameworks() for found in layouts(name).values()] + list(MORE)
-# Those of Keras on its three backends, and of what is composed, are one.
+# Keras has the same layout on its three backends, and all composed cells have the same layout.
 DISTINCT = {str(held.places): held for held in reversed(LAYOUTS)}.values()
 PAIRS = [pytest.param(*pair, id=f"{pair[0].name}-{pair[1].name}") for pair in itertools.product(DISTINCT, repeat=2)]
 
 
 @st.composite
 def arbitrary_params(draw: st.DrawFn, biases: tuple[bool, ...] = (True, False)) -> Params:
-    """Draw parameters of any size whose bits are any: NaN with payloads, infinities, zeros of both signs."""
+    """Draw parameters of any size with arbitrary bits: NaN with payloads, infinities, zeros of both signs."""
     dtype = dtype_of(draw(st.sampled_from(DTYPES)))
     D, H = draw(st.integers(0, 4)), draw(st.integers(0, 4))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
@@ -47,15 +47,15 @@ def arbitrary_params(draw: st.DrawFn, biases: tuple[bool, ...] = (True, False)) 
     return Params(bits(D, H), bits(H, H), bits(H) if draw(st.sampled_from(biases)) else None)
 
 
-def assert_same_bits(got: dict[str, Any], want: dict[str, Any]) -> None:
-    assert list(got) == list(want)
-    for name, array in want.items():
-        assert (got[name].dtype, got[name].shape) == (array.dtype, array.shape), name
-        assert got[name].tobytes() == array.tobytes(), name
+def assert_same_bits(actual: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert list(actual) == list(expected)
+    for name, array in expected.items():
+        assert (actual[name].dtype, actual[name].shape) == (array.dtype, array.shape), name
+        assert actual[name].tobytes() == array.tobytes(), name
 
 
 def with_bias(params: Params) -> Params:
-    """Return the parameters with a bias of zeros where there is none."""
+    """Return the parameters; if there is no bias, with a bias of zeros."""
     return Params(params.Wx, params.Wh, np.zeros(len(params.Wh), params.Wh.dtype) if params.b is None else params.b)
 
 
@@ -65,16 +65,16 @@ def with_bias(params: Params) -> Params:
 def test_a_round_trip_loses_no_bit(source: Layout, target: Layout, params: Params) -> None:
     there = source.to_framework(params)
     back = source.to_framework(target.params(target.to_framework(source.params(there))))
-    # What always has a bias gives a model without one a bias of zeros.
+    # If a layout always has a bias, a model without bias gets a bias of zeros.
     assert_same_bits(back, source.to_framework(with_bias(params)) if target.always_biased else there)
 
 
 @pytest.mark.parametrize("held", LAYOUTS, ids=lambda held: held.name)
 @given(params=arbitrary_params())
-def test_what_a_layout_holds_it_gives_back(held: Layout, params: Params) -> None:
-    want = with_bias(params) if held.always_biased else params
-    got = held.params(held.to_framework(params))
-    assert_same_bits({k: v for k, v in got.fields().items() if v is not None}, dict(present(want)))
+def test_a_layout_returns_the_parameters_it_was_given(held: Layout, params: Params) -> None:
+    expected = with_bias(params) if held.always_biased else params
+    actual = held.params(held.to_framework(params))
+    assert_same_bits({k: v for k, v in actual.fields().items() if v is not None}, dict(present(expected)))
 
 
 @pytest.mark.parametrize("held", LAYOUTS, ids=lambda held: held.name)
@@ -130,7 +130,7 @@ def test_a_layout_with_a_transposed_Wh_gives_other_bits(held: Layout) -> None:
 
 
 def transposed(held: Layout) -> Layout:
-    """Return a layout with a fault: Wh the other way round."""
+    """Return a layout with a fault: Wh is transposed."""
     turns = {"Wh": "Wh.T", "Wh.T": "Wh", "Wh[None]": "Wh.T[None]", "Wh.T[None]": "Wh[None]"}
     return Layout(held.name, {name: turns.get(place, place) for name, place in held.places.items()})
 
@@ -143,20 +143,20 @@ def test_two_biases_are_added_in_their_dtype_and_what_is_rounded_is_counted(para
     second = np.random.default_rng(other).standard_normal(len(params.Wh)).astype(params.Wx.dtype)
     arrays["bias_hh_l0"] = second
     with np.errstate(all="ignore"):
-        got, want = torch.params(arrays).b, np.where(second == 0, first, first + second)
-    assert got is not None
-    assert got.dtype == params.Wx.dtype
-    np.testing.assert_array_equal(got, want)
-    if np.isfinite(want).all():
+        actual, expected = torch.params(arrays).b, np.where(second == 0, first, first + second)
+    assert actual is not None
+    assert actual.dtype == params.Wx.dtype
+    np.testing.assert_array_equal(actual, expected)
+    if np.isfinite(expected).all():
         exact = [Fraction(float(a)) + Fraction(float(b)) for a, b in zip(first, second, strict=True)]
-        assert torch.rounded(arrays) == sum(Fraction(float(a)) != b for a, b in zip(got, exact, strict=True))
+        assert torch.rounded(arrays) == sum(Fraction(float(a)) != b for a, b in zip(actual, exact, strict=True))
 
 
 def test_a_bias_beside_zero_keeps_the_sign_of_its_zeros() -> None:
     params = Params(np.ones((1, 2)), np.ones((2, 2)), np.array([-0.0, 0.0]))
-    got = layout("torch").params(layout("torch").to_framework(params)).b
-    assert got is not None
-    assert np.signbit(got).tolist() == [True, False]
+    actual = layout("torch").params(layout("torch").to_framework(params)).b
+    assert actual is not None
+    assert np.signbit(actual).tolist() == [True, False]
 
 
 TORCH = layout("torch").to_framework(Params(np.ones((3, 4)), np.eye(4), np.arange(4.0)))
@@ -186,8 +186,8 @@ def after(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_the_only_layer_is_found_by_its_names_whatever_stands_before_them(arrays: dict[str, Any], name: str) -> None:
-    got = adapters.port(arrays, name, "torch", nonlinearity="relu")
-    assert_same_bits(got, TORCH)
+    actual = adapters.port(arrays, name, "torch", nonlinearity="relu")
+    assert_same_bits(actual, TORCH)
 
 
 def without(name: str) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def without(name: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_is_no_such_layer_is_refused(arrays: dict[str, Any], name: str, message: str) -> None:
+def test_arrays_without_such_a_layer_are_an_error(arrays: dict[str, Any], name: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         adapters.port(arrays, name, "torch")
 
@@ -246,7 +246,7 @@ def test_what_is_no_such_layer_is_refused(arrays: dict[str, Any], name: str, mes
         ("bias_hh_l0", "float32", "port: expected bias_hh_l0 of dtype float64, as weight_ih_l0 is, got float32 (4,)"),
     ],
 )
-def test_dtypes_that_are_no_floats_or_several_are_refused(name: str, dtype: str, message: str) -> None:
+def test_integers_and_several_dtypes_are_errors(name: str, dtype: str, message: str) -> None:
     with pytest.raises(TypeError, match=re.escape(message)):
         adapters.port(TORCH | {name: TORCH[name].astype(dtype)}, "torch", "jax")
 
@@ -259,14 +259,14 @@ def test_dtypes_that_are_no_floats_or_several_are_refused(name: str, dtype: str,
         ("torch", "flax", "gelu", "port: expected a nonlinearity among ['tanh', 'relu'], got 'gelu'"),
     ],
 )
-def test_a_nonlinearity_that_one_of_the_two_has_not_is_refused(
+def test_a_nonlinearity_that_one_framework_does_not_have_is_an_error(
     source: str, to: str, nonlinearity: str | None, message: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         adapters.port(Params(np.ones((3, 4)), np.eye(4)), source, to, nonlinearity=nonlinearity)
 
 
-def test_a_stack_is_refused() -> None:
+def test_a_stack_is_an_error() -> None:
     stack = Params(np.ones((2, 3, 4)), np.ones((2, 4, 4)))
     with pytest.raises(ValueError, match="port: expected the parameters of one cell, got a stack of 2"):
         adapters.port(stack, "jax", "torch")

@@ -1,4 +1,4 @@
-"""The registry: frameworks by name, what is not installed, and what must not be hidden."""
+"""The registry: frameworks by name, frameworks that are not installed, and errors that must not be hidden."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_the_frameworks_are_the_files() -> None:
 
 
 def test_an_unknown_framework_is_named() -> None:
-    known = re.escape(str(adapters.frameworks()))
-    with pytest.raises(ValueError, match=f"adapters: expected a framework among {known}, got 'caffe'"):
+    names = re.escape(str(adapters.frameworks()))
+    with pytest.raises(ValueError, match=f"adapters: expected a framework among {names}, got 'caffe'"):
         adapters.load("caffe")
 
 
@@ -46,7 +46,7 @@ def test_a_framework_that_is_absent_comes_with_its_install_line(framework: str) 
 
 
 @pytest.mark.parametrize("framework", adapters.frameworks())
-def test_a_framework_that_was_asked_for_and_is_absent_ends_with_status_2(framework: str) -> None:
+def test_a_named_framework_that_is_absent_ends_with_status_2(framework: str) -> None:
     code = f"from adapters.conformance.cli import main; sys.exit(main(['check', {framework!r}]))"
     ran = run_without(framework, code)
     assert ran.returncode == 2
@@ -56,7 +56,7 @@ def test_a_framework_that_was_asked_for_and_is_absent_ends_with_status_2(framewo
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a framework called toy, whose file imports a package of its own and shares a file with others."""
+    """Create a framework called toy. Its file imports its own package and a file that frameworks share."""
     (tmp_path / "toy.py").write_text("import os\n\nimport toy_package.layers\nfrom adapters._toys import shared\n")
     (tmp_path / "_toys.py").write_text("import numpy\nimport another_package\n")
     monkeypatch.setattr(adapters, "__path__", [str(tmp_path)])

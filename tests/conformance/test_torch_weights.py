@@ -1,4 +1,4 @@
-"""A state dict as PyTorch writes it becomes the parameters that PyTorch computes with."""
+"""A state dict written by PyTorch is read as the parameters that PyTorch computes with."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ from reference import Case, TimeRNN  # noqa: E402
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".safetensors"])
 @pytest.mark.parametrize("kind", ["RNN", "RNNCell"])
 @pytest.mark.parametrize("bias", [True, False])
-def test_weights_that_torch_saved_give_the_states_that_torch_computes(
-    tmp_path: Path, ending: str, kind: str, bias: bool
-) -> None:
+def test_weights_saved_by_torch_give_the_states_of_torch(tmp_path: Path, ending: str, kind: str, bias: bool) -> None:
     module = getattr(torch.nn, kind)(3, 4, bias=bias, dtype=torch.float64)
     path = tmp_path / f"model{ending}"
     write = save_file if ending == ".safetensors" else torch.save
@@ -32,9 +30,9 @@ def test_weights_that_torch_saved_give_the_states_that_torch_computes(
     params = read_params(path)
     x = np.random.default_rng(0).standard_normal((1, 2, 3))
     layer = TimeRNN(params.Wx, params.Wh, params.b)
-    got = module(torch.tensor(x))[0] if kind == "RNN" else module(torch.tensor(x[0]))[None]
+    actual = module(torch.tensor(x))[0] if kind == "RNN" else module(torch.tensor(x[0]))[None]
     bound = 4 * 9 * 2.0**-53
-    assert np.abs(layer.forward(x) - got.detach().numpy()).max() < bound
+    assert np.abs(layer.forward(x) - actual.detach().numpy()).max() < bound
 
 
 def test_the_only_layer_of_a_larger_model_is_found(tmp_path: Path) -> None:
@@ -52,7 +50,7 @@ def test_a_model_without_exactly_one_recurrent_layer_is_an_error(tmp_path: Path,
         read_params(tmp_path / "model.pt")
 
 
-def test_arrays_of_no_layer_beside_it_are_left_alone(tmp_path: Path) -> None:
+def test_arrays_that_belong_to_no_layer_are_ignored(tmp_path: Path) -> None:
     np.savez(tmp_path / "model.npz", Wx=np.ones((3, 4)), Wh=np.eye(4), steps=np.arange(3))
     params = read_params(tmp_path / "model.npz")
     assert (params.Wx.shape, params.Wh.shape, params.b) == ((3, 4), (4, 4), None)

@@ -1,4 +1,4 @@
-"""Environments as users make them: empty, then the package in it, from a wheel or as an editable clone."""
+"""Environments as users create them: a new environment with the package, from a wheel or as an editable clone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from reference import Case, Evaluation
 
 ROOT = Path(__file__).parents[2]
-# An environment takes seconds to make: those who need one share it, on one worker of xdist.
+# Creating an environment takes seconds, so tests share one, on one worker of xdist.
 ONCE = pytest.mark.xdist_group("environments")
 PINNED = ("--constraint", str(ROOT / "tests" / "constraints.txt"))
 
@@ -37,7 +37,7 @@ def pip(*arguments: str | Path) -> None:
     """Run pip.
 
     Raises:
-        AssertionError: it fails; the message is what it says.
+        AssertionError: pip failed; the message is its output.
     """
     ran = subprocess.run([sys.executable, "-m", "pip", "--quiet", *arguments], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
@@ -51,7 +51,7 @@ class Environment:
     how: str  # the package came: "wheel" or "editable"
 
     def run(self, program: str, *arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
-        """Run one of its programs in a folder that has nothing of the clone; give what it prints."""
+        """Run a program of the environment in a folder without files of the clone; return its output."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         command = [str(self.folder / "bin" / program), *arguments]
         return subprocess.run(command, cwd=where, capture_output=True, text=True, env=own)
@@ -67,7 +67,7 @@ def new(folder: Path, how: str, wheel: Path, *options: str) -> Environment:
 
 @pytest.fixture(scope="session")
 def wheel(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a wheel of the clone as it is."""
+    """Return a wheel that is built from the clone."""
     if not pytestconfig.getoption("network"):
         pytest.skip("--network was not given: pip would install packages")
     folder = tmp_path_factory.mktemp("wheel")
@@ -78,21 +78,21 @@ def wheel(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="session")
 def empty(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Environment]:
-    """Return what makes, once, an environment with the package, what it depends on, and nothing else."""
+    """Return a function that creates, once, an environment with only the package and its dependencies."""
     return cache(lambda how: new(tmp_path_factory.mktemp("empty"), how, wheel))
 
 
 @pytest.fixture(params=["wheel", "editable"])
 def installed(request: pytest.FixtureRequest, empty: Callable[[str], Environment]) -> Environment:
-    """Return an environment with the package, either way."""
+    """Return an environment with the package, from the wheel and as an editable clone."""
     return empty(request.param)
 
 
 @pytest.fixture(scope="session")
 def beside(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Return one with the wheel alone, and behind it what is installed where the tests run: frameworks are large."""
+    """Return an environment with only the wheel that also finds the packages of this environment, which are large."""
     made = new(tmp_path_factory.mktemp("beside"), "wheel", wheel, "--no-deps")
     (site,) = made.folder.glob("lib/python*/site-packages")
-    # What such a file names comes behind the environment's own packages, and the files like it there are not read.
+    # The folder in a .pth file comes after the packages of the environment, and .pth files in that folder are not read.
     (site / "beside.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return made

@@ -1,4 +1,4 @@
-"""A layer under ``jax.custom_vjp``, its gradient by hand.
+"""A layer under ``jax.custom_vjp`` with its gradient written by hand.
 
 python jax_custom_vjp.py
 rnn-oracle check jax_custom_vjp:adapter
@@ -27,13 +27,13 @@ def layer(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
 
 
 def forward(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Return all states, and what backward needs."""
+    """Return all states, and the arrays that backward needs."""
     hs = layer(xs, h0, Wx, Wh, b)
     return hs, (xs, jnp.concatenate([h0[None], hs]), Wx, Wh)
 
 
 def backward(saved: Any, upstream: Any) -> Any:
-    """Return the gradients of what layer takes."""
+    """Return the gradients of the arguments of ``layer``."""
     xs, hs, Wx, Wh = saved
 
     def step(dh: Any, at: Any) -> Any:
@@ -57,7 +57,7 @@ def all_gradients(upstream: Any, *arrays: Any) -> Any:
 
 
 def run(case: Case) -> Evaluation:
-    """Run the layer on a case; without x64, JAX would turn float64 into float32 and say nothing."""
+    """Run the layer on a case. Without x64, JAX would convert float64 to float32 without a warning."""
     with jax.enable_x64(case.dtype == "float64"):
         b = 0 * case.params.Wh[0] if case.params.b is None else case.params.b
         hs, dxs, dh0, dWx, dWh, db = map(
@@ -72,8 +72,8 @@ def tanh(array: Any) -> Any:
         return np.array(jnp.tanh(array))
 
 
-# A function alone is held to a tanh within 2.5 units in the last place; that of XLA is up to 8 away. And of the loops
-# that XLA fuses, the sum for db may keep the digits of 1 - h**2 that A @ Wx.T has rounded to a half precision.
+# Without an Adapter, the error of tanh must be at most 2.5 units in the last place, but the tanh of XLA is off by up to
+# 8. In loops that XLA fuses, the sum for db may keep digits of 1 - h**2 that A @ Wx.T has rounded to a half precision.
 TANH_ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
 adapter = Adapter(
     "mine.custom_vjp",

@@ -1,9 +1,9 @@
-"""A layer by hand, in NumPy, with a mistake: run it, read what it is told, mend the line.
+"""A layer written by hand in NumPy, with a mistake: run it, read the message, fix the line.
 
     python numpy_by_hand.py
     rnn-oracle check numpy_by_hand:my_cell
 
-What it is told, and what that leads to, is in the README under "Bring your own cell".
+The README shows the message and the fix under "Bring your own cell".
 """
 
 import numpy as np

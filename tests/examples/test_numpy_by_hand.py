@@ -1,4 +1,4 @@
-"""The example that starts wrong: it is told what the README shows, and passes once it is mended as the README says."""
+"""The example with a mistake gives the message in the README, and passes after the fix in the README."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ WRONG, RIGHT = "dh = A[t] @ Wh\n", "dh = A[t] @ Wh.T\n"
 
 
 def in_the_readme() -> doctest.Example:
-    """Return the cell as the README has it."""
+    """Return the cell in the README."""
     (found,) = (each for each in doctest.DocTestParser().get_examples(README) if each.source.startswith("def my_cell("))
     return found
 
 
-def told() -> list[str]:
+def message_lines() -> list[str]:
     """Return the lines of the message in the README, as patterns."""
     (call,) = (each for each in doctest.DocTestParser().get_examples(README) if each.source.startswith("check(my_cell"))
     lines = call.want.splitlines()[1:]
@@ -38,27 +38,27 @@ def test_the_readme_shows_the_example_as_it_is() -> None:
 
 
 @ONCE
-def test_it_is_told_what_the_readme_shows(installed: Environment, tmp_path: Path) -> None:
+def test_check_prints_the_message_of_the_readme(installed: Environment, tmp_path: Path) -> None:
     ran = installed.run("python", str(EXAMPLE), where=tmp_path)
     assert ran.returncode == 1
-    assert re.search("\n".join(told()) + r"\n\Z", ran.stderr), ran.stderr
+    assert re.search("\n".join(message_lines()) + r"\n\Z", ran.stderr), ran.stderr
 
 
 @ONCE
-def test_it_passes_once_the_line_is_mended(installed: Environment, tmp_path: Path) -> None:
+def test_it_passes_once_the_line_is_fixed(installed: Environment, tmp_path: Path) -> None:
     assert SOURCE.count(WRONG) == 1
-    (tmp_path / "mended.py").write_text(SOURCE.replace(WRONG, RIGHT))
-    ran = installed.run("python", "mended.py", where=tmp_path)
+    (tmp_path / "fixed.py").write_text(SOURCE.replace(WRONG, RIGHT))
+    ran = installed.run("python", "fixed.py", where=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert re.search(r"my_cell +float32 .* pass +\n", ran.stdout)
     quick = ("--dtype", "float32", "--only", "step", "--stacks", "1")
-    judged = installed.run("rnn-oracle", "check", "mended:my_cell", *quick, where=tmp_path)
-    assert (judged.returncode, judged.stderr) == (0, "")
-    assert re.search(r"my_cell +float32 .* pass *\n", judged.stdout)
+    check_run = installed.run("rnn-oracle", "check", "fixed:my_cell", *quick, where=tmp_path)
+    assert (check_run.returncode, check_run.stderr) == (0, "")
+    assert re.search(r"my_cell +float32 .* pass *\n", check_run.stdout)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
-def test_the_cell_of_the_readme_passes_once_it_is_mended(dtype: str) -> None:
+def test_the_cell_of_the_readme_passes_once_it_is_fixed(dtype: str) -> None:
     names = dict(vars(numpy_by_hand))
     exec(in_the_readme().source.replace(WRONG, RIGHT), names)
     assert "With `Wh.T` in that line it returns the report." in README

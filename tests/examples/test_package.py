@@ -1,4 +1,4 @@
-"""What is built: wheel and source distribution carry all they need, and the wheel works where nothing else is."""
+"""The wheel and the source distribution are complete, and the wheel works in an empty environment."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_a_wheel_of_the_source_distribution_is_the_same(wheel: Path, sdist: Path
 def test_the_source_distribution_has_what_its_tests_read(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"README.md", "FINDINGS.md", "CHANGELOG.md", "LICENSE", "noxfile.py", "pyproject.toml"}
-    assert wanted | {"tests/README.md", "tests/constraints.txt", "tests/trained/text.txt"} <= names
+    expected = {"README.md", "FINDINGS.md", "CHANGELOG.md", "LICENSE", "noxfile.py", "pyproject.toml"}
+    assert expected | {"tests/README.md", "tests/constraints.txt", "tests/trained/text.txt"} <= names
 
 
 def test_it_is_this_package_that_is_installed(installed: Environment, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_it_is_this_package_that_is_installed(installed: Environment, tmp_path: 
     assert torch == "False"
 
 
-def test_the_first_example_of_the_readme_prints_what_it_says(installed: Environment, tmp_path: Path) -> None:
+def test_the_first_example_of_the_readme_prints_its_output(installed: Environment, tmp_path: Path) -> None:
     first = README.split("```python\n")[1].split("```")[0]
     assert doctest.DocTestParser().get_examples(first)
     (tmp_path / "first.txt").write_text(first)
@@ -78,13 +78,13 @@ def test_the_first_example_of_the_readme_prints_what_it_says(installed: Environm
     assert installed.run("python", "-m", "doctest", "first.txt", where=tmp_path).returncode == 1
 
 
-def test_the_list_says_how_to_install_a_framework(installed: Environment, tmp_path: Path) -> None:
+def test_the_list_has_the_install_line_of_a_framework(installed: Environment, tmp_path: Path) -> None:
     ran = installed.run("rnn-oracle", "list", where=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert 'adapters: torch is not installed; install it with: python -m pip install "torch>=2.6"' in ran.stdout
 
 
-def test_a_page_is_made_where_nothing_else_is_installed(installed: Environment, tmp_path: Path) -> None:
+def test_a_page_is_made_without_other_packages(installed: Environment, tmp_path: Path) -> None:
     (tmp_path / "mycell.py").write_text("from reference.faults import compute as mine\n")
     asked = ("mycell:mine", "--dtype", "float32", "--stacks", "1", "--only", "step", "trained")
     ran = installed.run("rnn-oracle", "check", *asked, "--json", "r.json", where=tmp_path)

@@ -1,4 +1,4 @@
-"""The example in torch: right in every dtype, and a mistake that is put into it is named."""
+"""The example in PyTorch is right in every dtype, and a mistake that the test adds is named."""
 
 from __future__ import annotations
 

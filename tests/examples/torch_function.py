@@ -1,4 +1,4 @@
-"""A layer as a ``torch.autograd.Function`` of one's own, such as stands around a fused kernel.
+"""A layer written as a ``torch.autograd.Function``, such as a wrapper of a fused kernel.
 
 python torch_function.py
 rnn-oracle check torch_function:my_layer
@@ -11,12 +11,12 @@ import torch
 
 from adapters import Unsupported
 from adapters.conformance import check
-from adapters.torch import as_array, as_tensor  # NumPy and torch share no bfloat16: these know the way
+from adapters.torch import as_array, as_tensor  # they also convert bfloat16, which NumPy and torch do not share
 from reference import Case, Evaluation
 
 
 class Layer(torch.autograd.Function):
-    """h[t] = tanh(h[t-1] @ Wh + x[t] @ Wx + b), and its gradient by hand."""
+    """h[t] = tanh(h[t-1] @ Wh + x[t] @ Wx + b), with its gradient written by hand."""
 
     @staticmethod
     def forward(ctx: Any, xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
@@ -30,7 +30,7 @@ class Layer(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Any) -> Any:
-        """Return the gradients of what forward takes."""
+        """Return the gradients of the arguments of forward."""
         xs, hs, Wx, Wh = ctx.saved_tensors
         A, dh = torch.empty_like(upstream), torch.zeros_like(hs[0])
         for t in reversed(range(len(xs))):
@@ -41,7 +41,7 @@ class Layer(torch.autograd.Function):
 
 
 def my_layer(case: Case) -> Evaluation:
-    """Run the layer on a case: arrays to tensors, forward, backward, and the gradients to arrays."""
+    """Run the layer on a case: convert arrays to tensors, run forward and backward, and convert back."""
     if case.nonlinearity != "tanh" or case.params.b is None:
         raise Unsupported("my_layer has tanh and a bias, always")
     arrays = (case.xs, case.h0, case.params.Wx, case.params.Wh, case.params.b)

@@ -1,4 +1,4 @@
-"""The catalogue: what a fault is made of, and that nothing but the fault is wrong in it."""
+"""The catalogue: the parts of a fault, and that each fault changes nothing else."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ IN_EACH = pytest.mark.parametrize(
 )
 
 
-def assert_same_bits(got: Evaluation, want: Evaluation) -> None:
+def assert_same_bits(actual: Evaluation, expected: Evaluation) -> None:
     """Raise unless both evaluations have the same arrays to the last bit."""
-    for name, array in want.fields().items():
-        same = got.fields()[name] is None if array is None else got.fields()[name].tobytes() == array.tobytes()
+    for name, array in expected.fields().items():
+        same = actual.fields()[name] is None if array is None else actual.fields()[name].tobytes() == array.tobytes()
         if not same:
-            raise AssertionError(f"{name}: got {got.fields()[name]}, want {array}")
+            raise AssertionError(f"{name}: expected {array}, got {actual.fields()[name]}")
 
 
 def test_there_are_many() -> None:
@@ -37,7 +37,7 @@ def test_names_are_unique() -> None:
     assert len(FAULTS) == sum(len(faults) for faults in FAMILIES.values())
 
 
-def test_families_are_those_that_people_ask_for() -> None:
+def test_families_are_complete_and_in_order() -> None:
     families = ["layout", "bias", "activation", "state", "derivative", "bptt", "weights", "numerical", "contract"]
     assert list(FAMILIES) == [*families, "corner"]
     assert all(fault.family == name for name, faults in FAMILIES.items() for fault in faults)
@@ -61,7 +61,7 @@ def test_a_precision_shows_a_fault_or_hides_it_for_a_reason(fault: Fault) -> Non
 def test_nothing_is_wrong_where_it_does_not_apply(fault: Fault, dtype: str) -> None:
     cases = [case for case in (*drawn(dtype, 0, 50), *plain(dtype)) if not fault.applies(case)]
     assert cases or not fault.conditions
-    # A change of tanh is none of relu, one of the bias needs it, and a branch for a corner is the mistake itself.
+    # These conditions stay: the change needs this nonlinearity or a bias, or the condition is part of the mistake.
     own = [each for each in fault.conditions if each in (with_tanh, with_relu, with_bias) or fault.family == "corner"]
     unconditional = dataclasses.replace(fault, conditions=tuple(own))
     for case in cases:
@@ -85,7 +85,7 @@ def test_something_is_wrong_where_it_applies(fault: Fault, dtype: str) -> None:
         pytest.param(fault, dtype, id=f"{fault.name}-{dtype}")
         for fault in FAULTS.values()
         for dtype in fault.precisions
-        # A half precision shows them here and there.
+        # In a half precision, only some elements show the fault.
         if "product" in fault.changes and dtype not in HALVES
     ],
 )
@@ -96,7 +96,7 @@ def test_fewer_digits_in_products_are_in_all_of_them(fault: Fault, dtype: str) -
 
 
 def plain(dtype: str) -> list[Case]:
-    """Return cases without the probe in the corners of its sizes."""
+    """Return cases without the probe, with sizes at the limits of the conditions."""
     sizes = ((3, 2, 1, 4), (3, 2, 3, 3), (3, 2, 2, 5), (3, 2, 4, 2), (3, 1, 2, 3), (1, 2, 2, 2), (1, 1, 1, 1))
     return [Case.random(*each, dtype=dtype) for each in sizes]
 
@@ -123,10 +123,10 @@ def test_each_use_is_fresh(fault: Fault) -> None:
     assert_same_bits(fault.subject()(case.map(np.array)), first)
 
 
-def test_a_stale_state_shows_in_the_second_call() -> None:
+def test_a_kept_state_shows_in_the_second_call() -> None:
     case, subject = Case.random(seed=1), FAULTS["state kept from the last call"].subject()
     assert_same_bits(subject(case), compute(case))
-    with pytest.raises(AssertionError, match=r"^hs: got "):
+    with pytest.raises(AssertionError, match=r"^hs: expected "):
         assert_same_bits(subject(case), compute(case))
 
 
@@ -137,7 +137,7 @@ def test_a_stale_state_shows_in_the_second_call() -> None:
 )
 def test_chop_rounds_as_the_format_does(bits: int, cast: Callable[..., np.ndarray]) -> None:
     values = np.random.default_rng(0).uniform(-8, 8, 10_000)
-    # Ties as well: odd multiples of half a unit in the last place.
+    # Ties are included: odd multiples of half a unit in the last place.
     values = np.concatenate([values, (2 * np.arange(1, 1000) + 1) * 2.0**-bits + 1])
     assert chop(values, bits).tobytes() == cast(values).tobytes()
     assert chop(values, bits - 1).tobytes() != cast(values).tobytes()

@@ -1,4 +1,4 @@
-"""The diagnosis: every fault of the catalogue is named behind a subject, and nothing is named without a reason."""
+"""The diagnosis: every fault of the catalogue is named, and no fault is named without a reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IN_EACH = pytest.mark.parametrize(
 
 
 def diagnosis(fault: Fault, dtype: str, *, rounded: bool = False) -> Diagnosis:
-    """Return the diagnosis of a fault; ``rounded``: of one that rounds otherwise than the catalogue does."""
+    """Return the diagnosis of a fault; if ``rounded``, the fault has other roundings than in the catalogue."""
 
     def in_float64() -> Subject:
         return lambda case: fault.subject()(case.astype("float64")).astype(dtype)
@@ -52,7 +52,7 @@ def test_every_fault_is_named(fault: Fault, dtype: str) -> None:
 @pytest.mark.parametrize(
     "name", [f.name for f in FAULTS.values() if f.family != "numerical" and not is_seen_by_a_trial_alone(f)]
 )
-def test_every_fault_is_named_whatever_the_rounding(name: str) -> None:
+def test_every_fault_is_named_with_another_rounding(name: str) -> None:
     assert_named(diagnosis(FAULTS[name], "float32", rounded=True), name)
 
 
@@ -69,7 +69,7 @@ def test_every_fault_is_named_whatever_the_rounding(name: str) -> None:
         ("h0 detached", ("dh0",)),
     ],
 )
-def test_no_innocent_quantity_is_named(name: str, wrong: tuple[str, ...]) -> None:
+def test_no_right_quantity_is_named_as_wrong(name: str, wrong: tuple[str, ...]) -> None:
     found = diagnosis(FAULTS[name], "float32")
     assert found.wrong == wrong
     assert set(found.right) == {"h", "dx", "dh0", "dWx", "dWh", "db"} - set(wrong)
@@ -115,7 +115,7 @@ def test_an_unknown_fault_matches_nothing(subject: Callable[[Case], Evaluation],
     assert str(found).endswith("\nNo diagnosis: no fault of the catalogue returns this.")
 
 
-def test_what_a_subject_writes_over_later_was_seen_as_it_was() -> None:
+def test_results_are_copied_before_a_subject_overwrites_them() -> None:
     fields: list[Any] = []
 
     def overwriting(case: Case) -> Evaluation:
@@ -131,20 +131,20 @@ def test_what_a_subject_writes_over_later_was_seen_as_it_was() -> None:
     assert first.wrong == ("dWh",)
 
 
-def test_of_the_states_the_first_wrong_step_is_where_it_starts() -> None:
+def test_a_failure_of_states_starts_at_the_first_wrong_step() -> None:
     found = diagnosis(FAULTS["state reset after 4 steps"], "float64")
     assert found.start is not None
     assert (found.start.quantity, found.start.index[0]) == ("h", 4)
 
 
-def test_of_the_gradients_the_last_wrong_step_is_where_it_starts() -> None:
+def test_a_failure_of_gradients_starts_at_the_last_wrong_step() -> None:
     found = diagnosis(FAULTS["BPTT truncated at 3"], "float64")
     assert found.start is not None
     assert (found.start.quantity, found.start.index[0]) == ("A", 2)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_start_is_a_number_of_the_probe_wherever_its_columns_stand(seed: int) -> None:
+def test_the_start_is_in_the_probe_for_every_place_of_its_columns(seed: int) -> None:
     case = plain().unprobed().probed(seed)
     evaluation = FAULTS["derivative 1 - h"].subject()(case)
     found = explain(case, evaluation, PRECISIONS["float64"])
@@ -216,19 +216,19 @@ def test_a_gradient_that_is_not_offered_is_not_judged() -> None:
     assert_named(explain(plain(), evaluation, PRECISIONS["float64"]), "db missing")
 
 
-def test_a_case_in_which_rounding_hides_faults_is_not_compared() -> None:
+def test_a_case_with_too_much_rounding_is_not_compared() -> None:
     long = Case.random(200, 2, 2, 4, seed=1, dtype="float32", norm=3.0).probed()
     found = explain(long, FAULTS["derivative 1 - h"].subject()(long), PRECISIONS["float32"])
     assert (found.status, found.comparable, found.names) == ("fail", False, frozenset())
     assert str(found).endswith("\nNo diagnosis: rounding over these steps is as large as the error.")
 
 
-def test_the_cause_is_told_from_what_the_smallest_case_cannot_tell() -> None:
+def test_fresh_cases_distinguish_faults_that_match_the_shrunk_case() -> None:
     long = Case.random(200, 2, 2, 4, seed=1, dtype="float32", norm=3.0).probed()
     found = explain_subject(FAULTS["db averaged over N"].subject(), long, PRECISIONS["float32"])
     assert found.case.sizes == {"T": 1, "N": 2, "D": 1, "H": 1}
     assert_named(found, "db averaged over N")
-    # With two rows, half of the sum is the mean.
+    # With two rows, the mean is half of the sum.
     small = explain(found.case, FAULTS["db halved"].subject()(found.case), PRECISIONS["float32"])
     assert {"db halved", "db averaged over N"} <= small.names
 
@@ -263,11 +263,11 @@ def test_many_matches_fit_on_one_screen() -> None:
     assert lines[-1] == "  and 3 more"
 
 
-# Faults in the code of frameworks.
+# Mistakes in code of frameworks.
 
 
 def torch_subject(**options: Any) -> Callable[[Case], Evaluation]:
-    """Return ``nn.RNNCell``, stepped, with mistakes: those of its options that are set."""
+    """Return ``nn.RNNCell``, stepped, with the mistakes whose options are set."""
     torch = pytest.importorskip("torch")
 
     def subject(case: Case) -> Evaluation:
@@ -327,7 +327,7 @@ BITS = {"float32": 24, "bfloat16": 8, "float16": 11}
 
 
 @pytest.mark.parametrize(("dtype", "inner"), [("float64", "float32"), ("float32", "bfloat16"), ("float32", "float16")])
-def test_fewer_digits_in_torch_code_are_seen(dtype: str, inner: str) -> None:
+def test_fewer_digits_in_torch_code_are_recognised(dtype: str, inner: str) -> None:
     case = plain(dtype, norm=1.5)
     found = explain(case, torch_subject(dtype=inner)(case), PRECISIONS[dtype].with_tanh(1.0))
     assert not found.names
@@ -335,18 +335,18 @@ def test_fewer_digits_in_torch_code_are_seen(dtype: str, inner: str) -> None:
 
 
 @pytest.mark.parametrize("quantity", ["hs", "dxs", "dh0", "dWx", "dWh", "db"])
-def test_fewer_digits_in_one_quantity_are_no_known_fault(quantity: str) -> None:
+def test_fewer_digits_in_one_quantity_match_no_fault(quantity: str) -> None:
     right = compute(plain())
     rounded = getattr(right, quantity).astype("float32").astype("float64")
     found = explain(plain(), dataclasses.replace(right, **{quantity: rounded}), PRECISIONS["float64"])
     assert (found.status, found.names) == ("fail", frozenset())
-    # The other quantities are judged from the states and the A that were returned.
+    # The other quantities are compared with steps from the returned states and A.
     if quantity not in ("hs", "dxs"):
         assert str(found).endswith("\nLooks like float32: every value of the wrong quantities fits in 24 bits.")
 
 
 @pytest.mark.parametrize("number", [0.0, np.nan, np.inf])
-def test_what_has_no_digits_is_of_no_format(number: float) -> None:
+def test_arrays_without_digits_name_no_format(number: float) -> None:
     found = explain(plain(), dataclasses.replace(compute(plain()), db=np.full(4, number)), PRECISIONS["float64"])
     assert found.wrong == ("db",)
     assert "Looks like" not in str(found)
@@ -359,8 +359,8 @@ def test_digits_alone_do_not_make_a_rounding() -> None:
     assert str(found).endswith("\nLooks like float32: every value of the wrong quantities fits in 24 bits.")
 
 
-def test_fewer_digits_in_products_are_told_by_the_size_of_the_errors() -> None:
-    """Products in float16, states in float32: what the catalogue has, after many steps in which roundings differ."""
+def test_fewer_digits_in_products_are_recognised_by_the_size_of_the_errors() -> None:
+    """Compute products in float16 and states in float32, as a fault of the catalogue does, with other roundings."""
     case = plain("float32", seed=3)
     nudged = dataclasses.replace(case, h0=np.nextafter(case.h0, np.float32(2)))
     found = explain(case, FAULTS["products in float16"].subject()(nudged), PRECISIONS["float32"])

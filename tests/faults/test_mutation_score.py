@@ -1,4 +1,4 @@
-"""The mutation score: every fault is caught within 50 cases, and correct code never is."""
+"""The mutation score: every fault is caught within 50 cases, and correct code always passes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ IN_ALL = pytest.mark.parametrize("dtype", COMPUTED)
 CORRECT = fault("none", "nothing", "Does nothing wrong.")
 
 
-# Fault, precision, seed: how it is caught, of which several tests ask.
+# Catches by fault, precision and seed. They are cached, because several tests use them.
 caught_by = cache(catch)
 
 
 def status(mistake: Fault, case: Case) -> str:
-    """Return the status of a fault's verdict on one case, or the account of a broken contract."""
+    """Return the status of the verdict on a fault for one case, or the account of a broken contract."""
     found = try_once(mistake.subject(), case)
     return found if isinstance(found, str) else found.status
 
@@ -41,7 +41,7 @@ def test_fault_is_caught(fault: Fault, dtype: str) -> None:
 
 
 @IN_EACH
-def test_only_a_broken_contract_is_called_so(fault: Fault, dtype: str) -> None:
+def test_only_a_broken_contract_is_reported_as_one(fault: Fault, dtype: str) -> None:
     caught = caught_by(fault, dtype, SEEDS[0])
     assert caught is not None
     assert (caught.by == "contract") is is_seen_by_a_trial_alone(fault), caught.account
@@ -66,33 +66,33 @@ def test_correct_code_raises_no_alarm(dtype: str) -> None:
 
 
 @IN_ALL
-@pytest.mark.parametrize(("H", "want"), [(1, "pass"), (2, "fail")])
-def test_a_transpose_shows_from_two_units_on(dtype: str, H: int, want: str) -> None:
+@pytest.mark.parametrize(("H", "expected"), [(1, "pass"), (2, "fail")])
+def test_a_transpose_shows_from_two_units_on(dtype: str, H: int, expected: str) -> None:
     case = Case.random(4, 3, 2, H, seed=1, dtype=dtype).probed()
-    assert status(FAULTS["Wh transposed"], case) == want
+    assert status(FAULTS["Wh transposed"], case) == expected
 
 
 @IN_ALL
-@pytest.mark.parametrize(("T", "want"), [(3, "pass"), (4, "fail")])
-def test_truncation_shows_from_the_fourth_step_on(dtype: str, T: int, want: str) -> None:
+@pytest.mark.parametrize(("T", "expected"), [(3, "pass"), (4, "fail")])
+def test_truncation_shows_from_the_fourth_step_on(dtype: str, T: int, expected: str) -> None:
     case = Case.random(T, 3, 2, 3, seed=1, dtype=dtype).probed()
-    assert status(FAULTS["BPTT truncated at 3"], case) == want
+    assert status(FAULTS["BPTT truncated at 3"], case) == expected
 
 
-@pytest.mark.parametrize(("values", "want"), [("plain", "pass"), ("integers", "fail")])
-def test_the_kink_of_relu_needs_zeros(values: str, want: str) -> None:
+@pytest.mark.parametrize(("values", "expected"), [("plain", "pass"), ("integers", "fail")])
+def test_the_kink_of_relu_needs_zeros(values: str, expected: str) -> None:
     case = Case.random(4, 3, 2, 5, seed=1, nonlinearity="relu", values=values).probed()
-    assert status(FAULTS["relu'(0) = 1"], case) == want
+    assert status(FAULTS["relu'(0) = 1"], case) == expected
 
 
-@pytest.mark.parametrize(("values", "want"), [("plain", "pass"), ("nan", "fail")])
-def test_laundering_needs_nan(values: str, want: str) -> None:
+@pytest.mark.parametrize(("values", "expected"), [("plain", "pass"), ("nan", "fail")])
+def test_laundering_needs_nan(values: str, expected: str) -> None:
     case = Case.random(4, 3, 2, 5, seed=1, values=values).probed()
-    assert status(FAULTS["NaN laundered into 0"], case) == want
+    assert status(FAULTS["NaN laundered into 0"], case) == expected
 
 
 @pytest.mark.parametrize(
-    ("relative", "dtype", "want"),
+    ("relative", "dtype", "expected"),
     [
         ("1e-12", "float64", "fail"),
         ("1e-12", "float32", "pass"),
@@ -103,9 +103,9 @@ def test_laundering_needs_nan(values: str, want: str) -> None:
         ("0.05", "bfloat16", "fail"),
     ],
 )
-def test_what_a_format_cannot_hold_is_no_fault_in_it(relative: str, dtype: str, want: str) -> None:
+def test_an_error_below_one_rounding_passes(relative: str, dtype: str, expected: str) -> None:
     case = Case.random(4, 3, 2, 5, seed=1, dtype=dtype, stack=8).probed()
-    assert status(FAULTS[f"one element off by {relative}"], case) == want
+    assert status(FAULTS[f"one element off by {relative}"], case) == expected
 
 
 def test_score_has_a_row_for_each_fault_and_precision() -> None:
@@ -117,7 +117,7 @@ def test_score_has_a_row_for_each_fault_and_precision() -> None:
         assert row.cases == median(found.cases for found in row.catches if found is not None)
 
 
-def test_score_shows_what_gets_through() -> None:
+def test_score_shows_faults_that_are_not_caught() -> None:
     (row,) = (row for row in score(["float64"], seeds=[0], limit=1) if row.fault.name == "Wh transposed")
     assert (row.caught, row.cases, row.by) == (0, None, None)
 

@@ -1,4 +1,4 @@
-"""The smallest error that is detected: made for real, it is, and half of it is not."""
+"""The smallest detected error: an error of this size is detected, and half of it is not."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from reference.faults import COMPUTED, compute
 from reference.mutation_score import CASES, SHARE, Detectable, detectable, everyday, sensitivity
 from reference.verdict import GRADIENTS, QUANTITIES
 
-# The largest figure that each precision may have in any quantity.
-COARSEST = {"float64": 1e-13, "float32": 1e-5, "bfloat16": 0.25, "float16": 0.03}
+# Upper limit of the sensitivity in each precision, for all quantities.
+LARGEST = {"float64": 1e-13, "float32": 1e-5, "bfloat16": 0.25, "float16": 0.03}
 
 IN_ALL = pytest.mark.parametrize("dtype", COMPUTED)
 OF_EACH = pytest.mark.parametrize("quantity", GRADIENTS)
@@ -22,14 +22,14 @@ OF_EACH = pytest.mark.parametrize("quantity", GRADIENTS)
 
 @cache
 def correct(dtype: str) -> tuple[Evaluation, Verdict]:
-    """Return what correct code makes of the everyday cases, and the verdict on it."""
+    """Return the evaluation of the everyday cases by correct code, and its verdict."""
     case = everyday(dtype)
     evaluation = compute(case)
     return evaluation, certify(case, evaluation, PRECISIONS[dtype])
 
 
 def displaced(evaluation: Evaluation, quantity: str, place: tuple[np.ndarray, ...], by: np.ndarray) -> Evaluation:
-    """Return the evaluation with one element of each case displaced, and rounded to storage."""
+    """Return the evaluation with one element of each case displaced and rounded to storage."""
     field = next(field for field, name in QUANTITIES.items() if name == quantity)
     array = np.array(getattr(evaluation, field))
     array[place] = (array[place].astype(np.float64) + by).astype(array.dtype)
@@ -37,7 +37,7 @@ def displaced(evaluation: Evaluation, quantity: str, place: tuple[np.ndarray, ..
 
 
 def leaves_its_bound(dtype: str, quantity: str, found: Detectable, by: np.ndarray) -> np.ndarray:
-    """Return in which cases the chosen element, displaced, is out of its bound."""
+    """Return the cases in which the displaced element is out of its bound."""
     evaluation, verdict = correct(dtype)
     wrong = certify(verdict.case, displaced(evaluation, quantity, found.place, by), PRECISIONS[dtype])
     return np.asarray(wrong.compared[quantity].ratio[found.place] > 1)
@@ -70,7 +70,7 @@ def test_half_of_it_is_not(dtype: str, quantity: str) -> None:
 def test_figures_are_as_fine_as_the_format(dtype: str) -> None:
     figures = sensitivity(dtype)
     assert figures == {quantity: detectable(correct(dtype)[1], quantity).relative for quantity in GRADIENTS}
-    assert all(PRECISIONS[dtype].u < figure <= COARSEST[dtype] for figure in figures.values()), figures
+    assert all(PRECISIONS[dtype].u < figure <= LARGEST[dtype] for figure in figures.values()), figures
 
 
 @OF_EACH

@@ -1,4 +1,4 @@
-"""The smallest counterexample: as small as the fault allows, of simple numbers, and the same each time."""
+"""Shrinking: the shrunk case is as small as the fault allows, has simple numbers, and is the same in every run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reference.cells import CELLS, Cell
 from reference.faults import COMPUTED, FAULTS, HALVES, compute
 from reference.shrink import arrays_of, outcome, shrink, shrink_subject, sliced
 
-# T, N, D and H, without the probe, of the smallest counterexample.
+# T, N, D and H of the shrunk case, without the probe.
 SMALLEST = {
     "Wh transposed": (1, 1, 1, 2),
     "units of Wh reversed": (1, 1, 1, 2),
@@ -34,7 +34,7 @@ SMALLEST = {
     "products in bfloat16": (1, 1, 1, 1),
     "input mutated": (1, 1, 1, 1),
 }
-# Fewer digits in products are next to what a half precision does.
+# In a half precision, fewer digits in products hardly differ from correct code.
 IN_EACH = pytest.mark.parametrize(
     ("name", "dtype"),
     [
@@ -56,12 +56,12 @@ def bits(case: Case) -> list[bytes]:
 
 
 def sizes(case: Case) -> tuple[int, ...]:
-    """Return T, N, D and H, the probe's columns not counted."""
+    """Return T, N, D and H, without the probe's columns."""
     return tuple(case.unprobed().sizes.values())
 
 
 @IN_EACH
-def test_smallest_counterexample_is_as_small_as_the_fault_allows(name: str, dtype: str) -> None:
+def test_a_case_shrinks_as_far_as_the_fault_allows(name: str, dtype: str) -> None:
     small = shrink_subject(FAULTS[name].subject(), large(dtype), PRECISIONS[dtype])
     assert sizes(small) == SMALLEST[name]
     assert small.dtype == dtype
@@ -69,7 +69,7 @@ def test_smallest_counterexample_is_as_small_as_the_fault_allows(name: str, dtyp
     assert small.is_probed == (small.sizes["T"] > 1)
 
 
-def test_a_stack_is_cut_to_its_first_failing_case() -> None:
+def test_a_stack_shrinks_to_its_first_failing_case() -> None:
     stack = large(stack=3)
     small = shrink(lambda case: case.K is None and case.h0[0, 0] == stack.h0[1, 0, 0], stack)
     assert small.h0.item() == stack.h0[1, 0, 0]
@@ -81,12 +81,12 @@ def test_numbers_become_simple() -> None:
     assert not small.upstream.any()
 
 
-def test_bias_goes_where_it_is_not_needed() -> None:
+def test_a_bias_that_is_not_needed_is_dropped() -> None:
     assert shrink_subject(FAULTS["Wh transposed"].subject(), large(), PRECISIONS["float64"]).params.b is None
     assert shrink_subject(FAULTS["bias doubled"].subject(), large(), PRECISIONS["float64"]).params.b is not None
 
 
-def test_numbers_that_are_not_finite_stay_where_they_are_needed() -> None:
+def test_numbers_that_are_not_finite_stay_if_they_are_needed() -> None:
     case = Case.random(4, 3, 2, 3, seed=2, values="nan").probed()
     small = shrink_subject(FAULTS["NaN laundered into 0"].subject(), case, PRECISIONS["float64"])
     assert sizes(small) == (1, 1, 1, 1)
@@ -105,7 +105,7 @@ def test_a_case_that_fails_only_without_its_probe_is_shown_without_it() -> None:
 
 
 @pytest.mark.parametrize("last", ["input", "probe"])
-def test_a_case_that_fails_only_with_its_probe_at_drawn_places_is_shown_so(last: str) -> None:
+def test_a_case_that_fails_only_with_its_probe_at_drawn_places_keeps_them(last: str) -> None:
     def fails(case: Case) -> bool:
         ends_in_probe = case.probe is not None and case.sizes["D"] - 1 in case.probe
         return case.probe is not None and case.probe[0] == 0 and ends_in_probe == (last == "probe")
@@ -128,13 +128,13 @@ def test_a_case_keeps_its_direction() -> None:
 
 
 @pytest.mark.parametrize("name", ["Wh transposed", "BPTT truncated at 3", "hard tanh", "products in bfloat16"])
-def test_the_same_case_gives_the_same_counterexample(name: str) -> None:
+def test_equal_cases_shrink_to_equal_cases(name: str) -> None:
     one, two = (shrink_subject(FAULTS[name].subject(), large(), PRECISIONS["float64"]) for _ in range(2))
     assert bits(one) == bits(two)
 
 
 @pytest.mark.parametrize("tries", [1, 5, 20])
-def test_tries_are_a_limit_and_each_is_told(tries: int) -> None:
+def test_tries_are_limited_and_each_calls_progress(tries: int) -> None:
     asked: list[Case] = []
     told: list[None] = []
 
@@ -147,12 +147,12 @@ def test_tries_are_a_limit_and_each_is_told(tries: int) -> None:
     assert fails(small)
 
 
-def test_long_sequences_are_cut() -> None:
+def test_long_sequences_shrink() -> None:
     case = Case.random(1000, 2, 2, 3, seed=1)
     assert sizes(shrink(lambda case: case.sizes["T"] > 3, case)) == (4, 1, 1, 1)
 
 
-def test_a_refusal_is_no_failure() -> None:
+def test_an_unsupported_case_is_no_failure() -> None:
     def refusing(case: Case) -> Evaluation:
         if case.sizes["T"] < 4:
             raise NotImplementedError("no short sequences")
@@ -170,7 +170,7 @@ def test_another_way_to_fail_is_not_followed() -> None:
     assert sizes(shrink_subject(crashing, large(), PRECISIONS["float64"])) == (1, 2, 1, 1)
 
 
-def test_correct_code_has_no_counterexample() -> None:
+def test_correct_code_has_no_case_to_shrink() -> None:
     with pytest.raises(ValueError, match=r"^shrink_subject: expected a case that the subject fails, got none \(T=9, "):
         shrink_subject(compute, large(), PRECISIONS["float64"])
     with pytest.raises(ValueError, match=r"^shrink: expected a case that fails, got none \(T=9, "):
@@ -184,7 +184,7 @@ def test_a_slice_keeps_all_arrays_in_shape(axis: str) -> None:
     assert cut.sizes == case.sizes | {axis: 2}
 
 
-def test_units_of_all_gates_are_cut_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_units_of_all_gates_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gated(Cell):
         gates = ("a", "z")
 

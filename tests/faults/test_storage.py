@@ -1,4 +1,4 @@
-"""Half precisions of the catalogue: sums in float32, results in storage, whatever product a fault makes."""
+"""Half precisions of the catalogue: sums in float32 and results in storage, for every product of a fault."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ IN_HALVES = pytest.mark.parametrize("dtype", HALVES)
 
 
 def array(dtype: str, *numbers: float) -> Any:
-    """Return numbers as a half precision carries them."""
+    """Return numbers in the kind of array that a half precision uses."""
     wide, kind = carried(dtype)
     return np.array(numbers, wide).view(kind)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_precision_that_adds_up_in_its_storage_is_taken_as_it_is(dtype: str) -> None:
+def test_a_precision_without_a_wider_accumulator_uses_plain_arrays(dtype: str) -> None:
     assert carried(dtype) == (np.dtype(dtype), np.ndarray)
 
 
@@ -68,7 +68,7 @@ def test_sums_of_too_few_bits_are_kept_so(dtype: str) -> None:
 
 
 @IN_HALVES
-def test_what_is_returned_is_of_the_dtype_of_the_case_and_in_memory_of_its_own(dtype: str) -> None:
+def test_results_have_the_dtype_of_the_case_and_their_own_memory(dtype: str) -> None:
     case = Case.random(dtype=dtype).probed()
     for result in compute(case).fields().values():
         assert (type(result), result.dtype, result.base) == (np.ndarray, case.xs.dtype, None)

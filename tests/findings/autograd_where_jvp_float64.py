@@ -1,10 +1,10 @@
-"""autograd: in forward mode, the derivative of anp.where is float64 whatever the dtype of its arguments.
+"""autograd: in forward mode, the derivative of anp.where is float64 for every dtype of its arguments.
 
-Needs NumPy and Autograd, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
-Found with autograd 1.9.1; T=1, N=1, D=1, H=1, by every check of an adapter that takes make_jvp of a composed relu.
+Needs only NumPy and Autograd. Exit status: 1 while the fault is there, 0 once it is fixed.
+Found with autograd 1.9.1; T=1, N=1, D=1, H=1, by every check of an adapter with make_jvp of a composed relu.
 
-The rule fills in anp.zeros of the shape of the derivative, which are float64, and anp.where promotes. In reverse mode
-the same zeros are there, and the dtype comes back at the next product only.
+The rule uses anp.zeros of the shape of the derivative. These zeros are float64, and anp.where promotes. Reverse mode
+uses the same zeros, and only the next product restores the dtype.
 """
 
 import sys
@@ -15,7 +15,7 @@ from autograd import make_jvp, make_vjp
 
 
 def relu(a):
-    """Return a where it is positive."""
+    """Return relu of a, written with anp.where."""
     return anp.where(a <= 0, 0, a)
 
 

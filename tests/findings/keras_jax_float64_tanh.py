@@ -1,10 +1,10 @@
 """keras_jax: on JAX with x64, keras.ops.tanh turns float64 into float32, and SimpleRNN of float64 cannot run.
 
-Needs NumPy, Keras and JAX, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
+Needs only NumPy, Keras and JAX. Exit status: 1 while the fault is there, 0 once it is fixed.
 Found with keras 3.15.1 and jax 0.10.2 on CPU; T=1, N=1, D=1, H=1, by every check of an adapter of SimpleRNN.
 
-On PyTorch and JAX, keras.backend.result_type makes float32 of float64, whether or not JAX has x64 on. The cell returns
-float32 though it was asked for float64; under the layer, lax.scan refuses a state that changes its dtype.
+On PyTorch and JAX, keras.backend.result_type returns float32 for float64, even if x64 is on. A cell of dtype float64
+returns float32. In the layer, lax.scan raises an error because the state changes its dtype.
 """
 
 import os
@@ -25,10 +25,10 @@ calls = {
 wrong = False
 for name, call in calls.items():
     try:
-        got = str(call().dtype)
+        actual = str(call().dtype)
     except TypeError as error:
-        got = f"TypeError: {str(error).splitlines()[0]}"
-    print(f"{name:14} of float64: got {got}")
-    wrong = wrong or got != "float64"
+        actual = f"TypeError: {str(error).splitlines()[0]}"
+    print(f"{name:14} of float64: got {actual}")
+    wrong = wrong or actual != "float64"
 print("WRONG" if wrong else "right")
 sys.exit(1 if wrong else 0)

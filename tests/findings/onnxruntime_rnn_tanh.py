@@ -1,7 +1,7 @@
-"""onnxruntime: in float32, the tanh of the operator RNN is 2 * sigmoid(2 * x) - 1, and that of a small number is zero.
+"""onnxruntime: in float32, the operator RNN computes tanh as 2 * sigmoid(2 * x) - 1, which is 0 for small numbers.
 
-Needs NumPy, ONNX and ONNX Runtime, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
-Found with onnxruntime 1.32.0 on CPU; T=1, N=1, D=1, H=1, by the checks of one step and of edges.
+Needs only NumPy, ONNX and ONNX Runtime. Exit status: 1 while the fault is there, 0 once it is fixed.
+Found with onnxruntime 1.32.0 on CPU; T=1, N=1, D=1, H=1, by the checks "step" and "extremes".
 """
 
 import sys
@@ -12,9 +12,9 @@ from onnx import TensorProto, helper
 
 
 def run(node, inputs):
-    """Run one operator that returns Y."""
-    taken = [helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape) for name, array in inputs.items()]
-    graph = helper.make_graph([node], "graph", taken, [helper.make_tensor_value_info("Y", TensorProto.FLOAT, None)])
+    """Run a model of one operator and return its output Y."""
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape) for name, array in inputs.items()]
+    graph = helper.make_graph([node], "graph", infos, [helper.make_tensor_value_info("Y", TensorProto.FLOAT, None)])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return float(session.run(None, inputs)[0].ravel()[0])
@@ -27,7 +27,7 @@ for x in (1e-2, 1e-4, 1e-6, 3e-8, 1e-30):
     exact = np.tanh(np.float64(value[0, 0, 0]))
     rnn = run(helper.make_node("RNN", ["X", "W", "R"], ["Y"], hidden_size=1), {"X": value, "W": one, "R": one})
     operator = run(helper.make_node("Tanh", ["X"], ["Y"]), {"X": value})
-    print(f"x = {x:g}: RNN gives {rnn:.8g}, Tanh gives {operator:.8g}, tanh is {exact:.8g}")
+    print(f"x = {x:g}: RNN returns {rnn:.8g}, Tanh returns {operator:.8g}, tanh is {exact:.8g}")
     wrong = wrong or abs(rnn - exact) > 1e-6 * exact
 print("WRONG" if wrong else "right")
 sys.exit(1 if wrong else 0)

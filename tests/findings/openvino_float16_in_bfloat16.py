@@ -1,7 +1,6 @@
-"""openvino: asked to compute in float16, a processor that has bfloat16 and no float16 takes bfloat16, and says nothing.
+"""openvino: on a processor with bfloat16 and without float16, a float16 model runs in bfloat16 without a warning.
 
-Needs NumPy and OpenVINO, nothing else. Exit status 1 while the fault is there, 0 once it is mended, 2 where the
-processor is another one.
+Needs only NumPy and OpenVINO. Exit status: 1 while the fault is there, 0 once it is fixed, 2 on other processors.
 Found with openvino 2026.4.1; T=1, N=1, D=1, H=1, by the check "step" of an adapter of RNNCell.
 """
 
@@ -22,9 +21,9 @@ model = core.compile_model(
 )
 x = 1 + 2.0**-10
 (result,) = model([np.full((1, 1), value, np.float16) for value in (x, 1.0)]).values()
-got = float(result[0, 0])
-held = model.get_property("INFERENCE_PRECISION_HINT")
-print(f"{x!r} times 1 is {got!r}, of dtype {result.dtype}; the model says {held}")
-wrong = got != x
+actual = float(result[0, 0])
+hint = model.get_property("INFERENCE_PRECISION_HINT")
+print(f"{x!r} times 1 is {actual!r}, of dtype {result.dtype}; the precision hint of the model is {hint}")
+wrong = actual != x
 print("WRONG" if wrong else "right")
 sys.exit(1 if wrong else 0)

@@ -1,7 +1,7 @@
 """openvino: with relu, the operators RNNCell and RNNSequence make 0 of NaN.
 
-Needs NumPy and OpenVINO, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
-Found with openvino 2026.4.1 on CPU; T=1, N=1, D=1, H=1, by the check of NaN.
+Needs only NumPy and OpenVINO. Exit status: 1 while the fault is there, 0 once it is fixed.
+Found with openvino 2026.4.1 on CPU; T=1, N=1, D=1, H=1, by the check "nonfinite".
 """
 
 import sys
@@ -19,7 +19,7 @@ for activation in ("tanh", "relu"):
     arrays = [np.full(node.shape, value, np.float32) for node, value in zip(inputs, values, strict=True)]
     (result,) = model(arrays).values()
     found[activation] = float(result[0, 0])
-    print(f"RNNCell with {activation}, of NaN, gives {found[activation]}")
+    print(f"RNNCell with {activation} returns {found[activation]} for NaN")
 wrong = not np.isnan(found["relu"])
 print("WRONG" if wrong else "right")
 sys.exit(1 if wrong else 0)

@@ -1,7 +1,7 @@
-"""paddle: on a CPU, relu makes 0 of NaN, and so do the recurrent layers and cells that have it.
+"""paddle: on a CPU, relu makes 0 of NaN, also in recurrent layers and cells.
 
-Needs NumPy and PaddlePaddle, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
-Found with paddlepaddle 3.3.1 on CPU; T=1, N=1, D=1, H=1, by the check of NaN.
+Needs only NumPy and PaddlePaddle. Exit status: 1 while the fault is there, 0 once it is fixed.
+Found with paddlepaddle 3.3.1 on CPU; T=1, N=1, D=1, H=1, by the check "nonfinite".
 """
 
 import sys
@@ -17,7 +17,7 @@ for activation in ("tanh", "relu"):
     h, _ = nn.SimpleRNNCell(1, 1, activation=activation)(nan[0])
     found[activation] = [float(array.numpy().ravel()[0]) for array in (hs, h)]
     layer, cell = found[activation]
-    print(f"with {activation}, of NaN, SimpleRNN gives {layer} and SimpleRNNCell {cell}")
+    print(f"with {activation}, SimpleRNN returns {layer} and SimpleRNNCell {cell} for NaN")
 wrong = not np.isnan(found["relu"]).all()
 print("WRONG" if wrong else "right")
 sys.exit(1 if wrong else 0)

@@ -1,9 +1,9 @@
-"""paddle: on a CPU, the gradients of the biases of nn.SimpleRNN are whatever was in memory, where a batch is empty.
+"""paddle: on a CPU, an empty batch leaves the gradients of the biases of nn.SimpleRNN uninitialised.
 
-Needs NumPy and PaddlePaddle, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
-Found with paddlepaddle 3.3.1 on CPU; T=1, N=0, D=1, H=4, by the check of odd shapes.
+Needs only NumPy and PaddlePaddle. Exit status: 1 while the fault is there, 0 once it is fixed.
+Found with paddlepaddle 3.3.1 on CPU; T=1, N=0, D=1, H=4, by the check "shapes".
 
-The gradients of both weights are zeros, as they should be. Those of the biases are not written.
+The gradients of both weights are zeros, which is right. The gradients of the biases are not written.
 """
 
 import sys
@@ -15,7 +15,7 @@ from paddle import nn
 wrong = False
 for _ in range(100):
     layer = nn.SimpleRNN(1, 4)
-    paddle.full([4], 7.0)  # is gone at once, and leaves its numbers behind
+    paddle.full([4], 7.0)  # freed at once; its numbers stay in memory
     hs, _ = layer(paddle.zeros([0, 1, 1]))
     hs.sum().backward()
     found = {name: parameter.grad.numpy() for name, parameter in layer.named_parameters()}
@@ -23,6 +23,6 @@ for _ in range(100):
         wrong = True
         break
 for name, gradient in found.items():
-    print(f"the gradient of {name}, of an empty batch, is {gradient.ravel()}")
+    print(f"for an empty batch, the gradient of {name} is {gradient.ravel()}")
 print("WRONG" if wrong else "right")
 sys.exit(1 if wrong else 0)

@@ -1,6 +1,6 @@
-"""tensorflow: in a tf.function, ForwardAccumulator raises on a loop that collects tensors, as tf.scan and tf.map_fn do.
+"""tensorflow: in a tf.function, ForwardAccumulator raises on loops that collect tensors, such as tf.scan and tf.map_fn.
 
-Needs NumPy and TensorFlow, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
+Needs only NumPy and TensorFlow. Exit status: 1 while the fault is there, 0 once it is fixed.
 Found with tensorflow-cpu 2.21.0; T=1, N=1, D=2, H=1, by the first case of an adapter.
 """
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def doubled(x):
-    """Double each of some numbers, in a loop of TensorFlow's."""
+    """Double each number, in a loop of TensorFlow."""
     return tf.map_fn(lambda one: 2 * one, x)
 
 

@@ -1,11 +1,11 @@
 """torch: in bfloat16, an infinity in the last of an odd number of columns makes NaN of a product.
 
-Needs PyTorch alone. Exit status 1 while the fault is there, 0 once it is mended, 2 where the processor takes another
-way (it is oneDNN's for processors with AVX-512 and without its instructions for bfloat16).
-Found with torch 2.13.0 on CPU by the check "nan" of an adapter that vectorizes nn.RNNCell, K=76, N=8, H=3.
+Needs only PyTorch. Exit status: 1 while the fault is there, 0 once it is fixed, 2 on processors that use other code.
+The fault is in oneDNN's code for processors with AVX-512 and without its instructions for bfloat16.
+Found with torch 2.13.0 on CPU by the check "nonfinite" of an adapter that vectorizes nn.RNNCell, K=76, N=8, H=3.
 
-Products of more than 4096 multiplications go to oneDNN, which takes the columns in pairs; the last of an odd number is
-paired with zeros, and infinity times zero is NaN.
+oneDNN computes products of more than 4096 multiplications, with the columns in pairs. If their number is odd, the last
+column is paired with zeros, and infinity times zero is NaN.
 """
 
 import sys

@@ -1,11 +1,12 @@
 """torch: in bfloat16, a row of a product is NaN because the row after it is.
 
-Needs PyTorch alone. Exit status 1 while the fault is there, 0 once it is mended, 2 where the processor takes another
-way (it is oneDNN's for processors with AMX).
-Found with torch 2.13.0 on CPU by the check "nan" of nn.RNN, T=20, N=5, D=69, H=64; 17 rows, columns and units do.
+Needs only PyTorch. Exit status: 1 while the fault is there, 0 once it is fixed, 2 on processors that use other code.
+The fault is in oneDNN's code for processors with AMX.
+Found with torch 2.13.0 on CPU by the check "nonfinite" of nn.RNN, T=20, N=5, D=69, H=64; shrunk to 17 rows, columns and
+units.
 
-A product is taken in tiles of 32 columns. Of a row that does not fill its last tile, what comes next in memory is
-multiplied by zeros: the beginning of the next row, and infinity or NaN times zero is NaN.
+A product is computed in tiles of 32 columns. If a row does not fill its last tile, the beginning of the next row in
+memory is multiplied by zeros. Infinity or NaN times zero is NaN.
 """
 
 import sys

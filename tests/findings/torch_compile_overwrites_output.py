@@ -1,10 +1,10 @@
-"""torch: under torch.compile, in half precisions, backward overwrites what forward returned.
+"""torch: under torch.compile, in half precisions, backward overwrites the result of forward.
 
-Needs PyTorch and a C++ compiler, nothing else. Exit status 1 while the fault is there, 0 once it is mended.
+Needs only PyTorch and a C++ compiler. Exit status: 1 while the fault is there, 0 once it is fixed.
 Found with torch 2.13.0 on CPU; T=1, N=2, D=4, H=4, by the check "step" of an adapter that compiles nn.RNNCell.
 
-The states of one step are torch.stack([h]): the compiled forward returns the very memory of h, which backward keeps for
-the derivative of tanh, takes to be its own, and writes the gradient into. In float32 it does not.
+The states of one step are torch.stack([h]). The compiled forward returns the memory of h, which is also saved for the
+derivative of tanh. Backward reuses this memory and writes the gradient into it. In float32 it does not.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""What several tests of the oracle share: a second implementation, and a comparison that takes its bounds along.
+"""Shared by the tests of the oracle: a second implementation, and a comparison with given bounds.
 
-The implementation is written without the oracle's formulas: every inner product is a list of products, shuffled
-and added up one by one in the order of its options, in the dtype of the case.
+The implementation does not use the formulas of the oracle. Every inner product is a list of products, shuffled and
+added one by one in the order of its options, in the dtype of the case.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from reference.certify import enclose
 
 Array = NDArray[Any]
 
-STEP = 2.0**-100  # of the complex step: its square vanishes beside 1, and nothing cancels
+STEP = 2.0**-100  # step of the complex-step method: its square vanishes against 1, and no terms cancel
 FIELDS = {"xs": "dxs", "h0": "dh0", "Wx": "dWx", "Wh": "dWh", "b": "db"}
 
 
 @dataclass
 class PlainRNN:
-    """An RNN in plain NumPy whose options set its sums, its derivative and its flushing; call it with a case."""
+    """An RNN in plain NumPy with options for its sums, its derivative and its flushing; call it with a case."""
 
     summation: str = "left"  # or "right", "tree", "blas"
-    fused: bool = True  # one product for [h, x], or two that are added
-    biases: int = 1  # b, or b / 2 twice
+    fused: bool = True  # whether [h, x] has one product, or h and x have two that are added
+    biases: int = 1  # number of biases; two are b / 2 each
     derivative: str = "1 - h*h"  # or "(1-h)*(1+h)", "g - g*h*h", "(g + g*h)*(1-h)", "1/cosh(a)**2"
     rough: float = 0  # units of rounding by which a state, not its slope, misses the tanh
     flush: bool = False  # numbers below the smallest normal one become zero, on the way in and after every operation
@@ -39,10 +39,10 @@ class PlainRNN:
     recomputed: bool = False  # backward computes each sum again, in another order, for the derivative
     seed: int = 0
     rng: np.random.Generator = field(init=False)
-    storage: np.dtype[Any] | None = field(init=False)  # what float32 numbers are rounded to, of a half precision
+    storage: np.dtype[Any] | None = field(init=False)  # storage of a half precision, else None
 
     def __call__(self, case: Case) -> Evaluation:
-        """Return everything a case asks for."""
+        """Return the evaluation of a case."""
         self.rng = np.random.default_rng(self.seed)
         self.storage = case.xs.dtype if case.xs.itemsize == 2 else None
         with np.errstate(all="ignore"):
@@ -69,7 +69,7 @@ class PlainRNN:
         dh0 = self._product(A[0], Wh.mT)
         dWx, dWh, db = self._product(x.mT, a), self._product(h_prev.mT, a), self._total(a.mT)
         if self.storage is not None:
-            # As an autograd engine does it: each step's share is stored, and so is each sum of two.
+            # As in an autograd engine, the gradient of each step is stored, and so is each sum of two.
             shares = [
                 (self._product(x_t.mT, A_t), self._product(h_t.mT, A_t), self._total(A_t.mT))
                 for x_t, h_t, A_t in zip(np.moveaxis(xs, -3, 0), before[:-1], A, strict=True)
@@ -102,7 +102,7 @@ class PlainRNN:
             return s(g - s(s(g * h) * h))
         if self.derivative == "(g + g*h)*(1-h)":
             return s(s(g + s(g * h)) * s(1 - h))
-        # Taken in float64 and rounded: a good cosh on every machine.
+        # Computed in float64 and rounded, so that cosh is accurate on every machine.
         cosh = np.cosh(a.astype(np.float64)).astype(a.dtype)
         one = a.dtype.type(1)
         slopes = {"1 - h*h": one - s(h * h), "(1-h)*(1+h)": (one - h) * (one + h), "1/cosh(a)**2": one / s(cosh * cosh)}
@@ -115,7 +115,7 @@ class PlainRNN:
         return self._store(p @ q) if self.summation == "blas" and not self.narrow else self._total(self._terms(p, q))
 
     def _total(self, terms: Array) -> Array:
-        """Add up the last axis, in a random order."""
+        """Add the last axis in a random order."""
         return self._store(self._added(terms))
 
     def _added(self, terms: Array) -> Array:
@@ -143,7 +143,7 @@ class PlainRNN:
 
 
 def complex_step_evaluation(case: Case) -> Evaluation:
-    """Return the forward, and every gradient of sum(upstream * h) from forwards alone.
+    """Return the forward, and every gradient of sum(upstream * h), computed from forwards only.
 
     dLoss/dw = imag(Loss(w + i * step)) / step       one copy of the case for each element w, all in one stack
     """
@@ -174,7 +174,7 @@ def assert_within(actual: Evaluation, bounds: Evaluation) -> None:
             continue
         bound = bounds.fields()[name].rounded()
         assert array.shape == bound.shape, f"{name}: expected shape {bound.shape}, got {array.shape}"
-        # A ratio of NaN is no pass, but for NaN on both sides.
+        # A ratio of NaN passes only if both numbers are NaN.
         ratio = np.abs(array.astype(np.float64) - bound.value) / np.maximum(bound.error, 5e-324)
         ratio = np.where(np.isnan(array) & np.isnan(bound.value), 0.0, np.where(np.isnan(ratio), np.inf, ratio))
         assert ratio.max(initial=0) <= 1, f"{name}: |error| is {ratio.max():.3g} x its bound at {ratio.argmax()}"

@@ -1,4 +1,4 @@
-"""Bounded: each rule, in real floats, and exactly in fractions."""
+"""Bounded: each rule, tested with floats and exactly with fractions."""
 
 import re
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from reference import PRECISIONS
 from reference import Bounded as BoundedArray
 from reference.precision import STORED
 
-Bounded: Any = BoundedArray  # used like an array, which type checkers do not see
+Bounded: Any = BoundedArray  # Any, because type checkers do not accept a Bounded as an array
 Operation = Callable[[Any, Any], Any]
 
-# Each runs on Bounded arrays, on floats, and on object arrays of fractions; p and q are vectors.
+# Each rule runs on Bounded arrays, on floats, and on object arrays of fractions; p and q are vectors.
 EXACT: dict[str, Operation] = {
     "-p": lambda p, q: -p,
     "maximum(p, 0)": lambda p, q: np.maximum(p, 0),
@@ -44,7 +44,7 @@ DTYPES = st.sampled_from(["float64", "float32"])
 
 @st.composite
 def uncertain(draw: st.DrawFn, dtype: str, size: int) -> tuple[Any, Any, Any]:
-    """Draw values, bounds on their errors, and floats within these bounds."""
+    """Draw values, bounds on their errors, and floats within these bounds of the values."""
     numbers = st.floats(-1e6, 1e6, width=32 if dtype == "float32" else 64)
     value = draw(arrays(dtype, size, elements=numbers))
     error = np.abs(value.astype(float)) * draw(st.sampled_from([0.0, 2.0**-20, 0.01, 2.0]))
@@ -64,7 +64,7 @@ def fractions(array: Any) -> Any:
 
 
 def excess(bounded: Any, found: Any) -> Fraction:
-    """Return the largest |found - value| - error, exactly: positive where a bound is left."""
+    """Return the largest |found - value| - error, exactly; it is positive if an element is outside its bound."""
     bounded = bounded.rounded()
     triples = zip(found.ravel().tolist(), as_list(bounded.value), as_list(bounded.error), strict=True)
     return max(abs(Fraction(one) - Fraction(value)) - Fraction(error) for one, value, error in triples)
@@ -84,7 +84,7 @@ def test_rule_holds(name: str, data: st.DataObject, dtype: str, size: int) -> No
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ROUNDED)
 def test_rule_charges_no_more_than_it_must(name: str, dtype: str) -> None:
-    """A hundredth of the bound is left by some of a thousand sums and products, in float32 and against fractions."""
+    """Some of a thousand sums and products exceed a hundredth of the bound, in float32 and against fractions."""
     operation, model = OPERATIONS[name], PRECISIONS[dtype]
     rng = np.random.default_rng(0)
     left = 0
@@ -110,7 +110,7 @@ def test_zero_times_anything_has_no_error() -> None:
     assert p.error[2] > 0
 
 
-# Magnitudes of which one product of two underflows in float16 and the other does not; twice a product is no overflow.
+# In float16, one product of these magnitudes underflows and another does not. Twice a product does not overflow.
 SPREAD = st.builds(lambda sign, power: sign * 2.0**power, st.sampled_from([-1.0, 1.0]), st.floats(-22, 7))
 
 
@@ -180,7 +180,7 @@ def stored(array: Any) -> Any:
 
 
 def stored_step(x: Any, h: Any, Wx: Any, Wh: Any, b: Any) -> Any:
-    """Take the drive of a step with as many roundings to storage as the model admits."""
+    """Compute the pre-activation of a step with as many roundings to storage as the model allows."""
     return stored(stored(stored(stored(h @ Wh) + stored(x @ Wx)) + stored(b / 2)) + stored(b / 2))
 
 
@@ -240,7 +240,7 @@ def test_accuracy_of_tanh_is_part_of_the_model() -> None:
     assert model.with_tanh(8.0).name == "float32"
 
 
-# What an array that takes part in the formula has to offer.
+# Operations that arrays in the formula need.
 
 
 def test_arrays_and_numbers_beside_a_bounded_one_are_exact() -> None:
@@ -258,7 +258,7 @@ def test_parts_keep_their_errors() -> None:
     assert (zeros.shape, zeros.value.any(), zeros.error.any()) == ((2, 3), False, False)
 
 
-def test_a_pending_sum_stays_one_in_another_shape() -> None:
+def test_a_pending_sum_stays_pending_in_another_shape() -> None:
     p = Bounded(np.arange(1.0, 7.0).reshape(2, 3), PRECISIONS["float32"])
     changed = [((p + p).mT, p.mT), ((p + p).reshape((6,)), p.reshape((6,))), ((p + p)[1], p[1])]
     for sum_, part in changed:
@@ -284,7 +284,7 @@ def test_a_carried_state_is_compared_with_its_own_magnitude() -> None:
 
 
 def test_a_scale_that_is_not_rebased_hides_a_wide_bound() -> None:
-    """Of a hundred differences of equal factors nothing is left but errors, which only a rebased scale shows."""
+    """The difference of equal numbers, a hundred times, leaves only errors, and only a rebased scale shows them."""
     model = PRECISIONS["float32"]
     one, two = (Bounded(np.full(1, value), model) for value in (1.0, 2.0))
     kept = rebased = Bounded(np.full(1, 1.0), model, 1e-3)

@@ -1,4 +1,4 @@
-"""Case, Params and Evaluation: validated at the door, frozen, saved without losing a bit."""
+"""Case, Params and Evaluation: validated when created, frozen, and saved bit for bit."""
 
 import io
 import re
@@ -38,7 +38,7 @@ def assert_same_bits(actual: Any, expected: Any) -> None:
             assert (type(found), found) == (type(value), value), name
 
 
-# At the door.
+# Validation.
 
 PARAMS = Params(Z((3, 6)), Z((6, 6)), Z(6))
 
@@ -254,7 +254,7 @@ def test_the_probe_returns_the_gradients_at_the_sums_and_changes_nothing_else(
     D, H = (bare.sizes[name] for name in "DH")
     assert case.probe == tuple(range(D, D + H))
     A = probed.dxs[..., D:]
-    # The last step's, by hand; one rounding of 1 - h*h and of its product, as everywhere.
+    # A of the last step, by hand, with one rounding of 1 - h*h and one of the product.
     np.testing.assert_array_equal(A[:, -1], bare.upstream[:, -1] * slope(probed.hs[:, -1], bare.nonlinearity))
     within(replace(probed, dxs=probed.dxs[..., :D], dWx=probed.dWx[..., :D, :]), bounds_of(bare))
     assert not probed.dWx[..., D:, :].any()
@@ -269,7 +269,7 @@ SEEDS = st.none() | st.integers(0, 2**32 - 1)
 
 
 @given(stack=cases(stack=3), direction=st.booleans(), seed=SEEDS)
-def test_unprobed_takes_the_probe_off_to_the_bit(stack: Case, direction: bool, seed: int | None) -> None:
+def test_unprobed_removes_the_probe_bit_for_bit(stack: Case, direction: bool, seed: int | None) -> None:
     bare = with_direction(stack.unprobed()) if direction else stack.unprobed()
     assert_same_bits(bare.probed(seed).unprobed(), bare)
     assert bare.unprobed() is bare
@@ -305,7 +305,7 @@ def test_drawn_places_differ_and_reach_both_ends() -> None:
     assert Case.random(T=1, N=1, D=2, H=2).probed().probe == (2, 3)
 
 
-def test_a_case_without_a_probe_has_inputs_alone() -> None:
+def test_a_case_without_a_probe_has_only_inputs() -> None:
     case = Case.random()
     assert (case.probe, case.is_probed, case.inputs.tolist()) == (None, False, [0, 1, 2])
 
@@ -373,7 +373,7 @@ def test_a_second_probe_raises() -> None:
 
 @st.composite
 def odd_cases(draw: st.DrawFn) -> Case:
-    """Draw cases of any bits at all: NaN with payloads, signed zeros, subnormals, empty axes."""
+    """Draw cases with arbitrary bits: NaN with payloads, signed zeros, subnormals, empty axes."""
     dtype, bits = draw(st.sampled_from([("float64", np.uint64), ("float32", np.uint32)]))
     K, T, N, D, H = (draw(st.integers(0, 2)) for _ in range(5))
     lead = (K,) if draw(st.booleans()) else ()

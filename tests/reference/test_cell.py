@@ -18,7 +18,7 @@ ONE_STEP = shapes(lengths=(1,))
 
 
 def smooth_cases(**options: Any) -> st.SearchStrategy[Case]:
-    """Draw small finite cases that stay off relu's kink, where there is no derivative to take a complex step along."""
+    """Draw small finite cases without pre-activations at relu's kink, where the complex-step method fails."""
     small = options.pop("shape").filter(lambda shape: shape.D * shape.H <= 40)
     return cases(shape=small, **options).filter(lambda case: case.finite and bool((case.xs % 1).any()))
 
@@ -28,7 +28,7 @@ def cell_of(case: Case) -> RNN:
 
 
 def one_step(case: Case, cell: RNN | None = None) -> Evaluation:
-    """Evaluate a case of T = 1 with the textbook layer alone."""
+    """Evaluate a case of T = 1 with the textbook layer only."""
     cell = cell_of(case) if cell is None else cell
     h = cell.forward(case.xs[..., 0, :, :], case.h0)
     dx, dh0 = cell.backward(case.upstream[..., 0, :, :])
@@ -54,7 +54,7 @@ def test_params_are_the_arrays_given() -> None:
     assert [id(array) for array in RNN(Wx, Wh, b).params] == [id(Wx), id(Wh), id(b)]
 
 
-def test_an_optimiser_may_hold_the_gradients() -> None:
+def test_an_optimiser_may_keep_references_to_the_gradients() -> None:
     cell, x, h_prev = textbook()
     held = list(cell.grads)
     h_next = cell.forward(x, h_prev)

@@ -1,4 +1,4 @@
-"""certify: a thousand steps held to the accuracy of one, and the verdict put into words."""
+"""certify: a thousand steps certified at the accuracy of one, and the text of the verdict."""
 
 import re
 from dataclasses import replace
@@ -54,7 +54,7 @@ def test_the_relative_bounds_of_a_thousand_steps_are_those_of_one(thousand_steps
 def test_bounds_of_weight_gradients_are_those_of_one_sum(
     thousand_steps: Verdict, quantity: str, plain_rnn: Any
 ) -> None:
-    """T*N products and sums, and what was rounded before: u of A, u of h; eight leave room for second orders."""
+    """The bound counts T * N products and sums, u of A and u of h. Eight roundings cover terms of second order."""
     case, hs = long_case().unprobed(), thousand_steps.evaluation.hs
     A = np.abs(thousand_steps.evaluation.dxs[..., 3:].astype(float)).reshape(4000, 5)
     before = np.concatenate([case.h0[None], hs[:-1]])
@@ -88,7 +88,7 @@ def test_one_element_twice_its_bound_away_is_named(field: str, share: float, sig
     compared = judge(case, right).compared[quantity]
     shape = (
         (*compared.expected.shape[:-1], 3) if field == "dxs" else compared.expected.shape
-    )  # the probe's columns: see below
+    )  # the next test covers the probe's columns
     shape = (3, 5) if field == "dWx" else shape
     index = tuple(int(i) for i in np.unravel_index(int(share * np.prod(shape)), shape))
     wrong = changed(right, field, index, compared.expected[index] + sign * 2 * compared.bound[index])
@@ -112,7 +112,7 @@ def test_one_gradient_of_a_pre_activation_twice_its_bound_away_fails(
     assert verdict.compared["dx"].ratio[t, n, j] > 1
 
 
-# What is not finite.
+# NaN and infinity.
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -209,7 +209,7 @@ def test_an_infinite_parameter_reaches_all_rows_and_the_states_are_compared() ->
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_infinity_is_the_only_answer_to_an_overflow(sign: int) -> None:
-    """2e38 + 2e38 is too large for float32: infinity is right, the largest number and the other infinity are not."""
+    """2e38 + 2e38 is too large for float32. Infinity is right; the largest number and minus infinity are wrong."""
     ones = np.ones((1, 1), np.float32)
     big = np.float32(sign * 2e38)
     case = Case(np.zeros((1, 1, 0), np.float32), ones, Params(ones[:0], ones), ones[None] * big, "relu")
@@ -223,7 +223,7 @@ def test_infinity_is_the_only_answer_to_an_overflow(sign: int) -> None:
 
 @pytest.mark.parametrize("actual", [3e38, np.inf])
 def test_a_sum_that_overflows_in_some_order_only_may_do_so(actual: float) -> None:
-    """3e38 + 3e38 - 3e38 is finite or infinite as it is summed; minus infinity it never is."""
+    """3e38 + 3e38 - 3e38 is finite or infinite, depending on the order of the sum. It is never minus infinity."""
     ones, big = np.ones((3, 1), np.float32), np.array([[[3e38, 3e38, -3e38]]], np.float32)
     case = Case(big, np.zeros((1, 1), np.float32), Params(ones, ones[:1]), ones[None, :1], "relu")
     given = Evaluation(np.full((1, 1, 1), actual, np.float32))
@@ -231,7 +231,7 @@ def test_a_sum_that_overflows_in_some_order_only_may_do_so(actual: float) -> Non
     assert judge(case, Evaluation(-given.hs)).status == "fail"
 
 
-def test_beyond_an_overflow_nothing_is_certified() -> None:
+def test_runs_that_overflow_are_inconclusive_and_do_not_fail() -> None:
     case = Case.random(T=200, N=2, D=2, H=4, dtype="float32", nonlinearity="relu", norm=3.0, stack=8).probed()
     with np.errstate(all="ignore"):
         given = evaluate(case).astype("float32")
@@ -251,7 +251,7 @@ def test_an_empty_stack_raises() -> None:
 
 
 def moved(case: Case, field: str, array: Any) -> Any:
-    """Return an array of a field, whose columns have the probe last, with the columns of a case."""
+    """Return an array of a field with its columns moved from a probe in the last columns to the order of a case."""
     order = np.argsort([*case.inputs, *(case.probe or ())])
     return {"dxs": lambda: array[..., order], "dWx": lambda: array[..., order, :]}.get(field, lambda: array)()
 
@@ -313,9 +313,9 @@ def test_an_inconclusive_case_of_a_stack_is_counted(plain_rnn: Any) -> None:
     verdict = judge(stack, plain_rnn()(stack))
     assert verdict.statuses == ["pass", "pass", "inconclusive"]
     assert verdict.status == "inconclusive"
-    coarse = re.search(r"the bound is (\S+) x the value's scale", str(verdict))
-    assert coarse is not None
-    assert float(coarse[1]) > 0.1
+    width = re.search(r"the bound is (\S+) x the value's scale", str(verdict))
+    assert width is not None
+    assert float(width[1]) > 0.1
 
 
 def test_every_case_of_a_stack_has_its_own_status(plain_rnn: Any) -> None:
@@ -328,7 +328,7 @@ def test_every_case_of_a_stack_has_its_own_status(plain_rnn: Any) -> None:
     assert [verdict.of(k).status for k in range(4)] == verdict.statuses
     alone, together = judge(stack[2], wrong[2]).worst["dWh"], verdict.worst["dWh"]
     assert (alone.index, alone.actual, alone.exceeding) == ((0, 1), together.actual, together.exceeding)
-    # The oracle's own products may round otherwise in a stack: both are within its bound.
+    # In a stack, the products of the oracle may round differently; both results are within its bound.
     assert abs(alone.expected - together.expected) <= together.bound
 
 
@@ -358,10 +358,10 @@ def test_empty_axes_are_certified(sizes: dict[str, Any], probed: bool) -> None:
     certify(case, evaluate(case), PRECISIONS["float64"]).require()
 
 
-# Words.
+# Messages.
 
 
-def test_mismatch_gives_the_whole_account() -> None:
+def test_mismatch_has_the_whole_report() -> None:
     """By hand: dWh[0, 2] = h0[0] * A[2] = 1/2 * 3, and its bound is 3 u.
 
     h0 is exact. A = dh * 1 may err by 3 u, which makes 1/2 * 3 u = 1.5 u. The one product adds 1.5 u.

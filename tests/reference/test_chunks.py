@@ -1,4 +1,4 @@
-"""Chunks of cases and rows: how a case is divided to be certified changes no verdict."""
+"""Chunks of cases and rows: the division of a case into chunks does not change its verdict."""
 
 import importlib
 from dataclasses import replace
@@ -10,14 +10,14 @@ import pytest
 from reference import PRECISIONS, Case, Evaluation, Verdict, certify, evaluate
 from reference.certify import chunks
 
-# The package gives this name to the function.
+# In the package, this name is the function and not the module.
 MODULE = importlib.import_module("reference.certify")
 
 
 def judge(case: Case, answer: Evaluation, monkeypatch: pytest.MonkeyPatch, chunk: int) -> Verdict:
     monkeypatch.setattr(MODULE, "CHUNK", chunk)
     verdict = certify(case, answer, PRECISIONS[case.dtype])
-    # The elements are computed at the first access, which has to be in these chunks.
+    # The first access computes the elements, so it has to happen with this size of chunks.
     assert verdict.compared
     return verdict
 
@@ -62,7 +62,7 @@ def test_rows_one_by_one_have_the_verdict_of_all_at_once(
         # A sum in nine parts has eight additions more than its 36 products.
         assert (cut.bound >= whole.bound * (1 - 1e-12)).all()
         assert (cut.bound <= whole.bound * (1 + 9 / 36)).all()
-    # They were cut, because a sum in parts has a larger bound.
+    # There were several chunks, because a sum in parts has a larger bound.
     assert (one.compared["dWh"].bound > all_.compared["dWh"].bound).any()
     assert one.statuses == all_.statuses
     assert (np.abs(one.relative_bounds / all_.relative_bounds - 1) < 9 / 36).all()

@@ -1,4 +1,4 @@
-"""Forward mode and second derivatives: the cell's own lines on dual arrays, held to independent evidence."""
+"""Forward mode and second derivatives: the code of the cell on dual arrays, tested by independent evidence."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from reference.params import Direction
 from reference.strategies import EDGES, FINITE, cases, shapes
 
 SMALL = shapes(lengths=(3, 1, 2, 5), batches=(2, 1, 3))
-STEP = 2.0**-100  # of the complex step: its square vanishes beside 1, and nothing cancels
+STEP = 2.0**-100  # step of the complex-step method: its square vanishes against 1, and no terms cancel
 DOTS = [f"{name}_dot" for name in ("hs", "dxs", "dh0", "dWx", "dWh", "db")]
 
 
 def complex_step(case: Case) -> dict[str, Any]:
-    """Return how every quantity of a case changes along its direction, by a complex step through the plain layer."""
+    """Return the derivative of every quantity along the direction of a case, by a complex step in the plain layer."""
     assert case.direction is not None
     along = case.direction.fields()
     moved = {
@@ -61,7 +61,7 @@ def test_a_wrong_derivative_is_not_that_of_the_complex_step() -> None:
 def test_all_derivatives_are_enclosed_by_bounds_and_by_balls(
     nonlinearity: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The truth is that of Arb at 200 bits, through the same lines on dual arrays of balls."""
+    """The exact results come from the same code on dual arrays of Arb's balls, at 200 bits."""
     monkeypatch.setattr(flint.ctx, "prec", 200)
     case = Case.random(T=4, N=2, D=2, H=3, seed=1, nonlinearity=nonlinearity, direction=True)
     ball = np.vectorize(flint.arb, otypes=[object])
@@ -78,7 +78,7 @@ def test_all_derivatives_are_enclosed_by_bounds_and_by_balls(
 
 @given(case=cases(shape=SMALL, stack=4, norms=(1.0,), direction=True))
 def test_the_jacobian_and_its_transpose_are_adjoint(case: Case) -> None:
-    """<upstream, J v> = <J.T upstream, v>, each side a sum whose rounding is bounded."""
+    """Compare <upstream, J v> with <J.T upstream, v>. The rounding of both sums is bounded."""
     found, bounds = evaluate(case), enclose(case, PRECISIONS["float64"])
     assert case.direction is not None
     left = np.sum(case.upstream * found.hs_dot, axis=(1, 2, 3))
@@ -117,7 +117,7 @@ def test_derivatives_in_the_dtype_of_the_case_are_within_the_bounds(dtype: str, 
 @pytest.mark.parametrize("dot", DOTS)
 @pytest.mark.parametrize(("dtype", "size"), [("float64", 1e-13), ("float32", 1e-5)])
 def test_a_wrong_derivative_fails(dot: str, dtype: str, size: float) -> None:
-    # Errors pile up over the steps back, too, and most in the sum over all steps and rows.
+    # Errors also pile up over the steps backward, and are largest in the sum over all steps and rows.
     size *= {"hs_dot": 1, "db_dot": 20}.get(dot, 10)
     case = Case.random(T=4, N=3, D=3, H=4, dtype=dtype, direction=True, seed=2).probed()
     right = evaluate(case).astype(dtype)

@@ -1,4 +1,4 @@
-"""Certified enclosures: Arb's balls, carried through the oracle's own lines, are the truth it is held to."""
+"""Certified enclosures: the oracle is compared with exact results, from the same code on Arb's balls."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,12 +35,12 @@ def balls(array: Any) -> Any:
 
 
 def enclosure(case: Case) -> Evaluation:
-    """Enclose the exact result of a case, for real numbers instead of floats."""
+    """Enclose the exact result of a case, computed with real numbers instead of floats."""
     return evaluate_in(case, balls)
 
 
 def assert_encloses(actual: Any, truth: Any, bound: Any, name: str) -> None:
-    """Raise unless every number of ``actual`` is certainly within its bound of the exact one."""
+    """Raise unless every number of ``actual`` is certainly within its bound of the exact number."""
     assert actual.shape == truth.shape == bound.shape, f"{name}: {actual.shape}, {truth.shape}, {bound.shape}"
     for index in np.ndindex(actual.shape):
         error = abs(flint.arb(float(actual[index])) - truth[index])
@@ -95,7 +95,7 @@ def test_a_wrong_formula_is_outside_the_bounds(bounds_of: Any) -> None:
         assert_all_enclosed(wrong, enclosure(case), bounds_of(case))
 
 
-# The accuracy of NumPy's own tanh, which the oracle's bound takes for granted.
+# The bound of the oracle relies on the accuracy of NumPy's tanh.
 
 SWEEPS = {
     "uniform": np.linspace(-3, 3, 6001),
@@ -135,7 +135,7 @@ def test_declared_accuracy_of_tanh_is_not_generous() -> None:
 def test_tanh_rule_holds(value: float, relative: float, share: float, ulps: float, dtype: str) -> None:
     model, error = PRECISIONS[dtype], relative * abs(value)
     bounded = np.tanh(Bounded(np.array(value), model, error)).rounded()
-    # An implementation may have any point of the interval, and the declared accuracy from there.
+    # An implementation may have any argument in the interval, and then the declared error of tanh.
     truth = (flint.arb(value) + flint.arb(share) * flint.arb(error)).tanh()
     truth += flint.arb(ulps) * flint.arb(model.tanh_ulps * model.u) * abs(truth)
     assert abs(flint.arb(float(bounded.value)) - truth) <= flint.arb(float(bounded.error))
@@ -156,7 +156,7 @@ def test_tanh_rule_shrinks_errors_where_tanh_is_flat(dtype: str) -> None:
 def test_every_form_of_the_derivative_is_within_the_bound(
     g: float, a: float, roundings: list[float], form: str
 ) -> None:
-    """Round every operation of a form as badly as the model of float32 admits, and the product with g too."""
+    """Round every operation of a form, and its product with g, as badly as the model of float32 allows."""
     model = PRECISIONS["float32"]
     h = float(np.float32(np.tanh(a)))
     left = iter(roundings)
@@ -190,7 +190,7 @@ TANGENTS = ["t*(-2*h)", "(1-h)*t - (1+h)*t", "-(h*t + h*t)", "h*t*(-2)"]
 def test_every_form_of_the_tangent_of_the_derivative_is_within_the_bound(
     t: float, a: float, relative: float, shares: tuple[float, float], roundings: list[float], form: str
 ) -> None:
-    """Round every operation as badly as float32 may, from any h and t within their errors."""
+    """Round every operation as badly as the model of float32 allows, for any h and t within their errors."""
     model = PRECISIONS["float32"]
     h, t = float(np.float32(np.tanh(a))), float(np.float32(t))
     of_h, of_t = (Bounded(np.array(value), model, relative * abs(value)) for value in (h, t))

@@ -1,4 +1,4 @@
-"""The interface carries cells with gates: an LSTM and both GRUs, as doubles, run through layer and certificate."""
+"""The interface supports gated cells: test cells for an LSTM and both GRUs run through layer and certificate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reference.cells import CELLS, Array, Cell, tanh_slope
 from reference.cells.cell import States
 from reference.layer import Layer, evaluate_in
 
-STEP = 2.0**-100  # of the complex step: its square vanishes beside 1, and nothing cancels
+STEP = 2.0**-100  # step of the complex-step method: its square vanishes against 1, and no terms cancel
 
 
 def sigmoid(a: Array) -> Array:
@@ -40,7 +40,7 @@ class LSTM(Cell):
         return (o * y, c), (i, f, g, o, states[1], y)
 
     def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
-        """Return A of all gates; c is carried along f."""
+        """Return A of all gates, and the direct path of c through f."""
         (dh, dc), (i, f, g, o, c_prev, y) = d_states, saved
         dc = dh * o * tanh_slope(y) + dc
         A = [dc * g * (i * (1 - i)), dc * c_prev * (f * (1 - f)), dc * i * tanh_slope(g), dh * y * (o * (1 - o))]
@@ -60,14 +60,14 @@ class GRU(Cell):
         return ((1 - z) * n + z * states[0],), (r, z, n, vn, states[0])
 
     def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
-        """Return A of all gates; h is carried along z."""
+        """Return A of all gates, and the direct path of h through z."""
         (dh,), (r, z, n, vn, h) = d_states, saved
         An = dh * (1 - z) * tanh_slope(n)
         A = [An * vn * (r * (1 - r)), dh * (h - n) * (z * (1 - z)), An]
         return np.concatenate(A, axis=-1), (dh * z,)
 
     def recurrent(self, A: Array, saved: States) -> Array:
-        """Return A with r in its last block."""
+        """Return A with its last block multiplied by r."""
         Ar, Az, An = blocks(A, 3)
         return np.concatenate([Ar, Az, An * saved[0]], axis=-1)
 
@@ -85,7 +85,7 @@ class GRUResetBefore(Cell):
         return ((1 - z) * n + z * h,), (r, z, n, h)
 
     def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
-        """Return A of all gates; h is carried along z, and along r behind the inner product."""
+        """Return A of all gates, and the direct path of h through z and through r of the inner product."""
         (dh,), (r, z, n, h) = d_states, saved
         An = dh * (1 - z) * tanh_slope(n)
         A = np.concatenate([0 * An, dh * (h - n) * (z * (1 - z)), An], axis=-1)
@@ -95,7 +95,7 @@ class GRUResetBefore(Cell):
         return np.concatenate([Ar, A[..., H:]], axis=-1), (d_rh * r + dh * z,)
 
     def recurrent(self, A: Array, saved: States) -> Array:
-        """Return A of the gates whose product the layer takes."""
+        """Return A without the inner gate."""
         return A[..., : 2 * A.shape[-1] // 3]
 
 
@@ -110,7 +110,7 @@ def cell(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def complex_step(case: Case) -> dict[str, Any]:
-    """Return every gradient of sum(upstream * h) + sum(upstream_c * c) from forwards alone."""
+    """Return every gradient of sum(upstream * h) + sum(upstream_c * c), computed from forwards only."""
     arrays = {name: array.astype(complex) for name, array in case.arrays().items()}
     found = {}
     for name, array in arrays.items():
@@ -135,7 +135,7 @@ def test_gradients_are_those_of_the_complex_step(cell: str) -> None:
     case = Case.random(T=3, N=2, D=2, H=3, cell=cell)
     found = evaluate(case).fields()
     for name, slopes in complex_step(case).items():
-        # Each is a sum of at most a thousand terms of about one.
+        # Each gradient is a sum of at most a thousand terms of about 1.
         assert np.abs(found[name] - slopes).max() <= 1000 * 2.0**-53, name
 
 
@@ -147,7 +147,7 @@ def test_a_run_in_its_own_precision_is_certified_step_by_step(cell: str, dtype: 
     verdict = certify(case, answer, PRECISIONS[dtype])
     verdict.require()
     assert set(verdict.worst) >= {"h", "dx", "dh0", "dWx", "dWh", "db"} | ({"c", "dc0"} if cell == "lstm" else set())
-    # The bound of c, and of what c and h carry, grows with the steps, and stays small.
+    # The bounds of c, and of the direct paths of c and h, grow with the steps and stay small.
     assert max(verdict.relative_bound.values()) < (1e-12 if dtype == "float64" else 1e-3)
 
 
@@ -169,7 +169,7 @@ def test_every_field_can_fail(cell: str) -> None:
     answer = evaluate_in(case, lambda array: array)
     for name, array in answer.fields().items():
         if array is not None:
-            # The last rows of dWx are those of the probe's zero inputs.
+            # The last rows of dWx belong to the zero inputs of the probe.
             wrong = one_off(answer, name) if name != "dWx" else one_off(answer, "dWh")
             assert certify(case, wrong, PRECISIONS["float32"]).status == "fail", name
 

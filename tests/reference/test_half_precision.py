@@ -1,4 +1,4 @@
-"""The half precisions: how narrow their bounds are, and what they are saved as."""
+"""The half precisions: the width of their bounds, underflow, and the saved format."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from reference import PRECISIONS, Case, Evaluation, Params, certify, evaluate
 from reference.precision import FORMATS
 from reference.strategies import cases
 
-# The widest median bound, relative to the scale of what it bounds, at the sizes of everyday tests.
+# The largest median of bound / scale at the sizes of everyday tests.
 WIDEST = {"bfloat16": 2e-1, "float16": 3e-2}
 HALVES = pytest.mark.parametrize("dtype", WIDEST)
 
@@ -37,9 +37,9 @@ def test_comes_within_a_factor_of_ten_of_the_bound(dtype: str, plain_rnn: Any) -
 
 def test_bfloat16_is_outside_the_bounds_of_float16(plain_rnn: Any) -> None:
     case = Case.random(T=3, N=4, D=3, H=5, dtype="bfloat16", stack=20).probed()
-    coarse = plain_rnn("left")(case).astype("float16")
-    # Three digits fewer are eight times the error, in one element in a hundred within the worst of the finer format.
-    assert certify(case.astype("float16"), coarse, PRECISIONS["float16"]).statuses.count("fail") > 10
+    low = plain_rnn("left")(case).astype("float16")
+    # Three bits fewer make the errors eight times larger; one element in a hundred is still within its bound.
+    assert certify(case.astype("float16"), low, PRECISIONS["float16"]).statuses.count("fail") > 10
 
 
 @HALVES
@@ -51,7 +51,7 @@ def test_the_oracle_rounded_once_passes(dtype: str, data: st.DataObject) -> None
 
 
 def test_a_gradient_that_underflows_may_go_on_inside() -> None:
-    """Of 64 units each gradient underflows in float16, and their sum does not."""
+    """The gradient of each of 64 units underflows in float16, and their sum does not."""
     T, N, D, H = 2, 1, 1, 64
     bias = np.resize([1.0, -1.0], H)
     params = Params(np.zeros((D, H)), np.ones((H, H)), bias)
@@ -64,7 +64,7 @@ def test_a_gradient_that_underflows_may_go_on_inside() -> None:
 
 
 def underflowing(T: int = 1, sum_: float = 2.0**-26) -> Case:
-    """Return a case of relu whose first state is 0 in float16, since it underflows; Wh is 1."""
+    """Return a relu case whose first state underflows to 0 in float16; Wh is 1."""
     params = Params(np.array([[2.0**-13]]), np.ones((1, 1)), np.zeros(1))
     xs = np.zeros((T, 1, 1))
     xs[0] = sum_ / 2.0**-13
@@ -78,7 +78,7 @@ def test_relu_may_be_open_where_its_state_underflows(T: int) -> None:
     assert not answer.hs.any()
     assert answer.dxs[..., -1].all()
     assert certify(case, answer, PRECISIONS["float16"]).worst["dx"].ratio <= 1
-    # An implementation that takes the derivative from the returned state has no gradient there, and is right as well.
+    # If an implementation takes the derivative from the returned state, there is no gradient, which is also right.
     closed = evaluate(underflowing(T, 0.0)).astype("float16")
     assert certify(case, closed, PRECISIONS["float16"]).worst["dx"].ratio <= 1
 
@@ -89,7 +89,7 @@ def test_relu_is_closed_at_zero_and_below(sum_: float) -> None:
     assert certify(underflowing(1, sum_), answer, PRECISIONS["float16"]).worst["dx"].ratio > 1
 
 
-def test_where_relu_was_open_the_whole_gradient_came_through() -> None:
+def test_an_open_relu_requires_the_whole_gradient() -> None:
     case = underflowing()
     answer = evaluate(case).astype("float16")
     halved = replace(answer, dxs=answer.dxs / np.float16(2))
@@ -97,9 +97,9 @@ def test_where_relu_was_open_the_whole_gradient_came_through() -> None:
 
 
 def test_a_zero_that_may_have_underflowed_has_a_bound_of_its_own_beside_a_huge_gradient() -> None:
-    """In one unit b - b is 0 to the last digit of float32, and what x adds is lost or not.
+    """In one unit b - b is 0 to the last digit of float32, and the small term of x may be lost.
 
-    Of the only element of dWh nothing is left but what may have underflowed, so that the verdict is inconclusive.
+    The only element of dWh consists of terms that may have underflowed, so the verdict is inconclusive.
     """
     params = Params(np.ones((1, 1)), -np.ones((1, 1)), np.full(1, 0.0625))
     xs, upstream = np.full((4, 1, 1), -(2.0**-115)), np.zeros((4, 1, 1))
@@ -109,7 +109,7 @@ def test_a_zero_that_may_have_underflowed_has_a_bound_of_its_own_beside_a_huge_g
     assert answer.hs.ravel().astype(float).tolist() == [0.0625, 0, 0.0625, 0]
     verdict = certify(case, answer, PRECISIONS["bfloat16"])
     assert verdict.status != "fail"
-    # The zero may have been the smallest normal number.
+    # The zero may be an underflow of the smallest normal number.
     assert verdict.worst["dWh"].bound < 1.1 * 2.0**-126 * float(answer.dxs[2, 0, 1])
     of_the_state_after = replace(answer, dWh=answer.hs[2] * answer.dxs[2, :, 1:])
     assert certify(case, of_the_state_after, PRECISIONS["bfloat16"]).status == "fail"

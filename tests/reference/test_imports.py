@@ -1,4 +1,4 @@
-"""Who may import whom: read from the sources, and from what a process has loaded."""
+"""The allowed imports, checked in the sources and in the modules that a process has loaded."""
 
 import ast
 import importlib.util
@@ -20,7 +20,7 @@ def sources(folder: str, pattern: str = "**/*.py") -> list[Path]:
 
 
 def imported(text: str) -> Iterator[str]:
-    """Give the full name of every module that a source imports anywhere, functions included."""
+    """Yield the full name of every module that a source imports, also inside functions."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -30,7 +30,7 @@ def imported(text: str) -> Iterator[str]:
 
 
 def foreign(path: Path, *allowed: str) -> set[str]:
-    """Return the imports of a source outside the standard library and the packages allowed."""
+    """Return the imports of a source that are neither in the standard library nor in the allowed packages."""
     names = set(imported((ROOT / path).read_text("utf-8")))
     return {
         name for name in names if not any(f"{name}.".startswith(f"{package}.") for package in (*STANDARD, *allowed))
@@ -44,9 +44,9 @@ def by_path(path: Path) -> str:
 DRAWN = {"strategies.py", "mutation_score.py"}  # modules that draw cases need Hypothesis
 ADAPTERS = [path for path in sources("adapters", "*.py") if path.stem != "__init__"]
 CONFORMANCE = [*sources("adapters", "__init__.py"), *sources("adapters/conformance")]
-# Files that several adapters share and that need NumPy alone.
-SHARED = {"layout", "_places", "_source", "_way"}  # these need NumPy alone
-BFLOAT16 = {"archive.py"}  # NumPy has no bfloat16: ml_dtypes is imported at its first use
+# Files that several adapters share and that need only NumPy.
+SHARED = {"layout", "_places", "_source", "_way"}
+BFLOAT16 = {"archive.py"}  # NumPy has no bfloat16, so ml_dtypes is imported on first use
 
 
 @pytest.mark.parametrize("path", sources("reference"), ids=by_path)
@@ -64,17 +64,17 @@ def test_an_adapter_imports_its_own_framework_and_no_other_adapter(path: Path) -
 
 
 @pytest.mark.parametrize("path", [path for path in ADAPTERS if path.stem in SHARED], ids=by_path)
-def test_files_that_adapters_share_import_numpy_alone(path: Path) -> None:
+def test_files_that_adapters_share_import_only_numpy(path: Path) -> None:
     assert foreign(path, "numpy", "reference", *(f"adapters.{stem}" for stem in SHARED)) == set()
 
 
 def packages_of(stem: str) -> set[str]:
-    """Return the packages of a file's extra; of a file that several share, those of the one it is called after."""
+    """Return the packages of the extra of a file; a shared file has those of the framework in its name."""
     name = stem.lstrip("_").replace("_", "-")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     lines = [line for extra in extras if f"{extra}-".startswith(f"{name}-") for line in extras[extra]]
     named = {re.split("[^A-Za-z0-9_-]", line)[0] for line in lines}
-    # What dm-haiku, tensorflow-cpu and paddlepaddle install has shorter names; jax comes with jaxlib.
+    # dm-haiku, tensorflow-cpu and paddlepaddle install modules with shorter names, and jax installs jaxlib.
     shorter = {package.removeprefix("dm-").removesuffix("-cpu").replace("paddlepaddle", "paddle") for package in named}
     return shorter | {f"{name}lib"}
 
@@ -88,7 +88,7 @@ def test_conformance_imports_no_framework(path: Path) -> None:
 
 
 def declared() -> list[str]:
-    """Return the dependencies that pyproject.toml declares for everybody."""
+    """Return the dependencies of the package without extras, from pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     return [re.split("[^A-Za-z0-9_-]", line)[0] for line in project["dependencies"]]
 
@@ -100,7 +100,7 @@ def test_sources_are_found() -> None:
 @pytest.mark.parametrize(
     "line", ["import torch", "import torch.nn as nn", "from torch.nn import RNN", "def f(): import torch"]
 )
-def test_a_foreign_import_is_seen(line: str, tmp_path: Path) -> None:
+def test_a_foreign_import_is_detected(line: str, tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text(f"import os.path\nfrom numpy.typing import NDArray\n{line}\n")
     assert {name.partition(".")[0] for name in foreign(tmp_path / "module.py", "numpy")} == {"torch"}
 
@@ -112,7 +112,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_importing_the_oracle_loads_numpy_alone() -> None:
+def test_importing_the_oracle_loads_only_numpy() -> None:
     found = loaded_by("import reference")
     assert {"numpy", "reference"} <= found
     assert not found & {"hypothesis", "torch", "jax", "flint", "ml_dtypes", "rich", "safetensors", "adapters", "pytest"}
@@ -131,6 +131,6 @@ def test_the_command_line_shows_its_help_without_its_dependencies(words: list[st
     assert not found & (ours | {adapter.stem for adapter in ADAPTERS})
 
 
-def test_a_loaded_package_is_seen() -> None:
+def test_a_loaded_package_is_detected() -> None:
     assert importlib.util.find_spec("hypothesis") is not None
     assert "hypothesis" in loaded_by("import reference.strategies")

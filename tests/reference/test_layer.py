@@ -16,7 +16,7 @@ SHORT = shapes(lengths=(3, 1, 2, 5), batches=(1, 2, 3))
 
 
 def smooth_cases(**options: Any) -> st.SearchStrategy[Case]:
-    """Draw small finite cases that stay off relu's kink, where there is no derivative to take a complex step along."""
+    """Draw small finite cases without pre-activations at relu's kink, where the complex-step method fails."""
     small = options.pop("shape").filter(lambda shape: shape.D * shape.H <= 40)
     return cases(shape=small, **options).filter(lambda case: case.finite and bool((case.xs % 1).any()))
 
@@ -27,7 +27,7 @@ def layer_of(case: Case, stateful: bool = False) -> TimeRNN:
 
 
 def unrolled(case: Case, layer: TimeRNN) -> Evaluation:
-    """Evaluate a single case with a layer that is already in its first state."""
+    """Evaluate a single case with a layer whose initial state is already set."""
     hs = layer.forward(case.xs)
     dxs = layer.backward(case.upstream)
     return Evaluation(hs, dxs, layer.dh, *layer.grads)
@@ -94,7 +94,7 @@ def test_a_sequence_cut_in_two_is_the_whole(stack: Case, share: float, bounds_of
     second.set_state(first.h)
     late = second.forward(case.xs[cut:])
     late_dxs = second.backward(case.upstream[cut:])
-    # What reaches the first half from the second arrives at its last state; a half of no steps hands it on.
+    # The gradient from the second half reaches the last state of the first half, or h0 if the first half has no steps.
     upstream = np.array(case.upstream[:cut])
     upstream[-1:] += np.asarray(second.dh)
     early_dxs = first.backward(upstream)
@@ -139,7 +139,7 @@ def test_a_stateful_layer_goes_on_where_it_stopped() -> None:
     np.testing.assert_array_equal(halves.h, hs[-1])
 
 
-def test_reset_state_forgets() -> None:
+def test_after_reset_state_forward_starts_from_zeros() -> None:
     case = Case.random()
     layer = layer_of(case, stateful=True)
     first = layer.forward(case.xs)

@@ -1,4 +1,4 @@
-"""A framework that computes in fewer digits than it says is rejected, and the verdict names the format."""
+"""A framework that computes in fewer digits than its dtype has fails, and the verdict names the format."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from reference.faults import FAULTS
     ],
 )
 @pytest.mark.parametrize("sizes", [(5, 4, 3, 6), (2, 16, 64, 32)])
-def test_the_verdict_says_in_which_format(fault: str, dtype: str, names: tuple[str, ...], sizes: Any) -> None:
-    """What this machine cannot execute, emulated: 11 bits are those of TF32 and of float16."""
+def test_the_verdict_names_the_format(fault: str, dtype: str, names: tuple[str, ...], sizes: Any) -> None:
+    """Products in TF32 are emulated, because a CPU has none: both TF32 and float16 have 11 bits."""
     case = Case.random(*sizes, seed=2, dtype=dtype, norm=0.9).probed()
     verdict = certify(case, FAULTS[fault].subject()(case.map(np.array)), PRECISIONS[dtype])
     assert verdict.status == "fail"
@@ -34,17 +34,17 @@ def test_the_verdict_says_in_which_format(fault: str, dtype: str, names: tuple[s
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_sums_in_a_half_precision_are_told_from_sums_in_float32(dtype: str) -> None:
+def test_sums_in_a_half_precision_are_distinguished_from_sums_in_float32(dtype: str) -> None:
     case = Case.random(T=1, N=8, D=512, H=8, dtype=dtype, nonlinearity="relu", stack=4).map(np.abs)
     verdict = certify(case, summed_in_storage(case), PRECISIONS[dtype])
     assert verdict.status == "fail"
-    # The sums of float16 are as coarse as bfloat16 is.
+    # Sums in float16 have errors as large as those of bfloat16.
     names = {"bfloat16": ["bfloat16, sums included"], "float16": ["float16, sums included", "bfloat16"]}[dtype]
     assert any(f"Looks like {name}: the largest error" in str(verdict) for name in names)
 
 
 def summed_in_storage(case: Case) -> Evaluation:
-    """Compute one step of relu, its sums one term after the other in the dtype of the case."""
+    """Compute one step of relu, with sums one term after another in the dtype of the case."""
     right = [np.float32(0) + array.astype(np.float32) for array in (case.xs[:, 0], case.params.Wx)]
     total = np.zeros(case.upstream.shape, case.xs.dtype)[:, 0]
     for d in range(case.sizes["D"]):

@@ -28,7 +28,7 @@ RELU = shapes(lengths=(3, 1, 2, 5), batches=(2, 1, 3, 5), nonlinearities=("relu"
 
 
 def whole(case: Case) -> bool:
-    """Return whether the numbers are integers: their sums are exact, and often 0."""
+    """Return whether all numbers are integers, whose sums are exact and often 0."""
     return not (case.xs % 1).any()
 
 
@@ -37,7 +37,7 @@ def finite_cases(**options: Any) -> st.SearchStrategy[Case]:
 
 
 def assert_no_failure(verdict: Verdict) -> None:
-    """Raise if an element is outside its bound; an inconclusive verdict is enough here."""
+    """Raise if an element is outside its bound; an inconclusive verdict is allowed."""
     assert verdict.status != "fail", str(verdict)
 
 
@@ -75,7 +75,7 @@ def test_a_half_precision_that_sums_in_itself_is_within_the_bounds_of_such_a_mod
 
 @HALVES
 def test_a_half_precision_that_sums_in_itself_is_outside_the_bounds_of_float32_sums(dtype: str, plain_rnn: Any) -> None:
-    # Terms of one sign: a sum that has grown large loses every term that is small beside its last digit.
+    # With terms of one sign, a large partial sum loses every term that is below its last digit.
     case = Case.random(T=1, N=8, D=512, H=8, dtype=dtype, nonlinearity="relu", stack=4).map(np.abs)
     verdict = certify(case, plain_rnn("left", narrow=True)(case), PRECISIONS[dtype])
     assert verdict.statuses == ["fail"] * 4
@@ -91,7 +91,7 @@ def test_gradients_stored_at_every_step_are_within_the_bounds(dtype: str, T: int
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
 @given(data=st.data(), way=WAYS, kept=st.booleans())
-def test_the_edges_of_a_format_are_within_the_bounds(
+def test_values_at_the_limits_of_a_format_are_within_the_bounds(
     dtype: str, data: st.DataObject, way: Any, kept: bool, plain_rnn: Any
 ) -> None:
     values = (*EDGES, "poisoned")
@@ -111,7 +111,7 @@ def test_a_relu_that_is_open_where_its_state_underflows_is_within_the_bounds(
     hidden = (found.hs == 0) & (found.dxs[..., -case.sizes["H"] :] != 0)
     assert hidden.sum() > 1000
     assert_no_failure(certify(case, found, PRECISIONS[dtype]))
-    # Where relu is closed beyond doubt, nothing comes through.
+    # If relu is certainly closed, its gradient must be zero.
     case = replace(case, xs=-abs(case.xs / smallest), params=replace(case.params, Wx=abs(case.params.Wx)))
     leaking = replace(found, hs=0 * found.hs)
     assert certify(case, leaking, PRECISIONS[dtype]).worst["dx"].ratio > 1
@@ -186,13 +186,13 @@ def test_a_rough_tanh_beside_a_better_slope_is_within_the_bounds_if_declared(see
     case = Case.random(T, seed=seed, dtype="float32", stack=16)
     case = case.probed() if T > 1 else case
     found = plain_rnn(rough=100, derivative="1/cosh(a)**2", seed=seed)(case)
-    # A unit of rounding is between half a unit in the last place and a whole one; NumPy's own error comes on top.
+    # A unit of rounding is between half a unit in the last place and a whole one. The error of NumPy's tanh is added.
     certify(case, found, PRECISIONS["float32"].with_tanh(102.5)).require()
     assert certify(case, found, PRECISIONS["float32"]).statuses == ["fail"] * 16
 
 
 def states_recomputed(case: Case) -> Evaluation:
-    """Evaluate a case in its dtype, whose backward computes each state once more, in float64, from the one before."""
+    """Evaluate a case in its dtype; backward recomputes each state in float64 from the previous state."""
     found = evaluate_in(case, lambda array: array)
     wide = case.astype("float64")
     layer = Layer(RNNCell(case.nonlinearity), {name: getattr(wide.params, name) for name in ("Wx", "Wh", "b")})
@@ -235,10 +235,10 @@ def test_terms_that_cancel_are_within_the_bounds(seed: int, nonlinearity: str, w
 
 @pytest.mark.parametrize("summation", ["left", "right", "tree", "blas"])
 def test_float32_is_far_outside_the_bounds_of_float64(summation: str, plain_rnn: Any) -> None:
-    """The tests above can fail: under the model of float64, float32 is rejected."""
+    """The tests above can fail: with the model of float64, float32 fails."""
     case = Case.random(dtype="float32", stack=8).probed()
-    coarse = plain_rnn(summation)(case).astype("float64")
-    verdict = certify(case.astype("float64"), coarse, PRECISIONS["float64"])
+    low = plain_rnn(summation)(case).astype("float64")
+    verdict = certify(case.astype("float64"), low, PRECISIONS["float64"])
     assert verdict.statuses == ["fail"] * 8
 
 

@@ -1,4 +1,4 @@
-"""The strategies: shapes that can tell right from wrong, and a small counterexample when one is found."""
+"""The strategies: shapes that distinguish right from wrong, and shrunk examples for failures."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ SEARCH = settings(max_examples=500, database=None, derandomize=True, deadline=No
 
 
 def drawn(strategy: st.SearchStrategy[Shape] | None = None, count: int = 400) -> list[Shape]:
-    """Draw many shapes as a test would, and keep them."""
+    """Return many shapes, drawn as in a test."""
     kept: list[Shape] = []
 
     @settings(max_examples=count, database=None, derandomize=True, phases=[Phase.generate], deadline=None)
@@ -41,7 +41,7 @@ def drawn(strategy: st.SearchStrategy[Shape] | None = None, count: int = 400) ->
     ],
     ids=["N >= 2", "H >= 2", "T >= 3", "D != H", "bias"],
 )
-def test_most_shapes_can_tell_right_from_wrong(telling: Callable[[Shape], bool], share: float) -> None:
+def test_most_shapes_distinguish_right_from_wrong(telling: Callable[[Shape], bool], share: float) -> None:
     found = drawn()
     assert sum(map(telling, found)) / len(found) >= share
 
@@ -81,7 +81,7 @@ def test_a_stack_has_the_given_shape_and_size(data: st.DataObject, K: int, dtype
 def test_a_large_shape_has_fewer_cases(data: st.DataObject, shape: Shape, K: int, numbers: int) -> None:
     case = data.draw(cases(shape=st.just(shape), stack=K, numbers=numbers)).unprobed()
     assert case.K is not None
-    # Inputs, states and upstream, and the weights.
+    # The numbers in inputs, states, upstream gradients and weights.
     each = (case.xs.size + 2 * case.upstream.size + case.params.Wx.size + case.params.Wh.size) // case.K
     assert case.K == 1 or case.K * each < numbers
     assert case.K == K or (case.K + 1) * (each + 1) > numbers
@@ -96,7 +96,7 @@ def test_every_longer_case_has_a_probe_and_so_has_every_direction(
 
 
 @given(data=st.data(), dtype=st.sampled_from(DTYPES), direction=st.booleans())
-def test_one_unit_comes_in_single_steps_of_the_wide_formats_alone(
+def test_one_unit_is_drawn_only_in_single_steps_of_wide_formats(
     data: st.DataObject, dtype: str, direction: bool
 ) -> None:
     shape = shapes(lengths=(1, 2, 3)).filter(lambda shape: shape.H == 1)
@@ -126,7 +126,7 @@ def test_the_last_column_is_an_input_in_some_probed_cases_and_the_probe_in_other
     assert last == {False, True}
 
 
-# Cases without the probe, which it would hide.
+# Cases without the probe, because the probe would hide some mistakes.
 
 DECIDED = 300
 KINDS_OF_SHAPES: dict[str, Callable[[Case], bool]] = {
@@ -161,7 +161,7 @@ def test_short_cases_come_without_the_probe_and_correct_code_passes_them(dtype: 
 
 
 def wrong_where_inputs_are_few(case: Case) -> Evaluation:
-    """Evaluate a case with Wh transposed exactly where D <= H and T > 1."""
+    """Evaluate a case with Wh transposed if D <= H and T > 1."""
     if case.sizes["D"] > case.sizes["H"] or case.sizes["T"] == 1:
         return evaluate(case).astype(case.dtype)
     wrong = replace(case, params=replace(case.params, Wh=case.params.Wh.mT))
@@ -210,7 +210,7 @@ ONE_STEP = shapes(lengths=(1,))
 @pytest.mark.parametrize(
     "options",
     [{"direction": True}, {"values": EDGES}, {"values": EDGES, "dtype": "float16"}, {"values": ("poisoned",)}],
-    ids=["direction", "edges", "edges of float16", "poisoned"],
+    ids=["direction", "limits", "limits of float16", "poisoned"],
 )
 @given(data=st.data())
 def test_one_step_that_is_undetermined_without_a_probe_has_one(options: dict[str, Any], data: st.DataObject) -> None:
@@ -218,12 +218,12 @@ def test_one_step_that_is_undetermined_without_a_probe_has_one(options: dict[str
 
 
 @given(case=cases(stack=2, shape=shapes(lengths=(1,), batches=(7,)), values=("plain", "wide")))
-def test_wide_values_which_may_saturate_are_drawn_in_many_rows_alone(case: Case) -> None:
+def test_wide_values_which_may_saturate_are_drawn_only_in_many_rows(case: Case) -> None:
     assert np.abs(case.xs).max() < 2
 
 
 @given(data=st.data(), dtype=st.sampled_from(["float64", "float32", "bfloat16", "float16"]))
-def test_values_at_the_edges_are_all_drawn(data: st.DataObject, dtype: str) -> None:
+def test_all_kinds_at_the_limits_of_a_format_are_drawn(data: st.DataObject, dtype: str) -> None:
     case = data.draw(
         cases(dtype=dtype, stack=4, values=("saturated",), norms=(0.5,), shape=shapes(lengths=(2,), batches=(4,)))
     )
@@ -239,7 +239,7 @@ def test_values_at_the_edges_are_all_drawn(data: st.DataObject, dtype: str) -> N
         (Shape(5, 3, 2, 2), True, False),
     ],
 )
-def test_saturated_values_are_drawn_where_there_are_rows_enough(shape: Shape, direction: bool, some: bool) -> None:
+def test_saturated_values_are_drawn_only_in_enough_rows(shape: Shape, direction: bool, some: bool) -> None:
     largest: list[float] = []
 
     @SEARCH
@@ -252,7 +252,7 @@ def test_saturated_values_are_drawn_where_there_are_rows_enough(shape: Shape, di
 
 
 @pytest.mark.parametrize(("N", "H", "is_drawn"), [(2, 3, False), (4, 6, True)])
-def test_integers_have_a_direction_where_there_are_units_enough_to_decide(N: int, H: int, is_drawn: bool) -> None:
+def test_integers_have_a_direction_only_with_enough_units(N: int, H: int, is_drawn: bool) -> None:
     shape = Shape(4, N, 3, H, "relu")
     options: dict[str, Any] = {"nonlinearity": "relu", "values": "integers", "direction": True, "stack": 512}
     case = Case.random(*shape[:4], **options).probed()
@@ -275,7 +275,7 @@ def test_a_stack_of_assorted_values_has_all_kinds_that_suit_it(nonlinearity: str
     case = find(cases(shape=st.just(shape), stack=len(suited), values=EDGES, assorted=True), lambda case: True)
     same = Case.random(*shape[:4], seed=0, nonlinearity=nonlinearity, stack=len(suited), values=suited)
     assert case.xs.tobytes() == same.probed(0).xs.tobytes()
-    # Of few rows most may saturate.
+    # With few rows, most rows could saturate.
     few = find(cases(shape=st.just(Shape(1, 3, 2, 3)), stack=20, values=EDGES, assorted=True), lambda case: True)
     assert np.abs(few.xs).max() < 4
 

@@ -1,4 +1,4 @@
-"""How narrow the bounds are at the sizes of everyday tests."""
+"""The width of the bounds at the sizes of everyday tests."""
 
 from typing import Any
 

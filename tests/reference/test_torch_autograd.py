@@ -1,4 +1,4 @@
-"""The oracle against automatic differentiation in float64: formulas that share nothing with it."""
+"""The oracle against automatic differentiation in float64, with formulas that are independent of the oracle."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ Forward = Callable[[Case, dict[str, Any]], Any]
 
 
 def composed(case: Case, leaves: dict[str, Any]) -> Any:
-    """Return all states of the formula as one writes it in torch."""
+    """Return all states of the formula, written in torch."""
     f = {"tanh": torch.tanh, "relu": torch.relu}[case.nonlinearity]
     h, hs = leaves["h0"], []
     for x in leaves["xs"]:
@@ -29,7 +29,7 @@ def composed(case: Case, leaves: dict[str, Any]) -> Any:
 
 
 def module(case: Case, leaves: dict[str, Any]) -> Any:
-    """Return all states of ``nn.RNN`` with these weights; half the bias is in each of its two."""
+    """Return all states of ``nn.RNN`` with these weights; each of its two biases is half of b."""
     D, H = leaves["Wx"].shape
     rnn = torch.nn.RNN(D, H, nonlinearity=case.nonlinearity, bias="b" in leaves, dtype=torch.float64)
     weights = {"weight_ih_l0": leaves["Wx"].mT, "weight_hh_l0": leaves["Wh"].mT}

@@ -1,4 +1,4 @@
-"""The trained weights that come along are those of a model that predicts English text, not numbers drawn at random."""
+"""The trained weights in the package belong to a model that predicts English text; they are not random."""
 
 from pathlib import Path
 
@@ -20,6 +20,6 @@ def test_the_trained_model_predicts_text_that_it_has_not_seen() -> None:
     loss = (np.log(np.exp(logits).sum(axis=-1)) - logits[np.arange(len(codes) - 1), codes[1:]]).mean()
     frequency = np.bincount(codes) / len(codes)
     entropy = -(frequency[frequency > 0] * np.log(frequency[frequency > 0])).sum()
-    # The frequencies of the characters alone leave about 3 nats a character. The model saves a third of them.
+    # Character frequencies give a loss of about 3 nats per character. The loss of the model is a third lower.
     assert loss < entropy * 2 / 3
     assert TRAINED.stat().st_size < 200_000

@@ -1,4 +1,4 @@
-"""The kinds of values: each has the property of its name in every dtype, and finite numbers unless it is about NaN."""
+"""The kinds of values: each has the property of its name in every dtype, and only kinds about NaN are not finite."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_kinds_that_are_not_finite_make_a_case_of_that_kind() -> None:
 
 
 @IN_EACH
-def test_saturated_values_are(dtype: str) -> None:
+def test_saturated_values_saturate_tanh(dtype: str) -> None:
     case = drawn("saturated", dtype)
     a = np.einsum("ktnd,kdh->ktnh", wide(case.xs), wide(case.params.Wx))
     assert np.median(np.abs(a)) > 4
@@ -111,7 +111,7 @@ def test_huge_values_are_within_a_few_orders_of_the_largest_number(values: str, 
 
 
 @IN_EACH
-def test_cancelling_terms_all_but_cancel(dtype: str) -> None:
+def test_cancelling_terms_almost_cancel(dtype: str) -> None:
     case = drawn("cancelling", dtype)
     terms = wide(case.xs)[..., None] * wide(case.params.Wx)[:, None, None]
     sums, masses = np.abs(terms.sum(axis=-2)), np.abs(terms).sum(axis=-2)

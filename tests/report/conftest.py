@@ -1,4 +1,4 @@
-"""What several tests of the report ask for: files of results."""
+"""Fixtures of the tests of the report: files of results."""
 
 from __future__ import annotations
 

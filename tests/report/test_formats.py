@@ -1,4 +1,4 @@
-"""Markdown and the table on the terminal, and the command that writes them."""
+"""Markdown, the table on the terminal, and the command that writes them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_summary_has_a_line_for_each_adapter_and_version() -> None:
     assert wrong.split(" | ")[4].endswith(" fail")
 
 
-def test_the_summary_tells_in_which_precisions_a_check_is_unsupported() -> None:
+def test_the_summary_names_the_precisions_in_which_a_check_is_unsupported() -> None:
     half, whole = (
         report_of(Result("nonfinite", unsupported=["spam"]), Result("options", unsupported=["spam"])),
         report_of(passing("nonfinite")),
@@ -53,7 +53,7 @@ def test_the_summary_tells_in_which_precisions_a_check_is_unsupported() -> None:
     assert line.endswith("| nonfinite in bfloat16, options |")
 
 
-def test_on_a_narrow_screen_the_checks_are_told_in_one_column() -> None:
+def test_on_a_narrow_screen_the_checks_are_listed_in_one_column() -> None:
     report = report_of(
         passing("step"), Result("nonfinite", unsupported=["spam"]), Result("invariants", 3), failing("spam")
     )
@@ -90,7 +90,7 @@ def test_brackets_in_a_name_or_a_version_are_no_markup() -> None:
     ],
     ids=["no folder", "no folder of another", "no file", "broken"],
 )
-def test_bad_usage_is_told_in_one_sentence_and_status_2(
+def test_bad_usage_gives_one_sentence_and_status_2(
     saved: Save, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     places = saved(report_of(passing())), tmp_path / "r.html", saved("spam")

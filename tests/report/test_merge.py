@@ -1,4 +1,4 @@
-"""Reports of one environment are added up, those of different ones stand side by side."""
+"""Reports of one environment are added; reports of different environments are listed side by side."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_both_accounts_of_two_failures_are_kept_and_the_map_of_the_first() -> No
     ("expected", "status"),
     [(("spam", None), "fail"), ((None, "spam"), "fail"), (("spam", "spam"), "xfail"), ((None, None), "fail")],
 )
-def test_a_failure_that_one_run_expects_excuses_none_of_the_other(
+def test_an_expected_failure_of_one_run_does_not_excuse_the_other(
     expected: tuple[str | None, str | None], status: str
 ) -> None:
     one, other = failing("eggs"), failing("spam")

@@ -1,4 +1,4 @@
-"""The page: whole, inert, accessible, small, and opened by a browser without a request."""
+"""The page is complete, inert, accessible and small, and a browser opens it without a request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRIPT = "<script>document.title = 'eggs'</script>"
 
 
 class Page(HTMLParser):
-    """The start tags of a page with their attributes, and its text; elements that are not closed are an error."""
+    """The start tags of a page with their attributes, and its text; an element that is not closed is an error."""
 
     VOID = ("meta", "link")
 
@@ -84,7 +84,7 @@ def test_every_part_of_a_result_is_on_the_page(whole: str) -> None:
     for words in (
         "2 of 4 checks did not pass.",
         "108 cases",
-        "eggs.a float32 dWh[0, 1]: got 1, want 2",
+        "eggs.a float32 dWh[0, 1]: expected 2, got 1",
         "dWh is wrong",
         "print('spam')",
         "Unsupported eggs.a: T=0 is unsupported",
@@ -131,7 +131,7 @@ def test_a_map_that_scrolls_has_a_label_and_takes_the_focus(whole: str) -> None:
     )
 
 
-def test_every_link_leads_to_what_is_there_once(whole: str) -> None:
+def test_every_link_has_exactly_one_target(whole: str) -> None:
     page = Page(whole)
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     links = [unquote(str(link["href"])) for link in page.all("a")]
@@ -148,7 +148,7 @@ def test_every_verdict_is_a_word_and_not_a_colour_alone(whole: str, status: str)
 
 
 @pytest.mark.parametrize("where", ["failure", "diagnosis", "script", "expected_failure", "name"])
-def test_what_a_framework_says_is_inert(where: str) -> None:
+def test_text_of_a_framework_is_inert(where: str) -> None:
     check = failing()
     setattr(check, where, SCRIPT)
     page = render([report_of(check, adapter=SCRIPT)])
@@ -201,7 +201,7 @@ def test_a_map_has_the_ratio_of_every_element_and_frames_the_first_outside(whole
         assert words in one
 
 
-def test_a_map_that_is_cut_has_the_numbers_of_its_rows_and_columns() -> None:
+def test_a_cropped_map_has_the_numbers_of_its_rows_and_columns() -> None:
     ratios = np.zeros((500, 2, 100))
     ratios[300, 1, 90] = 7.0
     check = failing()
@@ -223,7 +223,7 @@ def test_a_vector_is_a_map_without_other_axes() -> None:
 @pytest.mark.parametrize(
     ("ratio", "number"), [(0.0, 0), (0.1, 0), (0.2, 1), (1.0, 1), (1.01, 2), (1e3, 3), (1e9, 4), (None, 5), (np.inf, 5)]
 )
-def test_a_tint_tells_inside_from_outside(ratio: float | None, number: int) -> None:
+def test_a_tint_distinguishes_inside_from_outside(ratio: float | None, number: int) -> None:
     assert tint(ratio) == number
 
 
@@ -236,7 +236,7 @@ def test_a_ratio_is_spelled_in_few_characters(ratio: float | None, words: str) -
 
 
 def browse(page: str, folder: Path) -> tuple[str, str]:
-    """Open a page in a browser at a closed check; give the document that it makes of it and what it logs."""
+    """Open a page in a browser at a closed check; return the document of the browser and its log."""
     path = folder / "r.html"
     path.write_text(page, "utf-8")
     address = f"{path.as_uri()}#eggs.a-float32-step-0"
@@ -246,18 +246,16 @@ def browse(page: str, folder: Path) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_a_browser_opens_the_page_without_an_error_and_a_link_opens_what_it_leads_to(
-    whole: str, tmp_path: Path
-) -> None:
+def test_a_browser_opens_the_page_without_an_error_and_a_link_opens_its_target(whole: str, tmp_path: Path) -> None:
     document, log = browse(whole, tmp_path)
     assert "CONSOLE" not in log
     checks = [details for details in Page(document).all("details") if details.get("class") == "check"]
-    # Of the four, the failure is open from the start.
+    # One of the four, the failure, is open from the start.
     assert ["open" in details for details in checks] == [True, True, False, False]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_a_browser_tells_of_a_request(whole: str, tmp_path: Path) -> None:
+def test_a_browser_reports_a_request(whole: str, tmp_path: Path) -> None:
     _, log = browse(whole.replace("<main>", "<main><img src='http://eggs.invalid/spam.png' alt=''>"), tmp_path)
     assert "CONSOLE" in log
     assert "eggs.invalid" in log

@@ -1,4 +1,4 @@
-"""The files of a reproduction: how small the case is, where the files lie, and what they lack without a script."""
+"""The files of a reproduction: the size of the case, the place of the files, and the files without a script."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from reference import Case, Evaluation, evaluate
 
 
 def transposed(case: Case) -> Evaluation:
-    """Return the truth with a transposed dWh."""
+    """Return the right evaluation with a transposed dWh."""
     found = evaluate(case)
     return dataclasses.replace(found, dWh=np.array(found.dWh.mT, case.dtype), hs=np.array(found.hs, case.dtype))
 
 
 def transposed_if_probed(case: Case) -> Evaluation:
-    """Return the truth, with a transposed dWh for a case with a probe."""
+    """Return the right evaluation; if the case has a probe, dWh is transposed."""
     return transposed(case) if case.is_probed else evaluate(case)
 
 

@@ -1,4 +1,4 @@
-"""The result of one check: its status, its account, two of them added, and the map of its failure."""
+"""The result of one check: its status, its report, the sum of two results, and the map of its failure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_an_input_that_is_unsupported_twice_is_noted_once() -> None:
 
 @pytest.fixture
 def answers() -> tuple[Case, Evaluation]:
-    """Return a stack of two cases, and their evaluation in which one element of the second is wrong."""
+    """Return a stack of two cases, and an evaluation in which one element of the second case is wrong."""
     case = Case.random(T=2, N=2, D=3, H=4, stack=2)
     answer = evaluate(case)
     dWh = np.array(answer.dWh)
@@ -103,14 +103,14 @@ def test_the_map_is_that_of_the_first_quantity_that_is_wrong(answers: tuple[Case
     assert ErrorMap.of(verdict.of(0)) is None
 
 
-def test_a_large_map_is_cut_around_the_first_element_outside() -> None:
+def test_a_large_map_is_cropped_around_the_first_element_outside() -> None:
     ratios = np.zeros((500, 2, 100))
     ratios[300, 1, 90] = ratios[400, 0, 5] = 7.0
     found = ErrorMap.from_ratios("h", ratios)
     assert (found.first, found.offset, found.cut) == ((300, 1, 90), (569, 36), True)
     assert (len(found.ratios), len(found.ratios[0])) == (LARGEST, LARGEST)
     assert found.ratios[found.mark[0]][found.mark[1]] == 7.0
-    # Backward begins at the last step.
+    # Backward starts at the last step.
     assert ErrorMap.from_ratios("dx", ratios).first == (400, 0, 5)
 
 

@@ -1,4 +1,4 @@
-"""Results files: what is written is read back, and a damaged or foreign file is one sentence."""
+"""Results files: a file is read back as it was written, and a damaged or foreign file gives one sentence."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def statuses() -> Report:
     return report
 
 
-def test_what_is_read_is_what_was_written(saved: Save) -> None:
+def test_a_file_is_read_back_as_it_was_written(saved: Save) -> None:
     report = statuses()
     found = read(saved(report))
     assert as_json(found) == as_json(report)
@@ -50,7 +50,7 @@ def test_the_page_of_a_file_is_the_page_of_its_report(saved: Save) -> None:
 
 
 def strict(text: str) -> Any:
-    """Read JSON with a parser that rejects NaN and infinity, which the grammar of JSON does not have."""
+    """Read JSON with a parser that rejects NaN and infinity, because the grammar of JSON has neither."""
 
     def reject(constant: str) -> None:
         raise ValueError(f"expected JSON, got {constant}")

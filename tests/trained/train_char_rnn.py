@@ -1,14 +1,14 @@
 """Train the small character-level vanilla RNN whose weights the tests use as realistic weights.
 
 The text beside this script, text.txt, is the prose of chapters I to VI of "Alice's Adventures in Wonderland" by
-Lewis Carroll, first published in 1865.  The author died in 1898, so the work is in the public domain everywhere, and
-it may be copied and redistributed freely.  The words were taken from alice29.txt of the Canterbury compression corpus;
-its title lines, chapter headings and rows of asterisks were removed, letters were lower-cased, the opening quotation
+Lewis Carroll, first published in 1865. The author died in 1898, so the work is in the public domain everywhere, and
+it may be copied and redistributed freely. The text comes from alice29.txt of the Canterbury compression corpus. Its
+title lines, chapter headings and rows of asterisks were removed, and letters were lower-cased. The opening quotation
 marks were made plain apostrophes, and each paragraph was put on one line.
 
-The saved network is h[t] = tanh(h[t-1] @ Wh + x[t] @ Wx + b) with logits[t] = h[t] @ Wy + by, where x[t] is the
-one-hot vector of character t in the order of the saved array "characters", and logits[t] predicts character t + 1.
-Training needs PyTorch; loading the saved file needs only NumPy.
+The saved network is h[t] = tanh(h[t-1] @ Wh + x[t] @ Wx + b) with logits[t] = h[t] @ Wy + by. The input x[t] is the
+one-hot vector of character t in the order of the saved array "characters". The output logits[t] predicts character
+t + 1. Training needs PyTorch; loading the saved file needs only NumPy.
 """
 
 import argparse
