@@ -23,8 +23,8 @@ from adapters.conformance import NAMES, STACKS, discovery
 from adapters.conformance.advice import advise
 from adapters.conformance.checks import CHECKS, Check, Job, expected_failure, run
 from adapters.conformance.contract import guarded
-from adapters.conformance.report import Report, Result, Row, Run, machine
-from adapters.conformance.run import diagnose
+from adapters.conformance.report import Report, Run, machine
+from adapters.conformance.run import Plan, diagnose, judge_row
 from reference import Case, Evaluation, Mismatch
 
 if TYPE_CHECKING:
@@ -71,16 +71,14 @@ def check(
         raise ValueError(f"check: expected a seed of at least 0, got {seed}")
     subject, checks = _prepared(adapter, dtypes, expected_failures, only)
     begun, printed, report = time.monotonic(), list[str](), Report({"oracle": machine()})
-    judged, facts = guarded(subject, printed), discovery.facts(subject)
-    report.environment[subject.framework] = facts
+    judged = guarded(subject, printed)
+    report.environment[subject.framework] = discovery.facts(subject)
     with contextlib.redirect_stdout(io.StringIO()):
         advice = advise(subject, None if dtypes is None or "float32" in dtypes else dtypes[0])
     report.notes += advice
-    for dtype in dtypes or subject.dtypes:
-        results = [run(each, Job(judged, dtype, stacks, seed), Result(each.name)) for each in checks]
-        report.rows.append(Row(subject.name, subject.framework, facts.get(subject.framework, "-"), dtype, results))
-        for failed in [result for result in results if result.failed][:1]:
-            failed.diagnosis = diagnose(judged, dtype, failed)
+    plan = Plan([each.name for each in checks], dtypes or subject.dtypes, stacks, seed)
+    for dtype in plan.dtypes:
+        judge_row(report, lambda request, _, *arguments: request(judged, *arguments), subject, dtype, plan)
     report.runs.append(Run(seed, stacks, round(time.monotonic() - begun, 1)))
     if printed:
         first = (printed[0].strip().splitlines() or [""])[0]
@@ -149,12 +147,13 @@ class _Trial(NamedTuple):
         __tracebackhide__ = True
         # A profile may be loaded after the test was made.
         stacks = self.stacks or hypothesis.settings().max_examples
-        result = run(self.check, Job(self.adapter, self.dtype, stacks, self.seed), Result(self.check.name))
+        result = run(self.check, Job(self.adapter, self.dtype, stacks, self.seed))
         if result.status in ("pass", "xpass"):
             return  # a strict xfail makes xpass a failure
         if result.status == "unsupported":
             pytest.skip("; ".join(result.unsupported))
-        result.diagnosis = diagnose(self.adapter, self.dtype, result) if result.failed else None
+        if result.failed and result.failure:
+            result.failure.diagnosis = diagnose(self.adapter, self.dtype, result)
         raise Mismatch("\n".join(result.account))
 
 

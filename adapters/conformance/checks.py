@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from adapters import Adapter, Unsupported
 from adapters.conformance import STACKS, invariants, strides
 from adapters.conformance.contract import Unusable, whole, with_options
-from adapters.conformance.report import ErrorMap, Result
+from adapters.conformance.report import ErrorMap, Failure, Result
 from reference import Case, Mismatch, Params, Precision
 from reference.certify import LONGEST_DIRECTION
 from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, UNPROBED, Shape, cases, shapes
@@ -194,20 +194,16 @@ def expected_failure(adapter: Adapter, check: str, dtype: str) -> str | None:
     return f"{found.reason} ({found.reference})" if found else None
 
 
-def run(check: Check, job: Job, result: Result) -> Result:
+def run(check: Check, job: Job) -> Result:
     """Judge one adapter on one check.
 
     Args:
         check: the kind of cases.
         job: the adapter and its dtype; the same seed gives the same cases to all adapters.
-        result: receives the findings; it is up to date after every example.
-
-    Returns:
-        ``result``.
     """
     adapter = job.adapter
     precision = adapter.precision(job.dtype)
-    result.expected_failure = expected_failure(adapter, check.name, job.dtype)
+    result = Result(check.name, expected_failure=expected_failure(adapter, check.name, job.dtype))
     for nonlinearity in check.nonlinearities:
         try:
             adapter.expect_nonlinearity(nonlinearity)
@@ -223,11 +219,13 @@ def run(check: Check, job: Job, result: Result) -> Result:
         except Unsupported as error:
             result.note_unsupported(str(error))
         except Exception as error:
-            result.crashed = not isinstance(error, Mismatch) or isinstance(error, Unusable)
             verdict = error.verdict if isinstance(error, Mismatch) else None
             result.counterexample = verdict.case if verdict else case
-            result.error_map = ErrorMap.of(verdict) if verdict and verdict.case.K is None else None
-            result.failure = f"{adapter.name} {_account(error, case)}"
+            result.failure = Failure(
+                f"{adapter.name} {_account(error, case)}",
+                crashed=not isinstance(error, Mismatch) or isinstance(error, Unusable),
+                error_map=ErrorMap.of(verdict) if verdict and verdict.case.K is None else None,
+            )
             raise
         # After a failure every call only shrinks it.
         if result.failure is None:

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 import adapters
+from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
 from adapters.conformance.checks import CHECKS, suits
 from adapters.conformance.port import move, read_params
-from adapters.conformance.process import Ended, Subject, Worker
+from adapters.conformance.process import Ended, Worker
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.results import read_merged, write
@@ -46,17 +47,17 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
             if isinstance(found, str):
                 absent.append(found)
                 continue
-            for one in found:
+            for one, facts in found:
                 steps = "any" if one.max_T is None else f"up to {one.max_T}"
                 offers = ", ".join(one.dtypes), ", ".join(one.nonlinearities)
-                table.add_row(one.name, one.describe, one.facts.get(one.framework, "-"), *offers, steps)
+                table.add_row(one.name, one.describe, facts.get(one.framework, "-"), *offers, steps)
     console.print(table)
     for line in absent:
         _print(console, line)
     return 0
 
 
-def _subjects(name: str) -> list[Subject] | str:
+def _subjects(name: str) -> list[tuple[Adapter, dict[str, str]]] | str:
     """Return the adapters of a framework or plug-in, imported in a process of its own; or why there are none."""
     with tempfile.TemporaryDirectory() as folder:
         try:

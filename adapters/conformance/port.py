@@ -223,8 +223,8 @@ def prove_apart(name: str, params: Params, nonlinearity: str) -> Proof:
     with tempfile.TemporaryDirectory() as folder:
         try:
             with closing(Worker([name], Path(folder, "printed"), PATIENCE)) as worker:
-                (subject,) = worker.start()
-                proof: Proof = worker.call(prove, subject.name, params, nonlinearity)
+                ((adapter, _),) = worker.start()
+                proof: Proof = worker.call(prove, adapter.name, params, nonlinearity)
         except (Ended, ValueError) as error:
             proof = Proof(name, False, str(error).splitlines()[0])
     return proof

@@ -10,14 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from adapters import Adapter
-from adapters.conformance import NAMES, TIMEOUT, discovery
-from adapters.conformance.checks import expected_failure
+from adapters.conformance import TIMEOUT, discovery
 from adapters.conformance.contract import guarded
 
 # Frameworks have threads, which a fork would lose.
@@ -41,24 +40,9 @@ class Stopped(Exception):
     """The run was interrupted."""
 
 
-class Subject(NamedTuple):
-    """The description of an adapter, for other processes than its own."""
-
-    name: str
-    framework: str
-    describe: str
-    dtypes: tuple[str, ...]
-    nonlinearities: tuple[str, ...]
-    max_T: int | None
-    facts: dict[str, str]
-    expected: dict[tuple[str, str], str | None]  # check and dtype: the failure that is expected
-
-    @classmethod
-    def of(cls, adapter: Adapter) -> Subject:
-        """Return the description of an adapter."""
-        expected = {(name, d): expected_failure(adapter, name, d) for name in NAMES for d in adapter.dtypes}
-        offers = adapter.dtypes, adapter.nonlinearities, adapter.max_T
-        return cls(adapter.name, adapter.framework, adapter.describe, *offers, discovery.facts(adapter), expected)
+def elsewhere(*arguments: Any) -> Any:
+    """Stand for a function of an adapter in other processes than its own, which cannot import it."""
+    raise NotImplementedError
 
 
 @dataclass
@@ -72,8 +56,8 @@ class Worker:
     find: Callable[[str], Sequence[Adapter]] = discovery.find  # returns the adapters of a name
     process: Any = field(default=None, init=False)  # once it has started
 
-    def start(self) -> list[Subject]:
-        """Start the process, and return the adapters that it has imported.
+    def start(self) -> list[tuple[Adapter, dict[str, str]]]:
+        """Start the process, and return the adapters that it has imported, without their functions, and their facts.
 
         Raises:
             Ended: the process gave no answer.
@@ -134,7 +118,7 @@ class Worker:
 
 
 def serve(connection: Connection, names: Sequence[str], printed: str, find: Callable[..., Any]) -> None:
-    """Import the adapters of the names, send their descriptions, and serve requests until the connection is closed."""
+    """Import the adapters of the names, send what ``start`` returns, and serve requests until the connection closes."""
     with open(printed, "wb", buffering=0) as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
@@ -144,7 +128,8 @@ def serve(connection: Connection, names: Sequence[str], printed: str, find: Call
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         connection.send(str(error))
         return
-    connection.send([Subject.of(adapter) for adapter in chosen.values()])
+    plain: dict[str, Any] = {"run": elsewhere, "tanh": elsewhere, "options": {}}
+    connection.send([(replace(adapter, **plain), discovery.facts(adapter)) for adapter in chosen.values()])
     with contextlib.suppress(EOFError):
         while True:
             function, name, arguments = connection.recv()

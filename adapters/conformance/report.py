@@ -15,6 +15,7 @@ from rich.text import Text
 
 from adapters.conformance.result import STATUSES as STATUSES
 from adapters.conformance.result import ErrorMap as ErrorMap
+from adapters.conformance.result import Failure as Failure
 from adapters.conformance.result import Result as Result
 from adapters.conformance.result import largest
 from adapters.conformance.tables import ENDLESS, drawn, markdown, spell_ratio
@@ -123,6 +124,14 @@ class Report:
         """The columns of the table."""
         return "adapter", "precision", "cases", *self.checks, "worst", "relative bound", "verdict"
 
+    def add(self, other: Report) -> None:
+        """Add another report of the same environment; it stays unchanged."""
+        self.environment |= other.environment
+        self.notes += other.notes
+        self.runs += other.runs
+        for row in other.rows:
+            add_row(self.rows, row)
+
     def remarks(self) -> list[str]:
         """Return each unsupported input, undetermined quantity and expected failure once, with its dtypes."""
         found: dict[str, dict[str, None]] = {}
@@ -200,10 +209,7 @@ def merge(reports: Sequence[Report]) -> list[Report]:
         if same is None:
             same = Report({}, [], report.oracle)
             runs.append(same)
-        same.environment |= report.environment
-        same.runs += report.runs
-        for row in report.rows:
-            add_row(same.rows, row)
+        same.add(report)
     return runs
 
 

@@ -22,10 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adapters import Adapter
+from adapters.conformance import TIMEOUT
 from adapters.conformance.advice import advise
-from adapters.conformance.checks import CHECKS, Job, run
-from adapters.conformance.process import Ended, Stopped, Subject, Worker
-from adapters.conformance.report import Report, Result, Row, Run, add_row, machine
+from adapters.conformance.checks import CHECKS, Job, expected_failure, run
+from adapters.conformance.process import Ended, Stopped, Worker
+from adapters.conformance.report import Failure, Report, Result, Row, Run, machine
 from adapters.conformance.reproduce import TRIES, reproduce
 from reference import Params
 from reference.explain import explain_subject
@@ -39,21 +40,19 @@ class Plan:
     dtypes: Sequence[str]
     stacks: int
     seed: int
-    timeout: float  # seconds a check in one dtype
+    timeout: float = TIMEOUT  # seconds a check in one dtype, in a process of its own
     params: Params | None = None  # instead of drawn ones
     reproduce: Path | None = None  # folder for reproductions
 
 
 @dataclass
 class Group:
-    """The names of one framework, module or plug-in, and what was found of its adapters."""
+    """The names of one framework, module or plug-in, and the report on its adapters."""
 
     origin: str
     names: Sequence[str]
     is_own: bool  # a subject that somebody is writing gets advice
-    rows: list[Row] = field(default_factory=list)
-    environment: dict[str, dict[str, str]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    report: Report = field(default_factory=lambda: Report({}))
 
 
 # Requests: functions of an adapter, which run in its process.
@@ -62,14 +61,14 @@ class Group:
 def judge(adapter: Adapter, dtype: str, check: str, plan: Plan) -> Result:
     """Judge an adapter on one check."""
     job = Job(adapter, dtype, plan.stacks, plan.seed, plan.params)
-    return run(next(each for each in CHECKS if each.name == check), job, Result(check))
+    return run(next(each for each in CHECKS if each.name == check), job)
 
 
 def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
     """Return what the failure of a check looks like; None if its message is all there is."""
     case = result.counterexample
     # The catalogue has no faults along a direction, and an error explains itself.
-    if case is None or case.direction is not None or result.crashed:
+    if case is None or case.direction is not None or (result.failure and result.failure.crashed):
         return None
     try:
         return str(explain_subject(adapter, case, adapter.precision(dtype), tries=TRIES))
@@ -119,10 +118,7 @@ def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, co
                 future.result()
     finally:
         for group in groups:
-            report.environment |= group.environment
-            report.notes += group.notes
-            for row in group.rows:
-                add_row(report.rows, row)
+            report.add(group.report)
         report.runs.append(Run(plan.seed, plan.stacks, round(time.monotonic() - begun, 1)))
 
 
@@ -140,67 +136,83 @@ def judge_group(group: Group, worker: Worker, plan: Plan, bars: Progress) -> Non
     """
     task = bars.add_task(group.origin, total=None)
     try:
-        chosen = [(subject, [d for d in subject.dtypes if d in plan.dtypes]) for subject in worker.start()]
-        bars.update(task, total=sum(len(dtypes) for _, dtypes in chosen) * len(plan.checks))
-        for subject, dtypes in chosen:
-            group.environment |= {subject.framework: subject.facts} if dtypes else {}
+        found = [(adapter, facts, [d for d in adapter.dtypes if d in plan.dtypes]) for adapter, facts in worker.start()]
+        bars.update(task, total=sum(len(dtypes) for *_, dtypes in found) * len(plan.checks))
+        for adapter, facts, dtypes in found:
+            group.report.environment |= {adapter.framework: facts} if dtypes else {}
             if group.is_own and dtypes:
-                _advise(group, worker, subject, dtypes, bars)
+                _advise(worker, adapter, dtypes, bars)
             for dtype in dtypes:
-                _judge_row(group, worker, subject, dtype, plan, partial(bars.update, task, refresh=True))
+                judge_row(group.report, worker.call, adapter, dtype, plan, partial(bars.update, task, refresh=True))
     except Stopped:
         return
     except Ended as error:
-        failure = Result("import", failure=f"{group.origin}: {error}", crashed=True)
-        group.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes), [failure]))
-        group.environment.setdefault(group.origin, {})
+        failed = Result("import", failure=Failure(f"{group.origin}: {error}", crashed=True))
+        group.report.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes), [failed]))
+        group.report.environment.setdefault(group.origin, {})
     finally:
         worker.close()
         bars.remove_task(task)
     if group.is_own and (lines := worker.lines()):
-        group.notes.append(f"printed  {group.origin}: {len(lines)} lines, the first {lines[0]!r}")
+        group.report.notes.append(f"printed  {group.origin}: {len(lines)} lines, the first {lines[0]!r}")
 
 
-def _advise(group: Group, worker: Worker, subject: Subject, dtypes: Sequence[str], bars: Progress) -> None:
+def _advise(worker: Worker, adapter: Adapter, dtypes: Sequence[str], bars: Progress) -> None:
     dtype = "float32" if "float32" in dtypes else dtypes[0]
     try:
-        lines = worker.call(advise, subject.name, dtype)
+        lines = worker.call(advise, adapter.name, dtype)
     except Ended as error:
-        lines = [f"{subject.name} {dtype}, one small case: {error}"]
+        lines = [f"{adapter.name} {dtype}, one small case: {error}"]
     if lines:
         bars.console.print("\n".join([*lines, ""]), highlight=False, markup=False, soft_wrap=True)
 
 
-def _judge_row(
-    group: Group, worker: Worker, subject: Subject, dtype: str, plan: Plan, update: Callable[..., Any]
+def judge_row(
+    report: Report,
+    call: Callable[..., Any],
+    adapter: Adapter,
+    dtype: str,
+    plan: Plan,
+    update: Callable[..., Any] = lambda **_: None,
 ) -> None:
-    """Run all checks of an adapter in one dtype, diagnose the first failure, and write down all if asked for."""
-    row = Row(subject.name, subject.framework, subject.facts.get(subject.framework, "-"), dtype)
-    group.rows.append(row)
+    """Run all checks of an adapter in one dtype, diagnose the first failure, and write down all if asked for.
+
+    Args:
+        report: receives the row and the notes; it has the environment of the adapter's framework.
+        call: returns what a request returns, as ``Worker.call`` does.
+        adapter: the subject; none of its functions is called here.
+        dtype: of the row.
+        plan: the checks.
+        update: shows the progress.
+    """
+    facts = report.environment[adapter.framework]
+    row = Row(adapter.name, adapter.framework, facts.get(adapter.framework, "-"), dtype)
+    report.rows.append(row)
     for check in plan.checks:
-        update(description=f"{subject.name} {dtype} {check}")
+        update(description=f"{adapter.name} {dtype} {check}")
         row.checks.append(Result(check, interrupted=True))
         try:
-            row.checks[-1] = worker.call(judge, subject.name, dtype, check, plan)
+            row.checks[-1] = call(judge, adapter.name, dtype, check, plan)
         except Ended as error:
-            failure, expected = f"{subject.name} {dtype}: {error}", subject.expected[check, dtype]
-            row.checks[-1] = Result(check, failure=failure, crashed=True, expected_failure=expected)
+            failure = Failure(f"{adapter.name} {dtype}: {error}", crashed=True)
+            expected = expected_failure(adapter, check, dtype)
+            row.checks[-1] = Result(check, failure=failure, expected_failure=expected)
         update(advance=1)
 
     def request(without: str, function: Callable[..., Any], result: Result, *others: Any) -> Any:
         """Return what a function of a result returns in the process; None, with a note, if it gives no answer."""
         try:
-            return worker.call(function, subject.name, dtype, result, *others)
+            return call(function, adapter.name, dtype, result, *others)
         except Ended as error:
-            group.notes.append(f"{without}  {subject.name}-{dtype}-{result.name}: {error}")
+            report.notes.append(f"{without}  {adapter.name}-{dtype}-{result.name}: {error}")
 
-    failed = [result for result in row.checks if result.failed]
+    failed = [(result, result.failure) for result in row.checks if result.failed and result.failure]
     # The other failures of a row are likely a consequence of its first.
-    for result in failed[:1]:
-        result.diagnosis = request("undiagnosed", diagnose, result)
-    for result in failed if plan.reproduce else ():
-        written = request("unwritten", write_down, result, plan.reproduce, subject.facts)
-        result.reproduction, result.script = written or ([], None)
+    for result, failure in failed[:1]:
+        failure.diagnosis = request("undiagnosed", diagnose, result)
+    for result, failure in failed if plan.reproduce else ():
+        written = request("unwritten", write_down, result, plan.reproduce, facts)
+        failure.reproduction, failure.script = written or ([], None)
 
 
 def progress(console: Console) -> Progress:

@@ -120,10 +120,10 @@ def test_code_that_breaks_it_is_told(invariant: str, wrong: Subject, message: st
 def test_the_account_of_a_check_names_the_adapter_once(wrong: Subject, message: str) -> None:
     adapter = Adapter("numpy.wrong", wrong, "wrong", np.tanh, {"float64": 2.5}, takes_stacks=True)
     (check,) = (check for check in CHECKS if check.name == "invariants")
-    run(check, Job(adapter, "float64", stacks=1, seed=0), result := Result("invariants"))
+    result = run(check, Job(adapter, "float64", stacks=1, seed=0))
     assert result.failure is not None
-    assert result.failure.startswith(message)
-    assert result.failure.count("numpy.wrong") == 1
+    assert result.failure.message.startswith(message)
+    assert result.failure.message.count("numpy.wrong") == 1
 
 
 def test_code_that_takes_memory_for_contiguous_is_told() -> None:

@@ -15,7 +15,6 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import STACKS
 from adapters.conformance.checks import STEP, Job, run
-from adapters.conformance.report import Result
 from reference import Case
 from tests.benchmarks.judging import ROUNDS, check_grads, computing, gradcheck, naive, one_by_one
 from tests.benchmarks.timing import Table
@@ -37,8 +36,8 @@ def suite(adapter: Adapter, dtype: str) -> list[float]:
     for check in OF_LENGTHS:
         jax.clear_caches()
         for _ in ("cold", "warm"):
-            result, begun = Result(check.name), time.perf_counter()
-            run(check, Job(adapter, dtype, stacks=STACKS, seed=0), result)
+            begun = time.perf_counter()
+            result = run(check, Job(adapter, dtype, stacks=STACKS, seed=0))
             found.append(result.cases / (time.perf_counter() - begun))
     return found
 

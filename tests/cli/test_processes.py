@@ -17,6 +17,7 @@ import pytest
 from adapters.conformance import discovery
 from adapters.conformance.cli import main
 from adapters.conformance.process import SPAWN, Ended, Worker
+from reference import Case
 
 ROOT = Path(__file__).parents[2]
 MODULE = """
@@ -220,8 +221,11 @@ def test_an_attribute_that_is_not_there_ends_with_status_2(modules: Path, capsys
 def test_a_worker_describes_its_adapters_and_is_replaced_once_it_has_ended(modules: Path) -> None:
     worker = Worker(["one:both", "one:good"], modules / "printed", find=only_good)
     try:
-        (subject,) = worker.start()
-        assert (subject.name, subject.framework, subject.dtypes) == ("one.good", "one", ("float64", "float32"))
+        ((adapter, facts),) = worker.start()
+        assert (adapter.name, adapter.dtypes, facts) == ("one.good", ("float64", "float32"), {"one": "-"})
+        # Its functions stay in its process: another one cannot import them.
+        with pytest.raises(NotImplementedError):
+            adapter.run(Case.random())
         assert worker.call(describe, "one.good", 3) == "one.good 3"
         with pytest.raises(Ended, match=r"^the process ended with exit status 5$"):
             worker.call(leave, "one.good")

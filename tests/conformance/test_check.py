@@ -102,8 +102,7 @@ def test_a_wrong_cell_is_told_what_is_wrong_once_all_checks_have_run() -> None:
 def test_of_what_no_bound_can_tell_anything_it_is_said(dtype: str, status: str) -> None:
     # Without what it looks like, which takes longer than all else.
     (long,) = (each for each in CHECKS if each.name == "long")
-    found = Result("long")
-    run(long, Job(as_adapter(cells.doubled, [dtype]), dtype, stacks=1, seed=0), found)
+    found = run(long, Job(as_adapter(cells.doubled, [dtype]), dtype, stacks=1, seed=0))
     assert found.status == status
     words = "dWx, dWh, db after 1000 steps: the rounding of each step's share to storage may be as large"
     assert found.undetermined == [words] * (status == "pass")

@@ -13,7 +13,6 @@ from adapters import Adapter
 from adapters.conformance import STACKS, check
 from adapters.conformance.checks import CHECKS, Drawn, Job, pool_of_shapes, run
 from adapters.conformance.discovery import as_adapter
-from adapters.conformance.report import Result
 from reference import PRECISIONS, Case, Evaluation
 from reference.archive import spell
 from reference.faults import compute
@@ -140,11 +139,10 @@ def test_one_example_tells_what_becomes_of_nan(wrong: Callable[[Evaluation], Any
         return dataclasses.replace(answer, hs=wrong(answer))
 
     # Without what it looks like, which takes longer than all else.
-    found = Result("nonfinite")
-    run(DRAWN["nonfinite"], Job(as_adapter(subject, ["float32"]), "float32", stacks=1, seed=0), found)
+    found = run(DRAWN["nonfinite"], Job(as_adapter(subject, ["float32"]), "float32", stacks=1, seed=0))
     assert found.status == "fail"
     assert found.failure is not None
-    assert "h[" in found.failure
+    assert "h[" in found.failure.message
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)

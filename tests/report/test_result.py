@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.conformance.report import ErrorMap, Result, Row
+from adapters.conformance.report import ErrorMap, Failure, Result, Row
 from adapters.conformance.result import LARGEST, STATUSES
 from reference import PRECISIONS, Case, certify, evaluate
 from reference.evaluation import Evaluation
@@ -19,7 +19,7 @@ from tests.made import failing, passing
     [
         (passing(), "pass", ["pass"]),
         (failing("spam"), "fail", ["spam", "dWh is wrong"]),
-        (Result("step", failure="spam", expected_failure="eggs", inconclusive=1), "xfail", ["spam"]),
+        (Result("step", failure=Failure("spam"), expected_failure="eggs", inconclusive=1), "xfail", ["spam"]),
         (Result("step", cases=9, expected_failure="eggs"), "xpass", ["expected a failure, got none: eggs"]),
         (Result("step", cases=9, expected_failure="eggs", interrupted=True), "interrupted", ["interrupted"]),
         (
@@ -51,8 +51,7 @@ def test_a_row_has_the_status_of_its_worst_check_and_is_empty_without_any() -> N
 
 
 def test_the_files_that_reproduce_a_failure_are_in_its_account() -> None:
-    check = failing("spam")
-    check.reproduction = [Path("out/a.npz")]
+    check = failing("spam", reproduction=[Path("out/a.npz")])
     assert check.account[-1] == "written: out/a.npz"
 
 
