@@ -87,6 +87,13 @@ class Verdict:
         return min(self.statuses, key=["fail", "inconclusive", "pass"].index)
 
     @property
+    def undetermined(self) -> list[str]:
+        """Names of the quantities whose bound is too wide to decide, in the cases that are inconclusive."""
+        inconclusive = np.array(self.statuses) == "inconclusive"
+        coarse = {name: tally.relative_bounds > self.precision.coarsest for name, tally in self.tallies.items()}
+        return [name for name, cases in coarse.items() if (cases & inconclusive).any()]
+
+    @property
     def relative_bound(self) -> dict[str, float]:
         """Median of bound / scale per quantity: the smallest difference that can be detected."""
         return {name: float(np.median(tally.relative_bounds)) for name, tally in self.tallies.items()}

@@ -21,10 +21,11 @@ import hypothesis
 from adapters import Adapter, ExpectedFailure
 from adapters.conformance import NAMES, STACKS, discovery
 from adapters.conformance.advice import advise
-from adapters.conformance.checks import CHECKS, Check, Job, expected_failure, run
+from adapters.conformance.checks import CHECKS, Check, Plan
 from adapters.conformance.contract import guarded
+from adapters.conformance.judge import expected_failure, judge
 from adapters.conformance.report import Report, Run, machine
-from adapters.conformance.run import Plan, diagnose, judge_row
+from adapters.conformance.run import diagnose, judge_row
 from reference import Case, Evaluation, Mismatch
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def check(
     with contextlib.redirect_stdout(io.StringIO()):
         advice = advise(subject, None if dtypes is None or "float32" in dtypes else dtypes[0])
     report.notes += advice
-    plan = Plan([each.name for each in checks], dtypes or subject.dtypes, stacks, seed)
+    plan = Plan(stacks, seed, checks=[each.name for each in checks], dtypes=dtypes or subject.dtypes)
     for dtype in plan.dtypes:
         judge_row(report, lambda request, _, *arguments: request(judged, *arguments), subject, dtype, plan)
     report.runs.append(Run(seed, stacks, round(time.monotonic() - begun, 1)))
@@ -147,7 +148,7 @@ class _Trial(NamedTuple):
         __tracebackhide__ = True
         # A profile may be loaded after the test was made.
         stacks = self.stacks or hypothesis.settings().max_examples
-        result = run(self.check, Job(self.adapter, self.dtype, stacks, self.seed))
+        result = judge(self.check, self.adapter, self.dtype, Plan(stacks, self.seed))
         if result.status in ("pass", "xpass"):
             return  # a strict xfail makes xpass a failure
         if result.status == "unsupported":

@@ -17,13 +17,13 @@ from rich.table import Table
 import adapters
 from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
-from adapters.conformance.checks import CHECKS, suits
+from adapters.conformance.checks import CHECKS, Plan, suits
 from adapters.conformance.port import move, read_params
 from adapters.conformance.process import Ended, Worker
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.results import read_merged, write
-from adapters.conformance.run import Group, Plan, bar, judge_all
+from adapters.conformance.run import Group, bar, judge_all
 from adapters.conformance.tables import ENDLESS
 from reference import Case
 from reference.archive import DTYPES

@@ -83,7 +83,8 @@ class Row:
 
 
 def _cell(check: Result) -> str:
-    return f"{check.status}*" if check.is_partial and check.status != "unsupported" else check.status
+    is_marked = check.is_partial and check.status not in ("unsupported", "inconclusive")
+    return f"{check.status}*" if is_marked else check.status
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,8 @@ class Result(Findings):
     def account(self) -> list[str]:
         """The lines that a person reads: the failure, its diagnosis, and the files that reproduce it."""
         if self.failure is None:
-            return [WITHOUT_FAILURE.get(self.status, self.status).format(self)]
+            quantities = self.undetermined if self.status == "inconclusive" else []
+            return [WITHOUT_FAILURE.get(self.status, self.status).format(self), *quantities]
         diagnosis, reproduction = self.failure.diagnosis, self.failure.reproduction
         written = [f"written: {path}" for path in reproduction]
         return [self.failure.message, *([diagnosis] if diagnosis else []), *written]
@@ -186,6 +187,8 @@ class Result(Findings):
         ratios = {name: worst.ratio for name, worst in verdict.worst.items()}
         self.worst = largest(self.worst, ratios)
         self.relative_bounds += verdict.relative_bounds.tolist()
+        for name in verdict.undetermined:
+            self.note_undetermined(f"{name}: its bound is above {verdict.precision.coarsest:.2g} x the value's scale")
 
     def note_unsupported(self, text: str) -> None:
         """Note an unsupported input, once."""

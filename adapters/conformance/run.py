@@ -22,27 +22,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adapters import Adapter
-from adapters.conformance import TIMEOUT
 from adapters.conformance.advice import advise
-from adapters.conformance.checks import CHECKS, Job, expected_failure, run
+from adapters.conformance.checks import CHECKS, Plan
+from adapters.conformance.judge import expected_failure, judge
 from adapters.conformance.process import Ended, Stopped, Worker
 from adapters.conformance.report import Failure, Report, Result, Row, Run, machine
 from adapters.conformance.reproduce import TRIES, reproduce
-from reference import Params
 from reference.explain import explain_subject
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The checks of a run, and the number and the seed of their cases."""
-
-    checks: Sequence[str]
-    dtypes: Sequence[str]
-    stacks: int
-    seed: int
-    timeout: float = TIMEOUT  # seconds a check in one dtype, in a process of its own
-    params: Params | None = None  # instead of drawn ones
-    reproduce: Path | None = None  # folder for reproductions
 
 
 @dataclass
@@ -58,10 +44,9 @@ class Group:
 # Requests: functions of an adapter, which run in its process.
 
 
-def judge(adapter: Adapter, dtype: str, check: str, plan: Plan) -> Result:
-    """Judge an adapter on one check."""
-    job = Job(adapter, dtype, plan.stacks, plan.seed, plan.params)
-    return run(next(each for each in CHECKS if each.name == check), job)
+def judge_check(adapter: Adapter, dtype: str, check: str, plan: Plan) -> Result:
+    """Judge an adapter on the check of a name."""
+    return judge(next(each for each in CHECKS if each.name == check), adapter, dtype, plan)
 
 
 def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
@@ -192,7 +177,7 @@ def judge_row(
         update(description=f"{adapter.name} {dtype} {check}")
         row.checks.append(Result(check, interrupted=True))
         try:
-            row.checks[-1] = call(judge, adapter.name, dtype, check, plan)
+            row.checks[-1] = call(judge_check, adapter.name, dtype, check, plan)
         except Ended as error:
             failure = Failure(f"{adapter.name} {dtype}: {error}", crashed=True)
             expected = expected_failure(adapter, check, dtype)

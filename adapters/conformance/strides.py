@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adapters import Adapter, Unsupported
-from adapters.conformance.contract import accept
+from adapters.conformance.judge import accept
 from adapters.conformance.report import Result
 from reference import Case, Evaluation, Mismatch, Precision, certify
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from adapters import Adapter, Unsupported
 from adapters.conformance import strides
-from adapters.conformance.checks import CHECKS, Job, run
+from adapters.conformance.checks import CHECKS, Plan
 from adapters.conformance.invariants import INVARIANTS, rows_of, slice_of
+from adapters.conformance.judge import judge
 from adapters.conformance.report import Result
 from reference import PRECISIONS, Case, Evaluation, Mismatch
 from reference.layer import evaluate_in
@@ -120,7 +121,7 @@ def test_code_that_breaks_it_is_told(invariant: str, wrong: Subject, message: st
 def test_the_account_of_a_check_names_the_adapter_once(wrong: Subject, message: str) -> None:
     adapter = Adapter("numpy.wrong", wrong, "wrong", np.tanh, {"float64": 2.5}, takes_stacks=True)
     (check,) = (check for check in CHECKS if check.name == "invariants")
-    result = run(check, Job(adapter, "float64", stacks=1, seed=0))
+    result = judge(check, adapter, "float64", Plan(stacks=1, seed=0))
     assert result.failure is not None
     assert result.failure.message.startswith(message)
     assert result.failure.message.count("numpy.wrong") == 1

@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from adapters.conformance import NAMES, STACKS, TIMEOUT, commands
-from adapters.conformance.checks import TRAINED
+from adapters.conformance.checks import TRAINED, Plan
 from adapters.conformance.report import Failure, Report, Result, Row
-from adapters.conformance.run import Group, Plan
+from adapters.conformance.run import Group
 from reference import Case
 
 Run = Callable[..., tuple[int, str, str]]

@@ -16,8 +16,9 @@ import pytest
 import adapters.conformance
 from adapters import Adapter, Unsupported
 from adapters.conformance import NAMES, check, checks
-from adapters.conformance.checks import CHECKS, Job, run
+from adapters.conformance.checks import CHECKS, Plan
 from adapters.conformance.discovery import as_adapter
+from adapters.conformance.judge import judge
 from adapters.conformance.report import Result, Row
 from reference import Case, Evaluation, Mismatch
 from reference.strategies import LARGEST_STACK
@@ -102,7 +103,7 @@ def test_a_wrong_cell_is_told_what_is_wrong_once_all_checks_have_run() -> None:
 def test_of_what_no_bound_can_tell_anything_it_is_said(dtype: str, status: str) -> None:
     # Without what it looks like, which takes longer than all else.
     (long,) = (each for each in CHECKS if each.name == "long")
-    found = run(long, Job(as_adapter(cells.doubled, [dtype]), dtype, stacks=1, seed=0))
+    found = judge(long, as_adapter(cells.doubled, [dtype]), dtype, Plan(stacks=1, seed=0))
     assert found.status == status
     words = "dWx, dWh, db after 1000 steps: the rounding of each step's share to storage may be as large"
     assert found.undetermined == [words] * (status == "pass")
