@@ -36,21 +36,22 @@ def trial(subject: Subject, case: Case, precision: Precision, *, repeat: bool = 
         TypeError: the subject returned something else than an Evaluation, or one of another dtype.
         ValueError: it returned an array of the wrong shape.
     """
-    before = _bits(case)
+    before = bits_of(case)
     evaluation = subject(case)
     if not isinstance(evaluation, Evaluation):
         raise TypeError(f"trial: expected an Evaluation, got {type(evaluation).__name__} ({case.spelled})")
-    first = _bits(evaluation)
-    _expect_same_bits("the case's {} unchanged", before, _bits(case), case)
+    first = bits_of(evaluation)
+    _expect_same_bits("the case's {} unchanged", before, bits_of(case), case)
     _expect_apart("the case", case.fields(), evaluation)
     if repeat:
         again = subject(case)
-        _expect_same_bits("the same bits of {} from two equal calls", first, _bits(again), case)
+        _expect_same_bits("the same bits of {} from two equal calls", first, bits_of(again), case)
         _expect_apart("the call before", evaluation.fields(), again)
     return certify(case, evaluation, precision)
 
 
-def _bits(record: Archive) -> dict[str, bytes]:
+def bits_of(record: Archive) -> dict[str, bytes]:
+    """Return the bytes of every array of a record, by name."""
     return {name: value.tobytes() for name, value in record.fields().items() if isinstance(value, np.ndarray)}
 
 

@@ -58,13 +58,9 @@ def _case(adapter: Adapter, dtype: str, **options: Any) -> Case:
     return Case.random(**(SIZES | {"seed": 0, "dtype": dtype, "direction": adapter.takes_direction} | options))
 
 
-def _stacked(adapter: Adapter, case: Case) -> Case:
-    return case.map(lambda array: array[None]) if adapter.takes_stacks else case
-
-
 def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]:
     """Yield what is wrong, sentence by sentence: the answer, its fields, their numbers, or its memory."""
-    asked = _stacked(adapter, case)
+    asked = adapter.taken(case)
     try:
         answer: Any = adapter.run(asked.map(np.copy))  # a changed copy leaves the numbers as they are
     except Unsupported as error:
@@ -100,7 +96,8 @@ def _faults_of_other_kinds(adapter: Adapter, dtype: str, precision: Precision) -
     """Yield what is wrong in cases of another kind than the small one, and how to declare them unsupported."""
     for where, (options, condition) in KINDS.items():
         try:
-            verdict = trial(guarded(adapter), _stacked(adapter, _case(adapter, dtype, **{"T": 1} | options)), precision)
+            case = _case(adapter, dtype, **{"T": 1} | options)
+            verdict = trial(guarded(adapter), adapter.taken(case), precision)
             wrong = [name for name, worst in verdict.worst.items() if worst.ratio > 1]
             what = f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} wrong" if wrong else ""
         except Unsupported:

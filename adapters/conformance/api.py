@@ -66,10 +66,7 @@ def check(
     """
     if on_fail not in ("raise", "report"):
         raise ValueError(f"check: expected on_fail as 'raise' or 'report', got {on_fail!r}")
-    if stacks < 1:
-        raise ValueError(f"check: expected stacks of at least 1, got {stacks}")
-    if seed < 0:
-        raise ValueError(f"check: expected a seed of at least 0, got {seed}")
+    _expect_numbers("check", stacks, seed)
     subject, checks = _prepared(adapter, dtypes, expected_failures, only)
     begun, printed, report = time.monotonic(), list[str](), Report({"oracle": machine()})
     judged = guarded(subject, printed)
@@ -112,13 +109,12 @@ def parametrize(
         A mark for a test with one argument, ``check``, which the test calls.
 
     Raises:
-        ValueError: an argument that names nothing, or too few stacks.
+        ValueError: an argument that names nothing, too few stacks, or a negative seed.
         TypeError: the adapter is none.
     """
     import pytest
 
-    if stacks is not None and stacks < 1:
-        raise ValueError(f"parametrize: expected stacks of at least 1, got {stacks}")
+    _expect_numbers("parametrize", 1 if stacks is None else stacks, seed)
     subject, checks = _prepared(adapter, dtypes, expected_failures, only)
     parameters = []
     for each in checks:
@@ -156,6 +152,13 @@ class _Trial(NamedTuple):
         if result.failed and result.failure:
             result.failure.diagnosis = diagnose(self.adapter, self.dtype, result)
         raise Mismatch("\n".join(result.account))
+
+
+def _expect_numbers(where: str, stacks: int, seed: int) -> None:
+    if stacks < 1:
+        raise ValueError(f"{where}: expected stacks of at least 1, got {stacks}")
+    if seed < 0:
+        raise ValueError(f"{where}: expected a seed of at least 0, got {seed}")
 
 
 def _prepared(

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -33,17 +34,18 @@ from reference.shrink import outcome
 
 def wide_console() -> Console:
     """Return a console on standard output; into a file or pipe it is as wide as the tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=ENDLESS)
+    # Names of adapters and messages of frameworks have brackets and numbers of their own.
+    plain: dict[str, Any] = {"markup": False, "highlight": False}
+    console = Console(**plain)
+    return console if console.is_terminal else Console(width=ENDLESS, **plain)
 
 
 def list_adapters(options: argparse.Namespace, console: Console) -> int:
     """Print every adapter of every framework and plug-in, installed or not."""
     table = Table("adapter", "what it calls", "version", "dtypes", "nonlinearities", "T")
-    installed = [name for name in adapters.frameworks() if adapters.is_installed(name)]
-    absent = [adapters.absence(name) for name in adapters.frameworks() if name not in installed]
+    absent = []
     with ThreadPoolExecutor(cores()) as threads:
-        for found in threads.map(_subjects, [*installed, *discovery.plugins()]):
+        for found in threads.map(_subjects, [*adapters.frameworks(), *discovery.plugins()]):
             if isinstance(found, str):
                 absent.append(found)
                 continue
@@ -53,7 +55,7 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
                 table.add_row(one.name, one.describe, facts.get(one.framework, "-"), *offers, steps)
     console.print(table)
     for line in absent:
-        _print(console, line)
+        console.print(line, soft_wrap=True)
     return 0
 
 
@@ -61,11 +63,13 @@ def _subjects(name: str) -> list[tuple[Adapter, dict[str, str]]] | str:
     """Return the adapters of a framework or plug-in, imported in a process of its own; or why there are none."""
     with tempfile.TemporaryDirectory() as folder:
         try:
+            if name in adapters.frameworks():
+                adapters.expect_installed(name)
             with closing(Worker([name], Path(folder, "printed"), find=discovery.everything)) as worker:
                 return worker.start()
         except Ended as error:
             return f"{name}: {error}"
-        except ValueError as error:
+        except (ValueError, ModuleNotFoundError) as error:
             return str(error)
 
 
@@ -148,21 +152,17 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
     case = Case.load(options.case)
     precision = found[0].precision(case.dtype)
     if outcome(found[0], case, precision) == "pass":
-        _print(console, f"{found[0].name} {case.dtype}: no fault in this case")
+        console.print(f"{found[0].name} {case.dtype}: no fault in this case", soft_wrap=True)
         return 0
     with bar(console, TRIES, "smallest case, and its faults") as update:
         diagnosis = explain_subject(found[0], case, precision, progress=partial(update, advance=1), tries=TRIES)
-    _print(console, f"{found[0].name} {case.dtype}\n{diagnosis}")
+    console.print(f"{found[0].name} {case.dtype}\n{diagnosis}", soft_wrap=True)
     return 1
 
 
 def judge_suite(options: argparse.Namespace, console: Console) -> int:
     """Print the mutation score of the suite."""
     return mutation.run(options.dtype or DTYPES, options.seeds, console)
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {

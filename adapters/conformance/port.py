@@ -138,7 +138,7 @@ def move(options: argparse.Namespace, console: Console) -> int:
         params = held.astype(dtype)
     expect_finite(f"port --dtype {dtype}", params.fields())
     write_arrays("port", options.output, target.to_framework(params))
-    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    say = partial(console.print, soft_wrap=True)
     for line in (*remarks(arrays, source, target, held, params), f"written: {options.output}"):
         say(line)
     if not options.proof:

@@ -61,11 +61,10 @@ def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
         return None  # it fails only in this check, or not again
 
 
-def write_down(adapter: Adapter, dtype: str, result: Result, folder: Path, facts: dict[str, str]) -> tuple[Any, ...]:
-    """Write the reproduction of a failure; return the paths, and the text of the script among them."""
+def write_down(adapter: Adapter, dtype: str, result: Result, folder: Path, facts: dict[str, str]) -> list[Path]:
+    """Write the reproduction of a failure, and return the paths."""
     name = f"{adapter.name}-{dtype}-{result.name}"
-    paths = reproduce(adapter, result.counterexample, machine() | facts, folder, name) if result.counterexample else []
-    return paths, next((path.read_text("utf-8") for path in paths if path.suffix == ".py"), None)
+    return reproduce(adapter, result.counterexample, machine() | facts, folder, name) if result.counterexample else []
 
 
 def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, console: Console) -> None:
@@ -149,7 +148,7 @@ def _advise(worker: Worker, adapter: Adapter, dtypes: Sequence[str], bars: Progr
     except Ended as error:
         lines = [f"{adapter.name} {dtype}, one small case: {error}"]
     if lines:
-        bars.console.print("\n".join([*lines, ""]), highlight=False, markup=False, soft_wrap=True)
+        bars.console.print("\n".join([*lines, ""]), soft_wrap=True)
 
 
 def judge_row(
@@ -196,8 +195,9 @@ def judge_row(
     for result, failure in failed[:1]:
         failure.diagnosis = request("undiagnosed", diagnose, result)
     for result, failure in failed if plan.reproduce else ():
-        written = request("unwritten", write_down, result, plan.reproduce, facts)
-        failure.reproduction, failure.script = written or ([], None)
+        failure.reproduction = request("unwritten", write_down, result, plan.reproduce, facts) or []
+        scripts = (path for path in failure.reproduction if path.suffix == ".py")
+        failure.script = next((path.read_text("utf-8") for path in scripts), None)
 
 
 def progress(console: Console) -> Progress:
