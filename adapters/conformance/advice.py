@@ -16,7 +16,7 @@ from adapters import Adapter, Unsupported
 from adapters.conformance.contract import field, guarded, kind_of
 from reference import Case, Evaluation, Mismatch, Precision, certify
 from reference.archive import spell
-from reference.explain import explain
+from reference.explain import explain, spelled
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 
@@ -98,8 +98,7 @@ def _faults_of_other_kinds(adapter: Adapter, dtype: str, precision: Precision) -
         try:
             case = _case(adapter, dtype, **{"T": 1} | options)
             verdict = trial(guarded(adapter), adapter.taken(case), precision)
-            wrong = [name for name, worst in verdict.worst.items() if worst.ratio > 1]
-            what = f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} wrong" if wrong else ""
+            what = f"{spelled(verdict.wrong)} wrong" if verdict.wrong else ""
         except Unsupported:
             continue
         except Mismatch as error:

@@ -21,11 +21,11 @@ from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, pa
 from adapters.conformance.checks import CHECKS, Plan, suits
 from adapters.conformance.port import move, read_params
 from adapters.conformance.process import Ended, Worker
+from adapters.conformance.rendering import ENDLESS
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.results import read_merged, write
 from adapters.conformance.run import Group, bar, judge_all
-from adapters.conformance.tables import ENDLESS
 from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
@@ -100,8 +100,8 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     if options.html:
         page.write(page.render([report]), options.html)
     if options.markdown:
-        tables = [report.markdown(by_quantity=each) for each in (False, True)[: 1 + options.by_quantity]]
-        page.write("\n".join(tables), options.markdown)
+        more = f"\n{report.markdown(by_quantity=True)}" if options.by_quantity else ""
+        page.write(report.markdown() + more, options.markdown)
     # Last: the reader of a pipe may close it before the end of the table.
     report.show(console, by_quantity=options.by_quantity)
     if interrupted:

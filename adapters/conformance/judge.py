@@ -117,7 +117,7 @@ def accept(verdict: Verdict, result: Result, where: str = "") -> None:
     if result.failure is None:
         result.add(verdict)
     if verdict.status == "fail":
-        single = verdict if verdict.case.K is None else verdict.of(verdict.statuses.index("fail"))
+        single = verdict.of(verdict.statuses.index("fail"))
         raise Mismatch(f"{where}{single}", single)
 
 

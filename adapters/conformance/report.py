@@ -13,12 +13,12 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from adapters.conformance.rendering import ENDLESS, drawn, markdown, spell_ratio
 from adapters.conformance.result import STATUSES as STATUSES
 from adapters.conformance.result import ErrorMap as ErrorMap
 from adapters.conformance.result import Failure as Failure
 from adapters.conformance.result import Result as Result
 from adapters.conformance.result import largest
-from adapters.conformance.tables import ENDLESS, drawn, markdown, spell_ratio
 from reference.verdict import GRADIENTS
 
 GOOD = ("pass", "xfail")

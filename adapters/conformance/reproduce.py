@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from adapters import Adapter
-from adapters.conformance.templates import render
+from adapters.conformance.rendering import render
 from reference import Case, Precision
 from reference.archive import spell
 from reference.certify import enclose
@@ -103,7 +103,7 @@ def write_down(adapter: Adapter, case: Case, environment: dict[str, str], source
     try:
         verdict = trial(adapter, case, adapter.precision(case.dtype))
         account = f"{adapter.name} {verdict}"
-        quantities = ", ".join(name for name, worst in verdict.worst.items() if worst.ratio > 1)
+        quantities = ", ".join(verdict.wrong)
     except Exception as error:
         account, quantities = f"{type(error).__name__}: {error}", "the outputs and gradients"
     return script, render("bug_report.md.jinja", account=account, quantities=quantities, script=script, **values)

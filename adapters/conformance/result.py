@@ -53,10 +53,9 @@ class ErrorMap:
     @classmethod
     def of(cls, verdict: Verdict) -> Self | None:
         """Return the map of the first quantity that is wrong in a verdict on a single case; None if none is."""
-        for quantity, compared in verdict.compared.items():
-            if (compared.ratio > 1).any():
-                return cls.from_ratios(quantity, compared.ratio)
-        return None
+        if not verdict.wrong:
+            return None
+        return cls.from_ratios(verdict.wrong[0], verdict.compared[verdict.wrong[0]].ratio)
 
     @classmethod
     def from_ratios(cls, quantity: str, ratio: NDArray[np.float64]) -> Self:

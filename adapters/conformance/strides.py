@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from adapters import Adapter, Unsupported
 from adapters.conformance.judge import accept
 from adapters.conformance.report import Result
-from reference import Case, Evaluation, Mismatch, Precision, certify
+from reference import Case, Mismatch, Precision, certify
 from reference.trial import bits_of
 
 
@@ -73,7 +74,9 @@ def judge(adapter: Adapter, case: Case, precision: Precision, result: Result) ->
         moved = laid_out(asked, layout)
         numbers = moved.map(np.array)
         try:
-            evaluation = _run(adapter, moved, layout)
+            if layout in adapter.unsupported:
+                adapter.expect_unsupported(f"{layout} memory", partial(adapter.run, moved))
+            evaluation = adapter.run(moved)
         except Unsupported as error:
             result.note_unsupported(str(error))
             continue
@@ -83,9 +86,3 @@ def judge(adapter: Adapter, case: Case, precision: Precision, result: Result) ->
         if bits_of(moved) != bits_of(numbers):
             raise Mismatch(f"contract: expected {layout} inputs unchanged, got others ({case.spelled})")
         accept(certify(numbers, evaluation.map(np.array), precision), result, f"{layout} inputs: ")
-
-
-def _run(adapter: Adapter, case: Case, layout: str) -> Evaluation:
-    if layout in adapter.unsupported:
-        adapter.expect_unsupported(f"{layout} memory", lambda: adapter.run(case))
-    return adapter.run(case)

@@ -14,9 +14,9 @@ import pytest
 
 from adapters.conformance.page import render, tint
 from adapters.conformance.page import write as write_text
+from adapters.conformance.rendering import spell_ratio
 from adapters.conformance.report import ErrorMap, Report, Result, Row
 from adapters.conformance.results import write
-from adapters.conformance.tables import spell_ratio
 from tests.made import ENVIRONMENT, failing, passing, report_of
 
 CHROMIUM = shutil.which("chromium")
