@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -61,16 +60,15 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
 
 def _subjects(name: str) -> list[tuple[Adapter, dict[str, str]]] | str:
     """Return the adapters of a framework or plug-in, imported in a process of its own; or why there are none."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            if name in adapters.frameworks():
-                adapters.expect_installed(name)
-            with closing(Worker([name], Path(folder, "printed"), find=discovery.everything)) as worker:
-                return worker.start()
-        except Ended as error:
-            return f"{name}: {error}"
-        except (ValueError, ModuleNotFoundError) as error:
-            return str(error)
+    try:
+        if name in adapters.frameworks():
+            adapters.expect_installed(name)
+        with closing(Worker([name], find=discovery.everything)) as worker:
+            return worker.start()
+    except Ended as error:
+        return f"{name}: {error}"
+    except (ValueError, ModuleNotFoundError) as error:
+        return str(error)
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:

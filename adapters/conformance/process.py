@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -50,11 +51,16 @@ class Worker:
     """The process of the adapters of some names."""
 
     names: Sequence[str]
-    printed: Path  # its standard output and error
     timeout: float = TIMEOUT  # seconds a request; the imports may take TIMEOUT, too, if that is longer
     stopped: threading.Event = field(default_factory=threading.Event)  # set once the run is interrupted
     find: Callable[[str], Sequence[Adapter]] = discovery.find  # returns the adapters of a name
     process: Any = field(default=None, init=False)  # once it has started
+    folder: Any = field(default_factory=tempfile.TemporaryDirectory, init=False)  # of its standard output and error
+
+    @property
+    def printed(self) -> Path:
+        """The file of its standard output and error."""
+        return Path(self.folder.name, "printed")
 
     def start(self) -> list[tuple[Adapter, dict[str, str]]]:
         """Start the process, and return the adapters that it has imported, without their functions, and their facts.
@@ -94,7 +100,8 @@ class Worker:
             if self.stopped.is_set():
                 raise Stopped
             if time.monotonic() > until:
-                self.close()
+                self.process.kill()
+                self.process.join()
                 raise Ended(f"no answer within {timeout:g} s; the process was killed")
         with contextlib.suppress(EOFError, OSError):
             if self.connection.poll():
@@ -111,10 +118,11 @@ class Worker:
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     def close(self) -> None:
-        """Kill the process, if it has started."""
+        """Kill the process, if it has started, and remove what it has printed."""
         if self.process:
             self.process.kill()
             self.process.join()
+        self.folder.cleanup()
 
 
 def serve(connection: Connection, names: Sequence[str], printed: str, find: Callable[..., Any]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from adapters import Adapter
 from adapters.conformance.advice import advise
@@ -85,14 +84,8 @@ def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, co
     # The start of the tracker unblocks interrupts, so that it must come before the threads that block them.
     resource_tracker.ensure_running()
     try:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            ThreadPoolExecutor(jobs, initializer=_block_interrupts) as threads,
-            progress(console) as bars,
-        ):
-            files = (Path(folder, str(number)) for number in range(len(groups)))
-            workers = [Worker(group.names, next(files), plan.timeout, stopped) for group in groups]
-            futures = [threads.submit(judge_group, *pair, plan, bars) for pair in zip(groups, workers, strict=True)]
+        with ThreadPoolExecutor(jobs, initializer=_block_interrupts) as threads, progress(console) as bars:
+            futures = [threads.submit(judge_group, group, plan, stopped, bars) for group in groups]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
@@ -112,33 +105,42 @@ def _block_interrupts() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def judge_group(group: Group, worker: Worker, plan: Plan, bars: Progress) -> None:
-    """Judge the adapters of a group in its process.
+def judge_group(group: Group, plan: Plan, stopped: threading.Event, bars: Progress) -> None:
+    """Judge the adapters of a group in a process of its own, until ``stopped`` is set.
 
     Raises:
         ValueError: a name is unknown, or cannot be imported.
     """
     task = bars.add_task(group.origin, total=None)
-    try:
-        found = [(adapter, facts, [d for d in adapter.dtypes if d in plan.dtypes]) for adapter, facts in worker.start()]
-        bars.update(task, total=sum(len(dtypes) for *_, dtypes in found) * len(plan.checks))
-        for adapter, facts, dtypes in found:
-            group.report.environment |= {adapter.framework: facts} if dtypes else {}
-            if group.is_own and dtypes:
-                _advise(worker, adapter, dtypes, bars)
-            for dtype in dtypes:
-                judge_row(group.report, worker.call, adapter, dtype, plan, partial(bars.update, task, refresh=True))
-    except Stopped:
-        return
-    except Ended as error:
-        failed = Result("import", failure=Failure(f"{group.origin}: {error}", crashed=True))
-        group.report.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes), [failed]))
-        group.report.environment.setdefault(group.origin, {})
-    finally:
-        worker.close()
-        bars.remove_task(task)
-    if group.is_own and (lines := worker.lines()):
-        group.report.notes.append(f"printed  {group.origin}: {len(lines)} lines, the first {lines[0]!r}")
+    with contextlib.closing(Worker(group.names, plan.timeout, stopped)) as worker:
+        try:
+            judge_adapters(group, worker, plan, bars, task)
+        except Stopped:
+            return
+        except Ended as error:
+            failed = Result("import", failure=Failure(f"{group.origin}: {error}", crashed=True))
+            group.report.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes), [failed]))
+            group.report.environment.setdefault(group.origin, {})
+        finally:
+            bars.remove_task(task)
+        if group.is_own and (lines := worker.lines()):
+            group.report.notes.append(f"printed  {group.origin}: {len(lines)} lines, the first {lines[0]!r}")
+
+
+def judge_adapters(group: Group, worker: Worker, plan: Plan, bars: Progress, task: TaskID) -> None:
+    """Judge the adapters of a group in its process, one row after the other.
+
+    Raises:
+        Ended, Stopped, ValueError: as ``Worker.start`` does.
+    """
+    found = [(adapter, facts, [d for d in adapter.dtypes if d in plan.dtypes]) for adapter, facts in worker.start()]
+    bars.update(task, total=sum(len(dtypes) for *_, dtypes in found) * len(plan.checks))
+    for adapter, facts, dtypes in found:
+        group.report.environment |= {adapter.framework: facts} if dtypes else {}
+        if group.is_own and dtypes:
+            _advise(worker, adapter, dtypes, bars)
+        for dtype in dtypes:
+            judge_row(group.report, worker.call, adapter, dtype, plan, partial(bars.update, task, refresh=True))
 
 
 def _advise(worker: Worker, adapter: Adapter, dtypes: Sequence[str], bars: Progress) -> None:

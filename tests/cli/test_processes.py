@@ -219,7 +219,7 @@ def test_an_attribute_that_is_not_there_ends_with_status_2(modules: Path, capsys
 
 
 def test_a_worker_describes_its_adapters_and_is_replaced_once_it_has_ended(modules: Path) -> None:
-    worker = Worker(["one:both", "one:good"], modules / "printed", find=only_good)
+    worker = Worker(["one:both", "one:good"], find=only_good)
     try:
         ((adapter, facts),) = worker.start()
         assert (adapter.name, adapter.dtypes, facts) == ("one.good", ("float64", "float32"), {"one": "-"})
