@@ -138,7 +138,7 @@ class _Search:
 
     def accept(self, plain: Case) -> bool:
         """Take a candidate as the best if it fails; nothing is tried twice, and nothing once the tries are spent."""
-        key = tuple((name, array.shape, array.tobytes()) for name, array in arrays_of(plain).items())
+        key = tuple((name, array.shape, array.tobytes()) for name, array in plain.ndarrays().items())
         if key not in self.known:
             if len(self.known) >= self.tries:
                 return False
@@ -175,7 +175,7 @@ class _Search:
 
     def simplify(self) -> None:
         """Round each array to the simplest numbers with which the case fails, and drop the bias if it is not needed."""
-        for name, array in arrays_of(self.best).items():
+        for name, array in self.best.ndarrays().items():
             for change in CHANGES:
                 with np.errstate(all="ignore"):
                     simple = change(array)
@@ -185,14 +185,9 @@ class _Search:
             self.accept(self.best.replacing(b=None, b_dot=None))
 
 
-def arrays_of(case: Case) -> dict[str, Any]:
-    """Return the arrays of a case, and those of its direction, by name."""
-    return {name: array for name, array in case.fields().items() if isinstance(array, np.ndarray)}
-
-
 def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
     """Return a case with those of its steps "T", rows "N", inputs "D" or units "H" that are kept."""
-    axes, arrays, H = case.axes(), arrays_of(case), case.sizes["H"]
+    axes, arrays, H = case.axes(), case.ndarrays(), case.sizes["H"]
     for name, array in arrays.items():
         for place, letter in enumerate(axes[name.removesuffix("_dot")]):
             if letter == axis:

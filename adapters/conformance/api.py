@@ -149,8 +149,8 @@ class _Trial(NamedTuple):
             return  # a strict xfail makes xpass a failure
         if result.status == "unsupported":
             pytest.skip("; ".join(result.unsupported))
-        if result.failed and result.failure:
-            result.failure.diagnosis = diagnose(self.adapter, self.dtype, result)
+        if failure := result.unexpected:
+            failure.diagnosis = diagnose(self.adapter, self.dtype, result)
         raise Mismatch("\n".join(result.account))
 
 

@@ -10,8 +10,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,13 @@ class Stopped(Exception):
 def elsewhere(*arguments: Any) -> Any:
     """Stand for a function of an adapter in other processes than its own, which cannot import it."""
     raise NotImplementedError
+
+
+def sendable(adapter: Adapter) -> Adapter:
+    """Return an adapter for other processes: without its functions, and of types that every process has."""
+    found = {each.name: getattr(adapter, each.name) for each in fields(Adapter)}
+    plain: dict[str, Any] = {name: dict(one) if isinstance(one, Mapping) else one for name, one in found.items()}
+    return Adapter(**plain | {"run": elsewhere, "tanh": elsewhere, "options": {}})
 
 
 @dataclass
@@ -136,8 +143,7 @@ def serve(connection: Connection, names: Sequence[str], printed: str, find: Call
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         connection.send(str(error))
         return
-    plain: dict[str, Any] = {"run": elsewhere, "tanh": elsewhere, "options": {}}
-    connection.send([(replace(adapter, **plain), discovery.facts(adapter)) for adapter in chosen.values()])
+    connection.send([(sendable(adapter), discovery.facts(adapter)) for adapter in chosen.values()])
     with contextlib.suppress(EOFError):
         while True:
             function, name, arguments = connection.recv()

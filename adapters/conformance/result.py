@@ -155,9 +155,9 @@ class Result(Findings):
         return "pass"
 
     @property
-    def failed(self) -> bool:
-        """Whether the check failed unexpectedly and the failing case is at hand."""
-        return self.status == "fail" and self.counterexample is not None
+    def unexpected(self) -> Failure | None:
+        """The failure; None if it was expected, or if the failing case is not at hand."""
+        return self.failure if self.status == "fail" and self.counterexample is not None else None
 
     @property
     def relative_bound(self) -> float | None:

@@ -180,9 +180,9 @@ def judge_row(
         try:
             row.checks[-1] = call(judge_check, adapter.name, dtype, check, plan)
         except Ended as error:
-            failure = Failure(f"{adapter.name} {dtype}: {error}", crashed=True)
+            ended = Failure(f"{adapter.name} {dtype}: {error}", crashed=True)
             expected = expected_failure(adapter, check, dtype)
-            row.checks[-1] = Result(check, failure=failure, expected_failure=expected)
+            row.checks[-1] = Result(check, failure=ended, expected_failure=expected)
         update(advance=1)
 
     def request(without: str, function: Callable[..., Any], result: Result, *others: Any) -> Any:
@@ -192,7 +192,7 @@ def judge_row(
         except Ended as error:
             report.notes.append(f"{without}  {adapter.name}-{dtype}-{result.name}: {error}")
 
-    failed = [(result, result.failure) for result in row.checks if result.failed and result.failure]
+    failed = [(result, failure) for result in row.checks if (failure := result.unexpected)]
     # The other failures of a row are likely a consequence of its first.
     for result, failure in failed[:1]:
         failure.diagnosis = request("undiagnosed", diagnose, result)

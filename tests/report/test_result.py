@@ -58,11 +58,11 @@ def test_the_files_that_reproduce_a_failure_are_in_its_account() -> None:
 
 def test_a_failure_without_its_case_is_not_diagnosed() -> None:
     check = failing()
-    assert not check.failed
+    assert check.unexpected is None
     check.counterexample = Case.random()
-    assert check.failed
+    assert check.unexpected is check.failure
     check.expected_failure = "spam"
-    assert not check.failed
+    assert check.unexpected is None
 
 
 def test_an_input_that_is_unsupported_twice_is_noted_once() -> None:
