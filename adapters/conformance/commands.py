@@ -33,7 +33,7 @@ from reference.shrink import outcome
 
 def wide_console() -> Console:
     """Return a console on standard output; into a file or pipe it is as wide as the tables."""
-    # Names of adapters and messages of frameworks have brackets and numbers of their own.
+    # Rich takes brackets for markup and colours numbers. Names of adapters and messages of frameworks have both.
     plain: dict[str, Any] = {"markup": False, "highlight": False}
     console = Console(**plain)
     return console if console.is_terminal else Console(width=ENDLESS, **plain)
@@ -131,12 +131,10 @@ def cores() -> int:
 def publish(options: argparse.Namespace, console: Console) -> int:
     """Print the results of one run or more, and write them as a page and in Markdown if asked for."""
     runs = read_merged(options.results)
-    if options.output:
-        page.write(page.render(runs), options.output)
-    if options.markdown:
-        page.write(page.render_markdown(runs), options.markdown)
-    if options.summary:
-        page.write(page.summary(runs), options.summary)
+    written = {"output": page.render, "markdown": page.render_markdown, "summary": page.summary}
+    for option, render in written.items():
+        if path := getattr(options, option):
+            page.write(render(runs), path)
     for run in runs:
         run.show(console)
     return 0

@@ -62,7 +62,7 @@ class Worker:
     stopped: threading.Event = field(default_factory=threading.Event)  # set once the run is interrupted
     find: Callable[[str], Sequence[Adapter]] = discovery.find  # returns the adapters of a name
     process: Any = field(default=None, init=False)  # once it has started
-    folder: Any = field(default_factory=tempfile.TemporaryDirectory, init=False)  # of its standard output and error
+    folder: Any = field(default_factory=tempfile.TemporaryDirectory, init=False)  # has ``printed``
 
     @property
     def printed(self) -> Path:

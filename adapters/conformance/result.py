@@ -114,7 +114,7 @@ class Failure:
 
 @dataclass
 class Findings:
-    """The fields of a result that a results file has as they are."""
+    """The fields that a result and a results file have in common."""
 
     name: str
     cases: Count = 0
