@@ -146,11 +146,15 @@ class Adapter:
         if nonlinearity not in self.nonlinearities:
             raise Unsupported(f"{self.name}: expected one of {list(self.nonlinearities)}, got {nonlinearity!r}")
 
+    def taken(self, case: Case) -> Case:
+        """Return a single case as ``run`` takes it: a stack of one where it takes stacks."""
+        return case.map(lambda array: array[None]) if self.takes_stacks else case
+
     def _run(self, case: Case) -> Evaluation:
         if self.takes_stacks == (case.K is not None):
             return self.run(case)
         if self.takes_stacks:
-            return self.run(case.map(lambda array: array[None]))[0]
+            return self.run(self.taken(case))[0]
         return Evaluation.stack([self.run(case[k]) for k in range(case.K or 0)])
 
     def expect_unsupported(self, what: str, run: Callable[[], Any]) -> NoReturn:
@@ -210,14 +214,9 @@ def expect_installed(framework: str) -> None:
     if framework not in frameworks():
         raise ValueError(f"adapters: expected a framework among {frameworks()}, got {framework!r}")
     if absent := missing(framework):
-        raise ModuleNotFoundError(absence(framework), name=absent[0])
-
-
-def absence(framework: str) -> str:
-    """Return the message for a framework that is not installed: the missing packages and the install command."""
-    absent = missing(framework)
-    what = framework if absent == [framework] else f"{framework} ({', '.join(absent)})"
-    return f"adapters: {what} is not installed; install it with: {install_line(framework)}"
+        what = framework if absent == [framework] else f"{framework} ({', '.join(absent)})"
+        message = f"adapters: {what} is not installed; install it with: {install_line(framework)}"
+        raise ModuleNotFoundError(message, name=absent[0])
 
 
 def load_framework(framework: str) -> ModuleType:

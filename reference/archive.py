@@ -32,6 +32,10 @@ class Archive:
         """Return the fields that are not None, by name."""
         return {name: value for name, value in self.fields().items() if value is not None}
 
+    def ndarrays(self) -> dict[str, NDArray[Any]]:
+        """Return the NumPy arrays among the fields, by name."""
+        return {name: value for name, value in self.fields().items() if isinstance(value, np.ndarray)}
+
     def map(self, change: Callable[[Any], Any]) -> Self:
         """Return the record with ``change`` applied to every array."""
         given = {name: value for name, value in self.fields().items() if not isinstance(value, PLAIN)}

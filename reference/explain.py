@@ -67,12 +67,12 @@ class Diagnosis:
     comparable: bool = True  # False if rounding is as large as the error
 
     def __str__(self) -> str:
-        sizes, right = self.case.spelled, f"; {_spelled(self.right)} right" if self.right else ""
+        sizes, right = self.case.spelled, f"; {spelled(self.right)} right" if self.right else ""
         if self.status == "pass":
             return f"No fault: {', '.join(self.right)} are right ({sizes})."
         if self.status == "inconclusive":
             return f"No diagnosis: the bounds are too wide to decide ({sizes})."
-        wrong = f"{_spelled(self.wrong)} wrong{right} ({sizes})." if self.wrong else None
+        wrong = f"{spelled(self.wrong)} wrong{right} ({sizes})." if self.wrong else None
         return "\n".join(str(line) for line in (self.account, wrong, self.start, *self._likeness()) if line)
 
     def _likeness(self) -> Iterator[str | None]:
@@ -89,7 +89,7 @@ class Diagnosis:
         yield f"  and {len(names) - SHOWN} more" if len(names) > SHOWN else None
 
 
-def _spelled(names: Sequence[str]) -> str:
+def spelled(names: Sequence[str]) -> str:
     """Return "h is" or "h, dx are"."""
     return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
@@ -139,10 +139,7 @@ def explain_subject(
     seen = seen[: broken[0] + 1] if broken else [one for one in seen if one.is_comparable]
     seen = seen if any(one.status in BROKEN for one in seen) else [*seen, small]
     shown = small if small.status in BROKEN else next(one for one in seen if one.status in BROKEN)
-    wrong = tuple(name for name in QUANTITIES.values() if any(name in one.wrong for one in (*seen, shown)))
-    right = tuple(name for name in shown.compared if name not in wrong)
-    found = diagnose(seen, tried)
-    return replace(found, case=shown.case, wrong=wrong, right=right, start=start_of(shown), account=shown.account)
+    return diagnose(seen, tried, shown)
 
 
 def moderate(case: Case) -> list[Case]:
@@ -157,17 +154,20 @@ def _fresh(**options: Any) -> Case:
     return Case.random(**options).probed()
 
 
-def diagnose(seen: Sequence[Observed], calling: Calling) -> Diagnosis:
+def diagnose(seen: Sequence[Observed], calling: Calling, shown: Observed | None = None) -> Diagnosis:
     """Return the diagnosis of one subject.
 
     Args:
-        seen: observations of the subject, at least one; the first failure is shown.
+        seen: observations of the subject, at least one.
         calling: function that observes a fault in the way the subject was observed.
+        shown: the observation that shows the failure; the first failure among ``seen`` by default.
     """
     first = next((one for one in seen if one.status in BROKEN), seen[0])
-    right = tuple(name for name in first.compared if name not in first.wrong)
-    found = Diagnosis(first.case, first.status, first.wrong, right, start_of(first), first.account)
-    if first.status not in BROKEN:
+    shown = shown or first
+    wrong = tuple(name for name in QUANTITIES.values() if any(name in one.wrong for one in (*seen, shown)))
+    right = tuple(name for name in shown.compared if name not in wrong)
+    found = Diagnosis(shown.case, shown.status, wrong, right, start_of(shown), shown.account)
+    if shown.status not in BROKEN:
         return found
     arithmetic = first.last.arithmetic if first.last else None
     if first.account is None and not any(one.telling for one in seen):

@@ -56,10 +56,10 @@ class Observed:
         """Return "contract" if the contract was broken, else the status of the last call."""
         return self.last.status if self.last and self.account is None else "contract"
 
-    @cached_property
+    @property
     def wrong(self) -> tuple[str, ...]:
         """Names of the quantities out of their bounds."""
-        return tuple(name for name, quantity in self.compared.items() if (quantity.ratio > 1).any())
+        return self.last.wrong if self.last else ()
 
     @cached_property
     def telling(self) -> set[str]:

@@ -139,7 +139,7 @@ class _Search:
 
     def accept(self, plain: Case) -> bool:
         """Take a candidate as the best case if it fails. No case is tried twice, and none after the last try."""
-        key = tuple((name, array.shape, array.tobytes()) for name, array in arrays_of(plain).items())
+        key = tuple((name, array.shape, array.tobytes()) for name, array in plain.ndarrays().items())
         if key not in self.tried:
             if len(self.tried) >= self.tries:
                 return False
@@ -176,7 +176,7 @@ class _Search:
 
     def simplify(self) -> None:
         """Round each array to the simplest numbers with which the case fails, and drop a bias that is not needed."""
-        for name, array in arrays_of(self.best).items():
+        for name, array in self.best.ndarrays().items():
             for change in CHANGES:
                 with np.errstate(all="ignore"):
                     simple = change(array)
@@ -186,14 +186,9 @@ class _Search:
             self.accept(self.best.replacing(b=None, b_dot=None))
 
 
-def arrays_of(case: Case) -> dict[str, Any]:
-    """Return the arrays of a case and of its direction, by name."""
-    return {name: array for name, array in case.fields().items() if isinstance(array, np.ndarray)}
-
-
 def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
     """Return a case with only the steps "T", rows "N", inputs "D" or units "H" whose indices are in ``kept``."""
-    axes, arrays, H = case.axes(), arrays_of(case), case.sizes["H"]
+    axes, arrays, H = case.axes(), case.ndarrays(), case.sizes["H"]
     for name, array in arrays.items():
         for place, letter in enumerate(axes[name.removesuffix("_dot")]):
             if letter == axis:

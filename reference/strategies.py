@@ -166,13 +166,11 @@ def sized(shape: Shape, dtype: str, direction: bool) -> Shape:
 
     For H = 1, XLA fuses all steps into one loop per gradient, so each gradient has its own rounding of A. So H = 1 is
     drawn only for single steps of float64 and float32. Cases of more than ``UNPROBED`` steps have the probe. In half
-    precisions, so have cases of more than eight inputs or units, because their bounds are wider.
+    precisions, so have all shapes that ``shortened`` would change, because their bounds are wider.
     """
     T, half = shape.T, PRECISIONS[dtype].is_mixed
-    few = T <= UNPROBED and not direction
-    if half:
-        few = few and max(shape.D, shape.H) <= 8 and UNPROBED + (shape.nonlinearity == "tanh") > T
-    probe = shape.probe or not few
+    small = not direction and (shape == shortened(shape) if half else T <= UNPROBED)
+    probe = shape.probe or not small
     if direction:
         # Enclosures become wider with the number of steps and of units.
         T, shape = min(T, 4), shape._replace(N=max(shape.N, 2), H=min(max(shape.H, 3), 8))
@@ -180,6 +178,12 @@ def sized(shape: Shape, dtype: str, direction: bool) -> Shape:
     rows = 5 if shape.nonlinearity == "relu" else 2
     H, N = (max(shape.H, 2) if T > 1 or half else shape.H), shape.N
     return shape._replace(T=T, H=H, N=N if probe or not half else max(N, rows), probe=probe)
+
+
+def shortened(shape: Shape) -> Shape:
+    """Return a shape cut to what a half precision decides without the probe: two steps of relu, three of tanh."""
+    T = UNPROBED - (shape.nonlinearity == "relu")
+    return shape._replace(T=min(shape.T, T), D=min(shape.D, 8), H=min(shape.H, 8))
 
 
 def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:

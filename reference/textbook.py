@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from reference.archive import spell
+from reference.archive import expect_shapes, spell
 from reference.cells import Array, Cell, RNNCell
 from reference.layer import Layer
 
@@ -30,9 +30,7 @@ class Textbook:
         *self.stack, self.D, columns = Wx.shape
         self.H = columns // gates
         shapes = {"Wh": (self.H, columns), "b": (columns,), f"b{cell.biased}": (self.H,)}
-        for key, array in given.items():
-            if key != "Wx":
-                expect_shape(name, key, array, (*self.stack, *shapes[key]), self.sizes)
+        expect_shapes(name, given, {key: (*self.stack, *shape) for key, shape in shapes.items()}, self.sizes)
         self.params = list(given.values())
         self.grads = [np.zeros_like(parameter) for parameter in self.params]
         self.layer = Layer(cell, parameters)
@@ -67,7 +65,8 @@ class Textbook:
             raise RuntimeError(f"{where}: expected a call of forward before, got none")
         *outer, _ = self.layer.tape[0].shape
         expect_floating(where, **{name: upstream})
-        expect_shape(where, name, upstream, (*self.stack, *outer[1 - len(axes) :], self.H), self.sizes)
+        shape = *self.stack, *outer[1 - len(axes) :], self.H
+        expect_shapes(where, {name: upstream}, {name: shape}, self.sizes)
         dxs, first, gradients = self.layer.backward(upstream.reshape((*outer, self.H)), ())
         for grad, gradient in zip(self.grads, gradients.values(), strict=True):
             grad[...] = gradient
@@ -120,7 +119,8 @@ class RNN(Textbook):
         """
         self.expect_input("x", x, "ND")
         expect_floating("RNN.forward", h_prev=h_prev)
-        expect_shape("RNN.forward", "h_prev", h_prev, (*x.shape[:-1], self.H), f"N={x.shape[-2]}, {self.sizes}")
+        shapes = {"h_prev": (*x.shape[:-1], self.H)}
+        expect_shapes("RNN.forward", {"h_prev": h_prev}, shapes, f"N={x.shape[-2]}, {self.sizes}")
         _, (h_next,) = self.layer.forward(x[..., None, :, :], (h_prev,))
         return h_next
 
@@ -200,7 +200,8 @@ class TimeRNN(Textbook):
         T, N = xs.shape[-3:-1]
         if self.h is None or not self.stateful:
             self.h = np.zeros((*self.stack, N, self.H), dtype=self.params[1].dtype)
-        expect_shape("TimeRNN.forward", "the state", self.h, (*self.stack, N, self.H), f"T={T}, N={N}, {self.sizes}")
+        shapes = {"the state": (*self.stack, N, self.H)}
+        expect_shapes("TimeRNN.forward", {"the state": self.h}, shapes, f"T={T}, N={N}, {self.sizes}")
         hs, (self.h,) = self.layer.forward(xs, (self.h,))
         return hs
 
@@ -220,12 +221,6 @@ class TimeRNN(Textbook):
         """
         dxs, (self.dh,) = self.propagate("dhs", dhs, "TNH")
         return dxs
-
-
-def expect_shape(where: str, name: str, array: Array, shape: tuple[int, ...], sizes: str) -> None:
-    """Raise ValueError unless ``array`` has exactly this shape."""
-    if array.shape != shape:
-        raise ValueError(f"{where}: expected {name} of shape {shape}, got {array.shape} ({sizes})")
 
 
 def expect_floating(where: str, **arrays: Array) -> None:

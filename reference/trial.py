@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -36,22 +35,23 @@ def trial(subject: Subject, case: Case, precision: Precision, *, repeat: bool = 
         TypeError: the subject did not return an ``Evaluation``, or returned one in another dtype.
         ValueError: the subject returned an array of the wrong shape.
     """
-    before = _bits(case)
+    before = bits_of(case)
     evaluation = subject(case)
     if not isinstance(evaluation, Evaluation):
         raise TypeError(f"trial: expected an Evaluation, got {type(evaluation).__name__} ({case.spelled})")
-    first = _bits(evaluation)
-    _expect_same_bits("the case's {} unchanged", before, _bits(case), case)
-    _expect_apart("the case", case.fields(), evaluation)
+    first = bits_of(evaluation)
+    _expect_same_bits("the case's {} unchanged", before, bits_of(case), case)
+    _expect_apart("the case", case, evaluation)
     if repeat:
         again = subject(case)
-        _expect_same_bits("the same bits of {} from two equal calls", first, _bits(again), case)
-        _expect_apart("the call before", evaluation.fields(), again)
+        _expect_same_bits("the same bits of {} from two equal calls", first, bits_of(again), case)
+        _expect_apart("the call before", evaluation, again)
     return certify(case, evaluation, precision)
 
 
-def _bits(record: Archive) -> dict[str, bytes]:
-    return {name: value.tobytes() for name, value in record.fields().items() if isinstance(value, np.ndarray)}
+def bits_of(record: Archive) -> dict[str, bytes]:
+    """Return the bytes of every array of a record, by name."""
+    return {name: array.tobytes() for name, array in record.ndarrays().items()}
 
 
 def _expect_same_bits(what: str, first: dict[str, bytes], second: dict[str, bytes], case: Case) -> None:
@@ -60,9 +60,8 @@ def _expect_same_bits(what: str, first: dict[str, bytes], second: dict[str, byte
             raise Mismatch(f"contract: expected {what.format(name)}, got others ({case.spelled})")
 
 
-def _expect_apart(whose: str, others: dict[str, Any], evaluation: Evaluation) -> None:
-    arrays = {name: array for name, array in others.items() if isinstance(array, np.ndarray)}
-    for field, result in evaluation.fields().items():
-        for name, array in arrays.items():
-            if isinstance(result, np.ndarray) and np.may_share_memory(result, array):
+def _expect_apart(whose: str, record: Archive, evaluation: Evaluation) -> None:
+    for field, result in evaluation.ndarrays().items():
+        for name, array in record.ndarrays().items():
+            if np.may_share_memory(result, array):
                 raise Mismatch(f"contract: expected {field} in memory of its own, got that of {name} of {whose}")

@@ -65,6 +65,11 @@ class Verdict:
         """The worst element of each quantity: ratio, index, actual, expected, bound."""
         return {name: tally.worst for name, tally in self.tallies.items()}
 
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Names of the quantities with an element outside its bound."""
+        return tuple(name for name, worst in self.worst.items() if worst.ratio > 1)
+
     @cached_property
     def ratios(self) -> NDArray[np.float64]:
         """Largest |error| / bound of every case; shape (K,), or (1,) for a single case."""
@@ -87,13 +92,20 @@ class Verdict:
         return min(self.statuses, key=["fail", "inconclusive", "pass"].index)
 
     @property
+    def undetermined(self) -> list[str]:
+        """Names of the quantities whose bound is too wide to decide, in the cases that are inconclusive."""
+        inconclusive = np.array(self.statuses) == "inconclusive"
+        coarse = {name: tally.relative_bounds > self.precision.coarsest for name, tally in self.tallies.items()}
+        return [name for name, cases in coarse.items() if (cases & inconclusive).any()]
+
+    @property
     def relative_bound(self) -> dict[str, float]:
         """Median of bound / scale per quantity: the smallest difference that can be detected."""
         return {name: float(np.median(tally.relative_bounds)) for name, tally in self.tallies.items()}
 
     def of(self, k: int) -> Verdict:
-        """Return the verdict on case ``k`` of a stack alone."""
-        return self.again(self.case[k], self.evaluation[k], self.precision)
+        """Return the verdict on case ``k`` of a stack alone; on a single case, the verdict itself."""
+        return self if self.case.K is None else self.again(self.case[k], self.evaluation[k], self.precision)
 
     @cached_property
     def arithmetic(self) -> str | None:
@@ -122,8 +134,8 @@ class Verdict:
 
     def __str__(self) -> str:
         sizes = self.case.spelled
-        failing = [self._describe(name, worst) for name, worst in self.worst.items() if worst.ratio > 1]
-        if failing:
+        if self.wrong:
+            failing = [self._describe(name, self.worst[name]) for name in self.wrong]
             return "\n".join([*failing, *([self.arithmetic] if self.arithmetic else [])])
         if self.status == "inconclusive":
             widest = {name: float(tally.relative_bounds.max()) for name, tally in self.tallies.items()}

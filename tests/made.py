@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 
-from adapters.conformance.report import ErrorMap, Report, Result, Row
+from adapters.conformance.report import ErrorMap, Failure, Report, Result, Row
 
 ENVIRONMENT = {"oracle": {"python": "3.11"}, "eggs": {"eggs": "1.0", "flush denormal": "False"}}
 
@@ -22,17 +25,18 @@ def passing(name: str = "step", cases: int = 104) -> Result:
     )
 
 
-def failing(message: str = "eggs.a float32 dWh[0, 1]: expected 2, got 1", name: str = "sequence") -> Result:
-    """Return a check that failed, with diagnosis, script and error map."""
+def failing(
+    message: str = "eggs.a float32 dWh[0, 1]: expected 2, got 1", name: str = "sequence", **changes: Any
+) -> Result:
+    """Return a check that failed, with diagnosis, script and error map; changes are those of its failure."""
+    error_map = ErrorMap.from_ratios("dWh", np.array([[0.5, 3.0], [np.inf, 0.0]]))
+    found = Failure(message, diagnosis="dWh is wrong", script="print('spam')\n", error_map=error_map)
     return Result(
         name,
         cases=2,
         worst={"dWh": np.inf},
         relative_bounds=[1e-6],
-        failure=message,
-        diagnosis="dWh is wrong",
-        script="print('spam')\n",
-        error_map=ErrorMap.from_ratios("dWh", np.array([[0.5, 3.0], [np.inf, 0.0]])),
+        failure=dataclasses.replace(found, **changes),
     )
 
 

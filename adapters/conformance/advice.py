@@ -16,7 +16,7 @@ from adapters import Adapter, Unsupported
 from adapters.conformance.contract import field, guarded, kind_of
 from reference import Case, Evaluation, Mismatch, Precision, certify
 from reference.archive import spell
-from reference.explain import explain
+from reference.explain import explain, spelled
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 
@@ -58,13 +58,9 @@ def _case(adapter: Adapter, dtype: str, **options: Any) -> Case:
     return Case.random(**(SIZES | {"seed": 0, "dtype": dtype, "direction": adapter.takes_direction} | options))
 
 
-def _stacked(adapter: Adapter, case: Case) -> Case:
-    return case.map(lambda array: array[None]) if adapter.takes_stacks else case
-
-
 def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]:
     """Yield what is wrong, sentence by sentence: the answer, its fields, their numbers, or its memory."""
-    asked = _stacked(adapter, case)
+    asked = adapter.taken(case)
     try:
         answer: Any = adapter.run(asked.map(np.copy))  # a changed copy leaves the numbers as they are
     except Unsupported as error:
@@ -100,9 +96,9 @@ def _faults_of_other_kinds(adapter: Adapter, dtype: str, precision: Precision) -
     """Yield what is wrong in cases of another kind than the small one, and how to declare them unsupported."""
     for where, (options, condition) in KINDS.items():
         try:
-            verdict = trial(guarded(adapter), _stacked(adapter, _case(adapter, dtype, **{"T": 1} | options)), precision)
-            wrong = [name for name, worst in verdict.worst.items() if worst.ratio > 1]
-            what = f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} wrong" if wrong else ""
+            case = _case(adapter, dtype, **{"T": 1} | options)
+            verdict = trial(guarded(adapter), adapter.taken(case), precision)
+            what = f"{spelled(verdict.wrong)} wrong" if verdict.wrong else ""
         except Unsupported:
             continue
         except Mismatch as error:

@@ -21,10 +21,11 @@ import hypothesis
 from adapters import Adapter, ExpectedFailure
 from adapters.conformance import NAMES, STACKS, discovery
 from adapters.conformance.advice import advise
-from adapters.conformance.checks import CHECKS, Check, Job, expected_failure, run
+from adapters.conformance.checks import CHECKS, Check, Plan
 from adapters.conformance.contract import guarded
-from adapters.conformance.report import Report, Result, Row, Run, machine
-from adapters.conformance.run import diagnose
+from adapters.conformance.judge import expected_failure, judge
+from adapters.conformance.report import Report, Run, machine
+from adapters.conformance.run import diagnose, judge_row
 from reference import Case, Evaluation, Mismatch
 
 if TYPE_CHECKING:
@@ -65,22 +66,17 @@ def check(
     """
     if on_fail not in ("raise", "report"):
         raise ValueError(f"check: expected on_fail as 'raise' or 'report', got {on_fail!r}")
-    if stacks < 1:
-        raise ValueError(f"check: expected stacks of at least 1, got {stacks}")
-    if seed < 0:
-        raise ValueError(f"check: expected a seed of at least 0, got {seed}")
+    _expect_numbers("check", stacks, seed)
     subject, checks = _prepared(adapter, dtypes, expected_failures, only)
     begun, printed, report = time.monotonic(), list[str](), Report({"oracle": machine()})
-    judged, facts = guarded(subject, printed), discovery.facts(subject)
-    report.environment[subject.framework] = facts
+    judged = guarded(subject, printed)
+    report.environment[subject.framework] = discovery.facts(subject)
     with contextlib.redirect_stdout(io.StringIO()):
         advice = advise(subject, None if dtypes is None or "float32" in dtypes else dtypes[0])
     report.notes += advice
-    for dtype in dtypes or subject.dtypes:
-        results = [run(each, Job(judged, dtype, stacks, seed), Result(each.name)) for each in checks]
-        report.rows.append(Row(subject.name, subject.framework, facts.get(subject.framework, "-"), dtype, results))
-        for failed in [result for result in results if result.failed][:1]:
-            failed.diagnosis = diagnose(judged, dtype, failed)
+    plan = Plan(stacks, seed, checks=[each.name for each in checks], dtypes=dtypes or subject.dtypes)
+    for dtype in plan.dtypes:
+        judge_row(report, lambda request, _, *arguments: request(judged, *arguments), subject, dtype, plan)
     report.runs.append(Run(seed, stacks, round(time.monotonic() - begun, 1)))
     if printed:
         first = (printed[0].strip().splitlines() or [""])[0]
@@ -113,13 +109,12 @@ def parametrize(
         A mark for a test with one argument, ``check``, which the test calls.
 
     Raises:
-        ValueError: an argument that names nothing, or too few stacks.
+        ValueError: an argument that names nothing, too few stacks, or a negative seed.
         TypeError: the adapter is none.
     """
     import pytest
 
-    if stacks is not None and stacks < 1:
-        raise ValueError(f"parametrize: expected stacks of at least 1, got {stacks}")
+    _expect_numbers("parametrize", 1 if stacks is None else stacks, seed)
     subject, checks = _prepared(adapter, dtypes, expected_failures, only)
     parameters = []
     for each in checks:
@@ -149,13 +144,21 @@ class _Trial(NamedTuple):
         __tracebackhide__ = True
         # A profile may be loaded after the test was made.
         stacks = self.stacks or hypothesis.settings().max_examples
-        result = run(self.check, Job(self.adapter, self.dtype, stacks, self.seed), Result(self.check.name))
+        result = judge(self.check, self.adapter, self.dtype, Plan(stacks, self.seed))
         if result.status in ("pass", "xpass"):
             return  # a strict xfail makes xpass a failure
         if result.status == "unsupported":
             pytest.skip("; ".join(result.unsupported))
-        result.diagnosis = diagnose(self.adapter, self.dtype, result) if result.failed else None
+        if failure := result.unexpected:
+            failure.diagnosis = diagnose(self.adapter, self.dtype, result)
         raise Mismatch("\n".join(result.account))
+
+
+def _expect_numbers(where: str, stacks: int, seed: int) -> None:
+    if stacks < 1:
+        raise ValueError(f"{where}: expected stacks of at least 1, got {stacks}")
+    if seed < 0:
+        raise ValueError(f"{where}: expected a seed of at least 0, got {seed}")
 
 
 def _prepared(

@@ -1,55 +1,49 @@
-"""The checks as a table: which cases each has, and how one check judges one adapter in one dtype."""
+"""The checks as a table: which cases each has."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import math
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis import strategies as st
 
-from adapters import Adapter, Unsupported
-from adapters.conformance import STACKS, invariants, strides
-from adapters.conformance.contract import Unusable, whole, with_options
-from adapters.conformance.report import ErrorMap, Result
-from reference import Case, Mismatch, Params, Precision
-from reference.certify import LONGEST_DIRECTION
-from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, UNPROBED, Shape, cases, shapes
+from adapters import Adapter
+from adapters.conformance import NAMES, STACKS, TIMEOUT, invariants, strides
+from adapters.conformance.judge import whole, with_options
+from adapters.conformance.report import Result
+from reference import Case, Params, Precision
+from reference.archive import DTYPES
+from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, UNPROBED, Shape, cases, shapes, shortened
 
 # A character RNN of 64 units; tests/trained has the text and the script that trained it.
 TRAINED = Path(__file__).parent / "char_rnn.npz"
 # Numbers in a stack, at most. Otherwise two of twelve shapes would take half of the time.
 NUMBERS = 2**18
-TOO_LONG = f"derivatives along a direction are enclosed over at most {LONGEST_DIRECTION} steps"
-# Checks that do not suit derivatives along a direction, and why.
-BEYOND = {
-    "nonfinite": "the place of infinity times zero along a direction depends on the form of the formula",
-    "trained": "the bound on derivatives along a direction is too wide to decide for 64 trained units",
-    "long": f"{TOO_LONG}, not 1,000",
-    "10k-steps": f"{TOO_LONG}, not 10,000",
-}
 
 Judge = Callable[[Adapter, Case, Precision, Result], None]
 
 
-class Job(NamedTuple):
-    """One adapter in one dtype, and the number and the seed of its cases."""
+@dataclass(frozen=True)
+class Plan:
+    """The checks of a run, and the number and the seed of their cases."""
 
-    adapter: Adapter
-    dtype: str
     stacks: int  # before a check's own thinning
-    seed: int
+    seed: int  # the same seed gives the same cases to all adapters
     params: Params | None = None  # instead of drawn ones
+    checks: Sequence[str] = NAMES
+    dtypes: Sequence[str] = DTYPES
+    timeout: float = TIMEOUT  # seconds a check in one dtype, in a process of its own
+    reproduce: Path | None = None  # folder for reproductions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,32 +63,32 @@ class Drawn:
     rows: int = 1  # T * N of its shapes, at least
     params: Path | None = None
 
-    def shapes(self, job: Job) -> tuple[Shape, ...]:
+    def shapes(self, adapter: Adapter, plan: Plan) -> tuple[Shape, ...]:
         """Return the shapes of a run, which depend on the seed, the number of stacks and the nonlinearities alone."""
         # A longer run has more shapes, and more cases of each.
-        growth = math.ceil(math.sqrt(job.stacks / STACKS))
-        offered = tuple(f for f in self.nonlinearities if f in job.adapter.nonlinearities) or self.nonlinearities
-        return pool_of_shapes(dataclasses.replace(self, nonlinearities=offered), job.seed, self.pool * growth)
+        growth = math.ceil(math.sqrt(plan.stacks / STACKS))
+        offered = tuple(f for f in self.nonlinearities if f in adapter.nonlinearities) or self.nonlinearities
+        return pool_of_shapes(dataclasses.replace(self, nonlinearities=offered), plan.seed, self.pool * growth)
 
-    def cases(self, job: Job, judge: Callable[[Case], None]) -> None:
+    def cases(self, adapter: Adapter, dtype: str, plan: Plan, judge: Callable[[Case], None]) -> None:
         """Have Hypothesis draw the cases of one shape after the other; its last call is the smallest failure."""
-        pool, count = self.shapes(job), max(len(self.nonlinearities), job.stacks // self.thin)
+        pool, count = self.shapes(adapter, plan), max(len(self.nonlinearities), plan.stacks // self.thin)
         for i, shape in enumerate(pool[:count]):
             strategy = cases(
-                dtype=job.dtype,
+                dtype=dtype,
                 shape=st.just(shape),
                 stack=self.stack,
                 numbers=NUMBERS,
                 norms=self.norms,
                 values=self.values,
                 assorted=True,
-                params=Params.load(self.params) if self.params else job.params,
-                direction=job.adapter.takes_direction,
+                params=Params.load(self.params) if self.params else plan.params,
+                direction=adapter.takes_direction,
                 # Hypothesis prefers small numbers, with which the values of a run would be those of another.
-                seed=Random(f"{self.name} {job.seed} {i}").getrandbits(32),
+                seed=Random(f"{self.name} {plan.seed} {i}").getrandbits(32),
             )
             examples = quiet(len(range(i, count, len(pool))) + 1, Phase.generate, Phase.shrink)
-            hypothesis.seed(f"{job.seed} {i}")(examples(hypothesis.given(strategy)(after_the_first(judge))))()
+            hypothesis.seed(f"{plan.seed} {i}")(examples(hypothesis.given(strategy)(after_the_first(judge))))()
 
 
 def after_the_first(judge: Callable[[Case], None]) -> Callable[[Case], None]:
@@ -127,11 +121,10 @@ def pool_of_shapes(check: Drawn, seed: int, pool: int) -> tuple[Shape, ...]:
     found = [shape._replace(nonlinearity=f, bias=bias, probe=True) for shape, f, bias in turns]
     if "plain" in check.values and min(check.lengths) <= UNPROBED:
         for i, inputs in zip(range(0, len(found), 3), itertools.cycle((0, 1, 2)), strict=False):
-            # A half precision decides two steps of relu without the probe, and three of tanh.
-            T, H = min(found[i].T, UNPROBED - (found[i].nonlinearity == "relu")), min(max(found[i].H, 2), 8)
-            N = max(found[i].N, math.ceil(check.rows / T))
-            D = (1, H, H // 2)[(inputs + (T > 1)) % 3]
-            found[i] = found[i]._replace(T=T, N=N, D=D, H=H, probe=False)
+            short = shortened(found[i])
+            N, H = max(short.N, math.ceil(check.rows / short.T)), max(short.H, 2)
+            D = (1, H, H // 2)[(inputs + (short.T > 1)) % 3]
+            found[i] = short._replace(N=N, D=D, H=H, probe=False)
     return tuple(found)
 
 
@@ -144,17 +137,15 @@ class Fixed:
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
     shapes: tuple[Shape, ...]
     norm: float = 1.0
-    from_zeros: bool = False  # whether the initial state is zero
 
-    def cases(self, job: Job, judge: Callable[[Case], None]) -> None:
+    def cases(self, adapter: Adapter, dtype: str, plan: Plan, judge: Callable[[Case], None]) -> None:
         """Judge one case after the other, with the probe except without inputs, which it would add."""
-        offered, along = job.adapter.nonlinearities, job.adapter.takes_direction
+        offered, along = adapter.nonlinearities, adapter.takes_direction
         for T, N, D, H, nonlinearity, bias, _ in self.shapes:
-            like: dict[str, Any] = {"seed": job.seed, "dtype": job.dtype, "bias": bias, "norm": self.norm}
+            like: dict[str, Any] = {"seed": plan.seed, "dtype": dtype, "bias": bias, "norm": self.norm}
             f = nonlinearity if nonlinearity in offered else offered[0]
             case = Case.random(T, N, D, H, nonlinearity=f, direction=along, **like)
-            case = dataclasses.replace(case, h0=0 * case.h0) if self.from_zeros else case
-            judge(case.probed(job.seed) if D else case)
+            judge(case.probed(plan.seed) if D else case)
 
 
 Check = Drawn | Fixed
@@ -177,7 +168,7 @@ CHECKS: tuple[Check, ...] = (
     Drawn(name="trained", lengths=(12,), stack=8, pool=1, thin=4, nonlinearities=TANH, params=TRAINED),
     Fixed(name="shapes", shapes=(NO_STEPS, NO_ROWS, NO_INPUTS, ONES, INPUTS, UNITS), norm=0.5),
     Fixed(name="strides", shapes=ROWS[:1], nonlinearities=TANH, judge=strides.judge),
-    Fixed(name="options", shapes=ROW, judge=with_options, from_zeros=True),
+    Fixed(name="options", shapes=ROW, judge=with_options),
     Fixed(name="invariants", shapes=ROWS, judge=invariants.judge),
     Fixed(name="10k-steps", shapes=(Shape(10_000, 1, 2, 3),), nonlinearities=TANH, norm=0.9),
 )
@@ -186,61 +177,6 @@ CHECKS: tuple[Check, ...] = (
 def suits(check: Check, params: Params | None) -> bool:
     """Return whether a check can run on parameters that a user gives: they replace drawn ones."""
     return params is None or (isinstance(check, Drawn) and check.params is None)
-
-
-def expected_failure(adapter: Adapter, check: str, dtype: str) -> str | None:
-    """Return the reason and the reference of the failure that is expected of a check; None without one."""
-    found = adapter.expected_failures.get(check) or adapter.expected_failures.get(f"{check} {dtype}")
-    return f"{found.reason} ({found.reference})" if found else None
-
-
-def run(check: Check, job: Job, result: Result) -> Result:
-    """Judge one adapter on one check.
-
-    Args:
-        check: the kind of cases.
-        job: the adapter and its dtype; the same seed gives the same cases to all adapters.
-        result: receives the findings; it is up to date after every example.
-
-    Returns:
-        ``result``.
-    """
-    adapter = job.adapter
-    precision = adapter.precision(job.dtype)
-    result.expected_failure = expected_failure(adapter, check.name, job.dtype)
-    for nonlinearity in check.nonlinearities:
-        try:
-            adapter.expect_nonlinearity(nonlinearity)
-        except Unsupported as error:
-            result.note_unsupported(str(error))
-    if adapter.takes_direction and check.name in BEYOND:
-        result.note_unsupported(f"{adapter.name}: {BEYOND[check.name]}")
-        return result
-
-    def judge(case: Case) -> None:
-        try:
-            check.judge(adapter, case, precision, result)
-        except Unsupported as error:
-            result.note_unsupported(str(error))
-        except Exception as error:
-            result.crashed = not isinstance(error, Mismatch) or isinstance(error, Unusable)
-            verdict = error.verdict if isinstance(error, Mismatch) else None
-            result.counterexample = verdict.case if verdict else case
-            result.error_map = ErrorMap.of(verdict) if verdict and verdict.case.K is None else None
-            result.failure = f"{adapter.name} {_account(error, case)}"
-            raise
-        # After a failure every call only shrinks it.
-        if result.failure is None:
-            result.examples += 1
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", hypothesis.errors.HypothesisWarning)
-            check.cases(job, judge)
-    except Exception:
-        if result.failure is None:
-            raise
-    return result
 
 
 def quiet(examples: int, *phases: Phase) -> settings:
@@ -255,13 +191,3 @@ def quiet(examples: int, *phases: Phase) -> settings:
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
     )
-
-
-def _account(error: Exception, case: Case) -> str:
-    if isinstance(error, ValueError) and "read-only" in str(error):
-        got = f"a write to a read-only array ({error})"
-        return f"{case.dtype}: contract: expected the case unchanged, got {got}"
-    if isinstance(error, Mismatch):
-        return str(error) if error.verdict else f"{case.dtype}: {error}"
-    where = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
-    return f"{case.dtype}: {where}raised {type(error).__name__}: {error} ({case.spelled})"

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 import adapters
+from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
-from adapters.conformance.checks import CHECKS, suits
+from adapters.conformance.checks import CHECKS, Plan, suits
 from adapters.conformance.port import move, read_params
-from adapters.conformance.process import Ended, Subject, Worker
+from adapters.conformance.process import Ended, Worker
+from adapters.conformance.rendering import ENDLESS
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.results import read_merged, write
-from adapters.conformance.run import Group, Plan, bar, judge_all
-from adapters.conformance.tables import ENDLESS
+from adapters.conformance.run import Group, bar, judge_all
 from reference import Case
 from reference.archive import DTYPES
 from reference.explain import explain_subject
@@ -32,40 +33,42 @@ from reference.shrink import outcome
 
 def wide_console() -> Console:
     """Return a console on standard output; into a file or pipe it is as wide as the tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=ENDLESS)
+    # Rich takes brackets for markup and colours numbers. Names of adapters and messages of frameworks have both.
+    plain: dict[str, Any] = {"markup": False, "highlight": False}
+    console = Console(**plain)
+    return console if console.is_terminal else Console(width=ENDLESS, **plain)
 
 
 def list_adapters(options: argparse.Namespace, console: Console) -> int:
     """Print every adapter of every framework and plug-in, installed or not."""
     table = Table("adapter", "what it calls", "version", "dtypes", "nonlinearities", "T")
-    installed = [name for name in adapters.frameworks() if adapters.is_installed(name)]
-    absent = [adapters.absence(name) for name in adapters.frameworks() if name not in installed]
+    absent = []
     with ThreadPoolExecutor(cores()) as threads:
-        for found in threads.map(_subjects, [*installed, *discovery.plugins()]):
+        for found in threads.map(_subjects, [*adapters.frameworks(), *discovery.plugins()]):
             if isinstance(found, str):
                 absent.append(found)
                 continue
-            for one in found:
+            for one, facts in found:
                 steps = "any" if one.max_T is None else f"up to {one.max_T}"
                 offers = ", ".join(one.dtypes), ", ".join(one.nonlinearities)
-                table.add_row(one.name, one.describe, one.facts.get(one.framework, "-"), *offers, steps)
+                table.add_row(one.name, one.describe, facts.get(one.framework, "-"), *offers, steps)
     console.print(table)
     for line in absent:
-        _print(console, line)
+        console.print(line, soft_wrap=True)
     return 0
 
 
-def _subjects(name: str) -> list[Subject] | str:
+def _subjects(name: str) -> list[tuple[Adapter, dict[str, str]]] | str:
     """Return the adapters of a framework or plug-in, imported in a process of its own; or why there are none."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with closing(Worker([name], Path(folder, "printed"), find=discovery.everything)) as worker:
-                return worker.start()
-        except Ended as error:
-            return f"{name}: {error}"
-        except ValueError as error:
-            return str(error)
+    try:
+        if name in adapters.frameworks():
+            adapters.expect_installed(name)
+        with closing(Worker([name], find=discovery.everything)) as worker:
+            return worker.start()
+    except Ended as error:
+        return f"{name}: {error}"
+    except (ValueError, ModuleNotFoundError) as error:
+        return str(error)
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
@@ -95,8 +98,8 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     if options.html:
         page.write(page.render([report]), options.html)
     if options.markdown:
-        tables = [report.markdown(by_quantity=each) for each in (False, True)[: 1 + options.by_quantity]]
-        page.write("\n".join(tables), options.markdown)
+        more = f"\n{report.markdown(by_quantity=True)}" if options.by_quantity else ""
+        page.write(report.markdown() + more, options.markdown)
     # Last: the reader of a pipe may close it before the end of the table.
     report.show(console, by_quantity=options.by_quantity)
     if interrupted:
@@ -128,12 +131,10 @@ def cores() -> int:
 def publish(options: argparse.Namespace, console: Console) -> int:
     """Print the results of one run or more, and write them as a page and in Markdown if asked for."""
     runs = read_merged(options.results)
-    if options.output:
-        page.write(page.render(runs), options.output)
-    if options.markdown:
-        page.write(page.render_markdown(runs), options.markdown)
-    if options.summary:
-        page.write(page.summary(runs), options.summary)
+    written = {"output": page.render, "markdown": page.render_markdown, "summary": page.summary}
+    for option, render in written.items():
+        if path := getattr(options, option):
+            page.write(render(runs), path)
     for run in runs:
         run.show(console)
     return 0
@@ -147,21 +148,17 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
     case = Case.load(options.case)
     precision = found[0].precision(case.dtype)
     if outcome(found[0], case, precision) == "pass":
-        _print(console, f"{found[0].name} {case.dtype}: no fault in this case")
+        console.print(f"{found[0].name} {case.dtype}: no fault in this case", soft_wrap=True)
         return 0
     with bar(console, TRIES, "smallest case, and its faults") as update:
         diagnosis = explain_subject(found[0], case, precision, progress=partial(update, advance=1), tries=TRIES)
-    _print(console, f"{found[0].name} {case.dtype}\n{diagnosis}")
+    console.print(f"{found[0].name} {case.dtype}\n{diagnosis}", soft_wrap=True)
     return 1
 
 
 def judge_suite(options: argparse.Namespace, console: Console) -> int:
     """Print the mutation score of the suite."""
     return mutation.run(options.dtype or DTYPES, options.seeds, console)
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {

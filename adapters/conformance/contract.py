@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from adapters import Adapter
-from adapters.conformance.report import Result
-from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
-from reference.trial import trial
+from reference import Case, Evaluation, Mismatch
 from reference.verdict import QUANTITIES
 
 
@@ -136,49 +134,3 @@ def kind_of(value: object) -> str:
     module = type(value).__module__.partition(".")[0]
     name = type(value).__name__ if module == "builtins" else f"{module}.{type(value).__name__}"
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
-
-
-def whole(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
-    """Judge everything that an adapter returns for a case, and that a second call returns it again."""
-    dropped = undetermined(case, precision)
-    if names := [QUANTITIES[name] for name in dropped if QUANTITIES[name] in adapter.offers]:
-        share = "the rounding of each step's share to storage may be as large"
-        result.note_undetermined(f"{', '.join(names)} after {case.sizes['T']} steps: {share}")
-
-    def subject(case: Case) -> Evaluation:
-        return dataclasses.replace(adapter(case), **dict.fromkeys(dropped))
-
-    verdict = trial(subject, case, precision, repeat=adapter.takes_stacks)
-    if not adapter.takes_stacks and case.K:
-        trial(subject, case[0], precision, repeat=True)
-    accept(verdict, result)
-
-
-def undetermined(case: Case, precision: Precision) -> list[str]:
-    """Return the gradients of parameters, if half precision over many steps leaves nothing to decide about them.
-
-    Each step's share of them is rounded to storage where the accumulator is wider: after about fifty steps of bfloat16
-    these roundings may be as large as the sum.
-    """
-    lost = precision.storing(case.sizes["T"]).stored * precision.u > precision.coarsest / 2
-    return [name for name in QUANTITIES if name.startswith(("dW", "db"))] if precision.is_mixed and lost else []
-
-
-def accept(verdict: Verdict, result: Result, where: str = "") -> None:
-    """Count a verdict, and raise Mismatch with the first case that failed."""
-    if result.failure is None:
-        result.add(verdict)
-    if verdict.status == "fail":
-        single = verdict if verdict.case.K is None else verdict.of(verdict.statuses.index("fail"))
-        raise Mismatch(f"{where}{single}", single)
-
-
-def with_options(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
-    """Judge the options that a framework offers, on a single row that starts from zeros."""
-    if not adapter.options:
-        result.note_unsupported(f"{adapter.name}: no options")
-    for name, run in adapter.options.items():
-        try:
-            accept(certify(case, run(case), precision), result)
-        except Mismatch as error:
-            raise type(error)(f"{name}: {error}", error.verdict) from error

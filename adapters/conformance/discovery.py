@@ -10,7 +10,8 @@ import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,11 +106,8 @@ def _from_module(name: str) -> tuple[Adapter, ...]:
     # As python -m does: the script of the command line does not look into the current folder.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        got = f"{type(error).__name__}: {error}"
-        raise ValueError(f"check: expected a module that can be imported as {module_name}, got {got}") from error
+    expected = f"check: expected a module that can be imported as {module_name}"
+    module = _loaded(partial(importlib.import_module, module_name), expected)
     if not hasattr(module, attribute):
         there = [key for key, value in vars(module).items() if not key.startswith("_") and _is_subject(value)]
         raise ValueError(f"check: expected an attribute of {module_name} among {there}, got {attribute!r}")
@@ -132,12 +130,14 @@ def from_plugin(entry: importlib.metadata.EntryPoint) -> tuple[Adapter, ...]:
         ValueError: it cannot be loaded.
         TypeError: its value is no adapter.
     """
+    return _as_tuple(_loaded(entry.load, f"{GROUP}: expected {entry.name} = {entry.value} to load"))
+
+
+def _loaded(load: Callable[[], Any], expected: str) -> Any:
     try:
-        loaded = entry.load()
+        return load()
     except (Exception, SystemExit) as error:
-        got = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{GROUP}: expected {entry.name} = {entry.value} to load, got {got}") from error
-    return _as_tuple(loaded)
+        raise ValueError(f"{expected}, got {type(error).__name__}: {error}") from error
 
 
 def _as_tuple(found: Any) -> tuple[Adapter, ...]:

@@ -79,8 +79,7 @@ def no_upstream_gives_no_gradient(adapter: Adapter, case: Case, precision: Preci
     for name in BACKWARD:
         if name in answer and np.any(answer[name] != 0):
             largest = np.abs(answer[name].astype(float)).max()
-            what = f"{QUANTITIES[name]} of zeros for an upstream of zeros"
-            raise Mismatch(f"expected {what}, got {largest:.3g} ({case.spelled})")
+            raise broken(case, name, "of zeros for an upstream of zeros", f"{largest:.3g}")
 
 
 def the_pull_back_scales(adapter: Adapter, case: Case, precision: Precision) -> None:
@@ -91,8 +90,7 @@ def the_pull_back_scales(adapter: Adapter, case: Case, precision: Precision) -> 
     for name in BACKWARD:
         # A subnormal number may have lost its last digit.
         if name in once and np.any((2 * once[name] != twice[name]) & (np.abs(once[name]) > precision.floor)):
-            what = f"{QUANTITIES[name]} to double with the upstream"
-            raise Mismatch(f"expected {what}, got another number ({case.spelled})")
+            raise broken(case, name, "to double with the upstream")
 
 
 def the_pull_back_adds(adapter: Adapter, case: Case, precision: Precision) -> None:
@@ -108,8 +106,8 @@ def the_pull_back_adds(adapter: Adapter, case: Case, precision: Precision) -> No
         if name in answers[0]:
             whole, one, two = (answer[name] for answer in answers)
             if np.any(np.abs(whole - one - two) > sum(getattr(each, name).rounded().error for each in bounds)):
-                what, off = f"{QUANTITIES[name]} to add up over the steps of the upstream", "more than three bounds"
-                raise Mismatch(f"expected {what}, got a sum that is off by {off} ({case.spelled})")
+                got = "a sum that is off by more than three bounds"
+                raise broken(case, name, "to add up over the steps of the upstream", got)
 
 
 def small_integers_are_exact(adapter: Adapter, case: Case, precision: Precision) -> None:
@@ -127,8 +125,12 @@ def small_integers_are_exact(adapter: Adapter, case: Case, precision: Precision)
     answer, expected = adapter(whole).astype("float64").present(), evaluate(whole)
     for name in ("hs", *BACKWARD):
         if name in answer and not np.array_equal(answer[name], getattr(expected, name)):
-            what = f"{QUANTITIES[name]} of small integers to the bit"
-            raise Mismatch(f"expected {what}, got another number ({whole.spelled})")
+            raise broken(whole, name, "of small integers to the bit")
+
+
+def broken(case: Case, name: str, what: str, got: str = "another number") -> Mismatch:
+    """Return the error of a field that breaks an invariant."""
+    return Mismatch(f"expected {QUANTITIES[name]} {what}, got {got} ({case.spelled})")
 
 
 INVARIANTS: dict[str, Callable[[Adapter, Case, Precision], None]] = {

@@ -8,8 +8,8 @@ from functools import partial
 from operator import attrgetter
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from adapters.conformance.run import bar
 from reference.faults import COMPUTED, FAULTS
@@ -39,13 +39,12 @@ def run(dtypes: Sequence[str], seeds: int, console: Console) -> int:
     for found in (table(rows), hidden_table(dtypes), sensitivity_table(smallest)):
         console.print(found)
     for dtype, (judged, raised) in alarms.items():
-        console.print(f"correct code in {dtype}: {raised} alarms in {judged:,} cases", highlight=False)
+        console.print(f"correct code in {dtype}: {raised} alarms in {judged:,} cases")
     missed = [f"{row.fault.name} in {row.dtype}" for row in rows if row.caught < 1]
     caught = len(rows) - len(missed)
-    line = f"{caught} of {len(rows)} caught within {LIMIT} cases, {seeds} seeds each; {len(FAULTS)} faults"
-    console.print(line, highlight=False)
+    console.print(f"{caught} of {len(rows)} caught within {LIMIT} cases, {seeds} seeds each; {len(FAULTS)} faults")
     for name in missed:
-        console.print(f"[red]missed[/]  {escape(name)}", highlight=False)
+        console.print(Text.assemble(("missed", "red"), f"  {name}"))
     return 1 if missed or not rows or any(raised for _, raised in alarms.values()) else 0
 
 
@@ -56,13 +55,13 @@ def table(rows: Sequence[Row]) -> Table:
     found = Table("family", "fault", *dtypes, title=title, title_style="dim")
     for fault, group in itertools.groupby(rows, key=attrgetter("fault")):
         cells = {row.dtype: cell(row) for row in group}
-        found.add_row(fault.family, escape(fault.name), *(cells.get(dtype, "-") for dtype in dtypes))
+        found.add_row(fault.family, fault.name, *(cells.get(dtype, "-") for dtype in dtypes))
     return found
 
 
-def cell(row: Row) -> str:
+def cell(row: Row) -> Text:
     """Return the median number of cases and what gave the fault away, or the share of seeds for which it was caught."""
-    return f"{row.cases:g}  {row.by}" if row.caught == 1 else f"[red]{row.caught:.0%}[/]"
+    return Text(f"{row.cases:g}  {row.by}") if row.caught == 1 else Text(f"{row.caught:.0%}", "red")
 
 
 def hidden_table(dtypes: Sequence[str]) -> Table:
@@ -71,7 +70,7 @@ def hidden_table(dtypes: Sequence[str]) -> Table:
     for fault in FAULTS.values():
         hiding = [dtype for dtype in dtypes if dtype in fault.hidden]
         for why, group in itertools.groupby(hiding, key=fault.hidden.__getitem__):
-            found.add_row(escape(fault.name), ", ".join(group), escape(why))
+            found.add_row(fault.name, ", ".join(group), why)
     return found
 
 

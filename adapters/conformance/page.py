@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from adapters.conformance import CASES, templates
+from adapters.conformance import CASES, rendering
+from adapters.conformance.rendering import markdown, spell_ratio
 from adapters.conformance.report import GOOD, STATUSES, Report, Result, Row
-from adapters.conformance.tables import markdown, spell_ratio
 from reference.archive import DTYPES
 
 # The largest ratio of each tint of an error map.
@@ -48,7 +48,7 @@ def render(runs: Sequence[Report]) -> str:
     checks = [(line, check) for line in lines for check in line.checks.values()]
     counts = Counter(check.status for _, check in checks)
     made = dict.fromkeys(name for run in runs for name in run.checks)
-    return templates.render(
+    return rendering.render(
         "report.html.jinja",
         {"ratio": spell_ratio, "tint": tint},
         runs=runs,
@@ -68,7 +68,7 @@ def tint(ratio: float | None) -> int:
 
 def render_markdown(runs: Sequence[Report]) -> str:
     """Return the reports one after the other in Markdown: versions, tables, remarks and failures."""
-    return templates.render("report.md.jinja", {"fenced": fenced}, runs=runs)
+    return rendering.render("report.md.jinja", {"fenced": fenced}, runs=runs)
 
 
 def fenced(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -138,7 +137,7 @@ def move(options: argparse.Namespace, console: Console) -> int:
         params = held.astype(dtype)
     expect_finite(f"port --dtype {dtype}", params.fields())
     write_arrays("port", options.output, target.to_framework(params))
-    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    say = partial(console.print, soft_wrap=True)
     for line in (*remarks(arrays, source, target, held, params), f"written: {options.output}"):
         say(line)
     if not options.proof:
@@ -220,11 +219,10 @@ def prove(adapter: Adapter, params: Params, nonlinearity: str) -> Proof:
 
 def prove_apart(name: str, params: Params, nonlinearity: str) -> Proof:
     """Do the same in a process of its own, since some frameworks cannot share a process and one may crash."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with closing(Worker([name], Path(folder, "printed"), PATIENCE)) as worker:
-                (subject,) = worker.start()
-                proof: Proof = worker.call(prove, subject.name, params, nonlinearity)
-        except (Ended, ValueError) as error:
-            proof = Proof(name, False, str(error).splitlines()[0])
-    return proof
+    try:
+        with closing(Worker([name], PATIENCE)) as worker:
+            ((adapter, _),) = worker.start()
+            proof: Proof = worker.call(prove, adapter.name, params, nonlinearity)
+            return proof
+    except (Ended, ValueError) as error:
+        return Proof(name, False, str(error).splitlines()[0])

@@ -7,17 +7,17 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from adapters import Adapter
-from adapters.conformance import NAMES, TIMEOUT, discovery
-from adapters.conformance.checks import expected_failure
+from adapters.conformance import TIMEOUT, discovery
 from adapters.conformance.contract import guarded
 
 # Frameworks have threads, which a fork would lose.
@@ -41,24 +41,16 @@ class Stopped(Exception):
     """The run was interrupted."""
 
 
-class Subject(NamedTuple):
-    """The description of an adapter, for other processes than its own."""
+def elsewhere(*arguments: Any) -> Any:
+    """Stand for a function of an adapter in other processes than its own, which cannot import it."""
+    raise NotImplementedError
 
-    name: str
-    framework: str
-    describe: str
-    dtypes: tuple[str, ...]
-    nonlinearities: tuple[str, ...]
-    max_T: int | None
-    facts: dict[str, str]
-    expected: dict[tuple[str, str], str | None]  # check and dtype: the failure that is expected
 
-    @classmethod
-    def of(cls, adapter: Adapter) -> Subject:
-        """Return the description of an adapter."""
-        expected = {(name, d): expected_failure(adapter, name, d) for name in NAMES for d in adapter.dtypes}
-        offers = adapter.dtypes, adapter.nonlinearities, adapter.max_T
-        return cls(adapter.name, adapter.framework, adapter.describe, *offers, discovery.facts(adapter), expected)
+def sendable(adapter: Adapter) -> Adapter:
+    """Return an adapter for other processes: without its functions, and of types that every process has."""
+    found = {each.name: getattr(adapter, each.name) for each in fields(Adapter)}
+    plain: dict[str, Any] = {name: dict(one) if isinstance(one, Mapping) else one for name, one in found.items()}
+    return Adapter(**plain | {"run": elsewhere, "tanh": elsewhere, "options": {}})
 
 
 @dataclass
@@ -66,14 +58,19 @@ class Worker:
     """The process of the adapters of some names."""
 
     names: Sequence[str]
-    printed: Path  # its standard output and error
     timeout: float = TIMEOUT  # seconds a request; the imports may take TIMEOUT, too, if that is longer
     stopped: threading.Event = field(default_factory=threading.Event)  # set once the run is interrupted
     find: Callable[[str], Sequence[Adapter]] = discovery.find  # returns the adapters of a name
     process: Any = field(default=None, init=False)  # once it has started
+    folder: Any = field(default_factory=tempfile.TemporaryDirectory, init=False)  # has ``printed``
 
-    def start(self) -> list[Subject]:
-        """Start the process, and return the adapters that it has imported.
+    @property
+    def printed(self) -> Path:
+        """The file of its standard output and error."""
+        return Path(self.folder.name, "printed")
+
+    def start(self) -> list[tuple[Adapter, dict[str, str]]]:
+        """Start the process, and return the adapters that it has imported, without their functions, and their facts.
 
         Raises:
             Ended: the process gave no answer.
@@ -110,7 +107,8 @@ class Worker:
             if self.stopped.is_set():
                 raise Stopped
             if time.monotonic() > until:
-                self.close()
+                self.process.kill()
+                self.process.join()
                 raise Ended(f"no answer within {timeout:g} s; the process was killed")
         with contextlib.suppress(EOFError, OSError):
             if self.connection.poll():
@@ -127,14 +125,15 @@ class Worker:
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     def close(self) -> None:
-        """Kill the process, if it has started."""
+        """Kill the process, if it has started, and remove what it has printed."""
         if self.process:
             self.process.kill()
             self.process.join()
+        self.folder.cleanup()
 
 
 def serve(connection: Connection, names: Sequence[str], printed: str, find: Callable[..., Any]) -> None:
-    """Import the adapters of the names, send their descriptions, and serve requests until the connection is closed."""
+    """Import the adapters of the names, send what ``start`` returns, and serve requests until the connection closes."""
     with open(printed, "wb", buffering=0) as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
@@ -144,7 +143,7 @@ def serve(connection: Connection, names: Sequence[str], printed: str, find: Call
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         connection.send(str(error))
         return
-    connection.send([Subject.of(adapter) for adapter in chosen.values()])
+    connection.send([(sendable(adapter), discovery.facts(adapter)) for adapter in chosen.values()])
     with contextlib.suppress(EOFError):
         while True:
             function, name, arguments = connection.recv()

@@ -13,11 +13,12 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from adapters.conformance.rendering import ENDLESS, drawn, markdown, spell_ratio
 from adapters.conformance.result import STATUSES as STATUSES
 from adapters.conformance.result import ErrorMap as ErrorMap
+from adapters.conformance.result import Failure as Failure
 from adapters.conformance.result import Result as Result
 from adapters.conformance.result import largest
-from adapters.conformance.tables import ENDLESS, drawn, markdown, spell_ratio
 from reference.verdict import GRADIENTS
 
 GOOD = ("pass", "xfail")
@@ -82,7 +83,8 @@ class Row:
 
 
 def _cell(check: Result) -> str:
-    return f"{check.status}*" if check.is_partial and check.status != "unsupported" else check.status
+    is_marked = check.is_partial and check.status not in ("unsupported", "inconclusive")
+    return f"{check.status}*" if is_marked else check.status
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,14 @@ class Report:
     def header(self) -> tuple[str, ...]:
         """The columns of the table."""
         return "adapter", "precision", "cases", *self.checks, "worst", "relative bound", "verdict"
+
+    def add(self, other: Report) -> None:
+        """Add another report of the same environment; it stays unchanged."""
+        self.environment |= other.environment
+        self.notes += other.notes
+        self.runs += other.runs
+        for row in other.rows:
+            add_row(self.rows, row)
 
     def remarks(self) -> list[str]:
         """Return each unsupported input, undetermined quantity and expected failure once, with its dtypes."""
@@ -200,10 +210,7 @@ def merge(reports: Sequence[Report]) -> list[Report]:
         if same is None:
             same = Report({}, [], report.oracle)
             runs.append(same)
-        same.environment |= report.environment
-        same.runs += report.runs
-        for row in report.rows:
-            add_row(same.rows, row)
+        same.add(report)
     return runs
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from adapters import Adapter
-from adapters.conformance.templates import render
+from adapters.conformance.rendering import render
 from reference import Case, Precision
 from reference.archive import spell
 from reference.certify import enclose
@@ -22,13 +22,7 @@ from reference.verdict import QUANTITIES
 TRIES = 400
 
 
-def reproduce(
-    adapter: Adapter,
-    case: Case,
-    environment: dict[str, str],
-    folder: Path,
-    name: str,
-) -> list[Path]:
+def reproduce(adapter: Adapter, case: Case, environment: dict[str, str], folder: Path, name: str) -> list[Path]:
     """Write ``name.npz`` and, if the adapter has a script, ``name.py`` and ``name.md``.
 
     Args:
@@ -64,8 +58,8 @@ def is_visible(adapter: Adapter, precision: Precision, case: Case) -> bool:
     kind = outcome(adapter, plain, precision)
     if kind != "fail":
         return kind not in NO_FAILURE
-    actual, expected = adapter(plain).fields(), enclose(plain, precision).fields()
-    return any(_is_outside(array, expected[name].rounded()) for name, array in actual.items() if array is not None)
+    expected = enclose(plain, precision).fields()
+    return any(_is_outside(array, expected[name].rounded()) for name, array in adapter(plain).present().items())
 
 
 def _is_outside(actual: Any, expected: Any) -> bool:
@@ -83,7 +77,7 @@ def write_down(adapter: Adapter, case: Case, environment: dict[str, str], source
         environment: versions and flags that a reader needs.
         source: of the adapter, as ``Adapter.script`` returns it.
     """
-    enclosure = enclose(case, adapter.precision(case.dtype)).fields()
+    enclosure = enclose(case, adapter.precision(case.dtype)).present()
     values: dict[str, Any] = {
         "title": f"{adapter.name} in {case.dtype}: a recurrent layer is computed wrongly",
         "adapter": adapter,
@@ -93,17 +87,13 @@ def write_down(adapter: Adapter, case: Case, environment: dict[str, str], source
         "versions": ", ".join(f"{name} {fact}" for name, fact in environment.items()),
         "source": source.strip(),
         "arrays": {"xs": case.xs, "h0": case.h0, **case.params.fields(), "upstream": case.upstream},
-        "bounds": {
-            quantity: enclosure[field].rounded().error
-            for field, quantity in QUANTITIES.items()
-            if enclosure.get(field) is not None
-        },
+        "bounds": {QUANTITIES[field]: bounded.rounded().error for field, bounded in enclosure.items()},
     }
     script = render("script.py.jinja", {"literal": literal}, **values)
     try:
         verdict = trial(adapter, case, adapter.precision(case.dtype))
         account = f"{adapter.name} {verdict}"
-        quantities = ", ".join(name for name, worst in verdict.worst.items() if worst.ratio > 1)
+        quantities = ", ".join(verdict.wrong)
     except Exception as error:
         account, quantities = f"{type(error).__name__}: {error}", "the outputs and gradients"
     return script, render("bug_report.md.jinja", account=account, quantities=quantities, script=script, **values)

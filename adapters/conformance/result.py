@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from reference import Case, Verdict
+
+T = TypeVar("T")
 
 # From the worst to the best. A row has the status of its worst check.
 STATUSES = ("fail", "xpass", "empty", "interrupted", "inconclusive", "xfail", "pass", "unsupported")
@@ -20,8 +22,6 @@ WITHOUT_FAILURE = {
     "inconclusive": "expected bounds that can decide, got {0.inconclusive} of {0.cases} cases that are inconclusive",
     "empty": "expected cases to be judged, got none",
 }
-# Lists without repetitions, when results are added.
-JOINED = ("unsupported", "undetermined", "reproduction")
 # Rows and columns of an error map, at most. A person cannot tell more of them apart.
 LARGEST = 64
 
@@ -53,10 +53,9 @@ class ErrorMap:
     @classmethod
     def of(cls, verdict: Verdict) -> Self | None:
         """Return the map of the first quantity that is wrong in a verdict on a single case; None if none is."""
-        for quantity, compared in verdict.compared.items():
-            if (compared.ratio > 1).any():
-                return cls.from_ratios(quantity, compared.ratio)
-        return None
+        if not verdict.wrong:
+            return None
+        return cls.from_ratios(verdict.wrong[0], verdict.compared[verdict.wrong[0]].ratio)
 
     @classmethod
     def from_ratios(cls, quantity: str, ratio: NDArray[np.float64]) -> Self:
@@ -91,8 +90,31 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 @dataclass
-class Tally:
-    """The fields of a result that a results file has under the same names."""
+class Failure:
+    """The failure of a check: its first case that failed, in words."""
+
+    message: str
+    crashed: bool = False  # an error was raised, rather than a wrong number returned
+    diagnosis: str | None = None
+    reproduction: list[Path] = field(default_factory=list)
+    script: str | None = None  # the text of the script among them
+    error_map: ErrorMap | None = None
+
+    def __add__(self, other: Failure) -> Failure:
+        """Return the accounts of both failures, with the script and the map of the first."""
+        diagnoses = [one.diagnosis for one in (self, other) if one.diagnosis]
+        return replace(
+            self,
+            message="\n\n".join(once([self.message, other.message])),
+            crashed=self.crashed or other.crashed,
+            diagnosis="\n\n".join(once(diagnoses)) or None,
+            reproduction=once(self.reproduction + other.reproduction),
+        )
+
+
+@dataclass
+class Findings:
+    """The fields that a result and a results file have in common."""
 
     name: str
     cases: Count = 0
@@ -101,26 +123,15 @@ class Tally:
     unsupported: list[str] = field(default_factory=list)  # inputs that the framework does not take, with its error
     undetermined: list[str] = field(default_factory=list)  # what the bound is too wide to decide, and why
     expected_failure: str | None = None  # reason and reference
-
-
-@dataclass(kw_only=True)
-class Findings:
-    """The fields of a result that a results file has under ``failure``."""
-
-    crashed: bool = False  # the failure is an error that was raised, not a wrong number
-    diagnosis: str | None = None
-    reproduction: list[Path] = field(default_factory=list)
-    script: str | None = None  # the text of the script among them
-    error_map: ErrorMap | None = None
+    failure: Failure | None = None
 
 
 @dataclass
-class Result(Findings, Tally):
+class Result(Findings):
     """The result of one check with one adapter and dtype, kept up to date while the check runs."""
 
     worst: dict[str, float] = field(default_factory=dict)  # quantity: largest |error| / bound
     relative_bounds: list[float] = field(default_factory=list)  # of every case, the largest over its quantities
-    failure: str | None = None
     counterexample: Case | None = None
     interrupted: bool = False
 
@@ -144,9 +155,9 @@ class Result(Findings, Tally):
         return "pass"
 
     @property
-    def failed(self) -> bool:
-        """Whether the check failed unexpectedly and the failing case is at hand."""
-        return self.status == "fail" and self.counterexample is not None
+    def unexpected(self) -> Failure | None:
+        """The failure; None if it was expected, or if the failing case is not at hand."""
+        return self.failure if self.status == "fail" and self.counterexample is not None else None
 
     @property
     def relative_bound(self) -> float | None:
@@ -157,9 +168,11 @@ class Result(Findings, Tally):
     def account(self) -> list[str]:
         """The lines that a person reads: the failure, its diagnosis, and the files that reproduce it."""
         if self.failure is None:
-            return [WITHOUT_FAILURE.get(self.status, self.status).format(self)]
-        written = [f"written: {path}" for path in self.reproduction]
-        return [self.failure, *([self.diagnosis] if self.diagnosis else []), *written]
+            quantities = self.undetermined if self.status == "inconclusive" else []
+            return [WITHOUT_FAILURE.get(self.status, self.status).format(self), *quantities]
+        diagnosis, reproduction = self.failure.diagnosis, self.failure.reproduction
+        written = [f"written: {path}" for path in reproduction]
+        return [self.failure.message, *([diagnosis] if diagnosis else []), *written]
 
     @property
     def is_partial(self) -> bool:
@@ -173,30 +186,39 @@ class Result(Findings, Tally):
         ratios = {name: worst.ratio for name, worst in verdict.worst.items()}
         self.worst = largest(self.worst, ratios)
         self.relative_bounds += verdict.relative_bounds.tolist()
+        for name in verdict.undetermined:
+            self.note_undetermined(f"{name}: its bound is above {verdict.precision.coarsest:.2g} x the value's scale")
 
     def note_unsupported(self, text: str) -> None:
         """Note an unsupported input, once."""
-        self.unsupported = [*dict.fromkeys([*self.unsupported, text])]
+        self.unsupported = once([*self.unsupported, text])
 
     def note_undetermined(self, text: str) -> None:
         """Note a quantity whose bound is too wide to decide, once."""
-        self.undetermined = [*dict.fromkeys([*self.undetermined, text])]
+        self.undetermined = once([*self.undetermined, text])
 
     def __add__(self, other: Result) -> Result:
-        """Return the result of two runs of one check: the accounts of both failures, the map of the first."""
-        first = self if self.failure is not None or other.failure is None else other
-        summed = ("cases", "examples", "inconclusive", "relative_bounds", *JOINED)
-        changes: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in summed}
-        changes |= {name: [*dict.fromkeys(changes[name])] for name in JOINED}
-        for name in ("failure", "diagnosis"):
-            texts = dict.fromkeys(filter(None, (getattr(self, name), getattr(other, name))))
-            changes[name] = "\n\n".join(texts) or None
-        for name in ("crashed", "interrupted", "expected_failure"):
-            changes[name] = getattr(self, name) or getattr(other, name)
+        """Return the result of two runs of one check."""
         # The failure that one run expects excuses no failure that the other run did not expect.
-        if "fail" in (self.status, other.status):
-            changes["expected_failure"] = None
-        return replace(first, **changes, worst=largest(self.worst, other.worst))
+        unexpected = "fail" in (self.status, other.status)
+        return Result(
+            self.name,
+            self.cases + other.cases,
+            self.examples + other.examples,
+            self.inconclusive + other.inconclusive,
+            once(self.unsupported + other.unsupported),
+            once(self.undetermined + other.undetermined),
+            None if unexpected else self.expected_failure or other.expected_failure,
+            self.failure + other.failure if self.failure and other.failure else self.failure or other.failure,
+            worst=largest(self.worst, other.worst),
+            relative_bounds=self.relative_bounds + other.relative_bounds,
+            interrupted=self.interrupted or other.interrupted,
+        )
+
+
+def once(entries: list[T]) -> list[T]:
+    """Return a list without repetitions."""
+    return [*dict.fromkeys(entries)]
 
 
 def largest(*ratios: dict[str, float]) -> dict[str, float]:

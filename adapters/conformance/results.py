@@ -13,23 +13,17 @@ from typing import Any
 import msgspec
 
 from adapters.conformance.report import Report, Row, Run, merge
-from adapters.conformance.result import Findings, Result, Tally
+from adapters.conformance.result import Findings, Result
 
 # A file has the median of the relative bounds alone. In the median of a row it counts once a case, up to this number.
 HEAVIEST = 10_000
 
 
 @dataclass(kw_only=True)
-class _Failure(Findings):
-    message: str
-
-
-@dataclass(kw_only=True)
-class _Check(Tally):
+class _Check(Findings):
     status: str
     relative_bound: float | None
     worst: dict[str, float | None]
-    failure: _Failure | None
 
     def __post_init__(self) -> None:
         # A failure without its message must not turn into a pass.
@@ -38,19 +32,15 @@ class _Check(Tally):
     @classmethod
     def of(cls, result: Result) -> _Check:
         worst = {name: _finite(ratio) for name, ratio in result.worst.items()}
-        message, bound = result.failure, _finite(result.relative_bound)
-        failure = None if message is None else _Failure(**_fields(Findings, result), message=message)
-        own: dict[str, Any] = {"status": result.status, "relative_bound": bound, "worst": worst, "failure": failure}
-        return cls(**_fields(Tally, result), **own)
+        bound = _finite(result.relative_bound)
+        return cls(**_findings(result), status=result.status, relative_bound=bound, worst=worst)
 
     def result(self) -> Result:
         bound = math.inf if self.relative_bound is None else self.relative_bound
         return Result(
-            **_fields(Tally, self),
-            **(_fields(Findings, self.failure) if self.failure else {}),
+            **_findings(self),
             worst={name: math.inf if ratio is None else ratio for name, ratio in self.worst.items()},
             relative_bounds=[bound] * min(self.cases, HEAVIEST),
-            failure=self.failure.message if self.failure else None,
             interrupted=self.status == "interrupted",
         )
 
@@ -88,8 +78,8 @@ class _File:
     adapters: list[_Adapter]
 
 
-def _fields(kind: type[Any], record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(kind)}
+def _findings(record: Findings) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(Findings)}
 
 
 def _finite(number: float | None) -> float | None:

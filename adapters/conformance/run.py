@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,57 +18,41 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from adapters import Adapter
 from adapters.conformance.advice import advise
-from adapters.conformance.checks import CHECKS, Job, run
-from adapters.conformance.process import Ended, Stopped, Subject, Worker
-from adapters.conformance.report import Report, Result, Row, Run, add_row, machine
+from adapters.conformance.checks import CHECKS, Plan
+from adapters.conformance.judge import expected_failure, judge
+from adapters.conformance.process import Ended, Stopped, Worker
+from adapters.conformance.report import Failure, Report, Result, Row, Run, machine
 from adapters.conformance.reproduce import TRIES, reproduce
-from reference import Params
 from reference.explain import explain_subject
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The checks of a run, and the number and the seed of their cases."""
-
-    checks: Sequence[str]
-    dtypes: Sequence[str]
-    stacks: int
-    seed: int
-    timeout: float  # seconds a check in one dtype
-    params: Params | None = None  # instead of drawn ones
-    reproduce: Path | None = None  # folder for reproductions
 
 
 @dataclass
 class Group:
-    """The names of one framework, module or plug-in, and what was found of its adapters."""
+    """The names of one framework, module or plug-in, and the report on its adapters."""
 
     origin: str
     names: Sequence[str]
     is_own: bool  # a subject that somebody is writing gets advice
-    rows: list[Row] = field(default_factory=list)
-    environment: dict[str, dict[str, str]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    report: Report = field(default_factory=lambda: Report({}))
 
 
 # Requests: functions of an adapter, which run in its process.
 
 
-def judge(adapter: Adapter, dtype: str, check: str, plan: Plan) -> Result:
-    """Judge an adapter on one check."""
-    job = Job(adapter, dtype, plan.stacks, plan.seed, plan.params)
-    return run(next(each for each in CHECKS if each.name == check), job, Result(check))
+def judge_check(adapter: Adapter, dtype: str, check: str, plan: Plan) -> Result:
+    """Judge an adapter on the check of a name."""
+    return judge(next(each for each in CHECKS if each.name == check), adapter, dtype, plan)
 
 
 def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
     """Return what the failure of a check looks like; None if its message is all there is."""
     case = result.counterexample
     # The catalogue has no faults along a direction, and an error explains itself.
-    if case is None or case.direction is not None or result.crashed:
+    if case is None or case.direction is not None or (result.failure and result.failure.crashed):
         return None
     try:
         return str(explain_subject(adapter, case, adapter.precision(dtype), tries=TRIES))
@@ -77,11 +60,10 @@ def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
         return None  # it fails only in this check, or not again
 
 
-def write_down(adapter: Adapter, dtype: str, result: Result, folder: Path, facts: dict[str, str]) -> tuple[Any, ...]:
-    """Write the reproduction of a failure; return the paths, and the text of the script among them."""
+def write_down(adapter: Adapter, dtype: str, result: Result, folder: Path, facts: dict[str, str]) -> list[Path]:
+    """Write the reproduction of a failure, and return the paths."""
     name = f"{adapter.name}-{dtype}-{result.name}"
-    paths = reproduce(adapter, result.counterexample, machine() | facts, folder, name) if result.counterexample else []
-    return paths, next((path.read_text("utf-8") for path in paths if path.suffix == ".py"), None)
+    return reproduce(adapter, result.counterexample, machine() | facts, folder, name) if result.counterexample else []
 
 
 def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, console: Console) -> None:
@@ -102,14 +84,8 @@ def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, co
     # The start of the tracker unblocks interrupts, so that it must come before the threads that block them.
     resource_tracker.ensure_running()
     try:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            ThreadPoolExecutor(jobs, initializer=_block_interrupts) as threads,
-            progress(console) as bars,
-        ):
-            files = (Path(folder, str(number)) for number in range(len(groups)))
-            workers = [Worker(group.names, next(files), plan.timeout, stopped) for group in groups]
-            futures = [threads.submit(judge_group, *pair, plan, bars) for pair in zip(groups, workers, strict=True)]
+        with ThreadPoolExecutor(jobs, initializer=_block_interrupts) as threads, progress(console) as bars:
+            futures = [threads.submit(judge_group, group, plan, stopped, bars) for group in groups]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
@@ -119,10 +95,7 @@ def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, co
                 future.result()
     finally:
         for group in groups:
-            report.environment |= group.environment
-            report.notes += group.notes
-            for row in group.rows:
-                add_row(report.rows, row)
+            report.add(group.report)
         report.runs.append(Run(plan.seed, plan.stacks, round(time.monotonic() - begun, 1)))
 
 
@@ -132,75 +105,101 @@ def _block_interrupts() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def judge_group(group: Group, worker: Worker, plan: Plan, bars: Progress) -> None:
-    """Judge the adapters of a group in its process.
+def judge_group(group: Group, plan: Plan, stopped: threading.Event, bars: Progress) -> None:
+    """Judge the adapters of a group in a process of its own, until ``stopped`` is set.
 
     Raises:
         ValueError: a name is unknown, or cannot be imported.
     """
     task = bars.add_task(group.origin, total=None)
-    try:
-        chosen = [(subject, [d for d in subject.dtypes if d in plan.dtypes]) for subject in worker.start()]
-        bars.update(task, total=sum(len(dtypes) for _, dtypes in chosen) * len(plan.checks))
-        for subject, dtypes in chosen:
-            group.environment |= {subject.framework: subject.facts} if dtypes else {}
-            if group.is_own and dtypes:
-                _advise(group, worker, subject, dtypes, bars)
-            for dtype in dtypes:
-                _judge_row(group, worker, subject, dtype, plan, partial(bars.update, task, refresh=True))
-    except Stopped:
-        return
-    except Ended as error:
-        failure = Result("import", failure=f"{group.origin}: {error}", crashed=True)
-        group.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes), [failure]))
-        group.environment.setdefault(group.origin, {})
-    finally:
-        worker.close()
-        bars.remove_task(task)
-    if group.is_own and (lines := worker.lines()):
-        group.notes.append(f"printed  {group.origin}: {len(lines)} lines, the first {lines[0]!r}")
+    with contextlib.closing(Worker(group.names, plan.timeout, stopped)) as worker:
+        try:
+            judge_adapters(group, worker, plan, bars, task)
+        except Stopped:
+            return
+        except Ended as error:
+            failed = Result("import", failure=Failure(f"{group.origin}: {error}", crashed=True))
+            group.report.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes), [failed]))
+            group.report.environment.setdefault(group.origin, {})
+        finally:
+            bars.remove_task(task)
+        if group.is_own and (lines := worker.lines()):
+            group.report.notes.append(f"printed  {group.origin}: {len(lines)} lines, the first {lines[0]!r}")
 
 
-def _advise(group: Group, worker: Worker, subject: Subject, dtypes: Sequence[str], bars: Progress) -> None:
+def judge_adapters(group: Group, worker: Worker, plan: Plan, bars: Progress, task: TaskID) -> None:
+    """Judge the adapters of a group in its process, one row after the other.
+
+    Raises:
+        Ended, Stopped, ValueError: as ``Worker.start`` does.
+    """
+    found = [(adapter, facts, [d for d in adapter.dtypes if d in plan.dtypes]) for adapter, facts in worker.start()]
+    bars.update(task, total=sum(len(dtypes) for *_, dtypes in found) * len(plan.checks))
+    for adapter, facts, dtypes in found:
+        group.report.environment |= {adapter.framework: facts} if dtypes else {}
+        if group.is_own and dtypes:
+            _advise(worker, adapter, dtypes, bars)
+        for dtype in dtypes:
+            judge_row(group.report, worker.call, adapter, dtype, plan, partial(bars.update, task, refresh=True))
+
+
+def _advise(worker: Worker, adapter: Adapter, dtypes: Sequence[str], bars: Progress) -> None:
     dtype = "float32" if "float32" in dtypes else dtypes[0]
     try:
-        lines = worker.call(advise, subject.name, dtype)
+        lines = worker.call(advise, adapter.name, dtype)
     except Ended as error:
-        lines = [f"{subject.name} {dtype}, one small case: {error}"]
+        lines = [f"{adapter.name} {dtype}, one small case: {error}"]
     if lines:
-        bars.console.print("\n".join([*lines, ""]), highlight=False, markup=False, soft_wrap=True)
+        bars.console.print("\n".join([*lines, ""]), soft_wrap=True)
 
 
-def _judge_row(
-    group: Group, worker: Worker, subject: Subject, dtype: str, plan: Plan, update: Callable[..., Any]
+def judge_row(
+    report: Report,
+    call: Callable[..., Any],
+    adapter: Adapter,
+    dtype: str,
+    plan: Plan,
+    update: Callable[..., Any] = lambda **_: None,
 ) -> None:
-    """Run all checks of an adapter in one dtype, diagnose the first failure, and write down all if asked for."""
-    row = Row(subject.name, subject.framework, subject.facts.get(subject.framework, "-"), dtype)
-    group.rows.append(row)
+    """Run all checks of an adapter in one dtype, diagnose the first failure, and write down all if asked for.
+
+    Args:
+        report: receives the row and the notes; it has the environment of the adapter's framework.
+        call: returns what a request returns, as ``Worker.call`` does.
+        adapter: the subject; none of its functions is called here.
+        dtype: of the row.
+        plan: the checks.
+        update: shows the progress.
+    """
+    facts = report.environment[adapter.framework]
+    row = Row(adapter.name, adapter.framework, facts.get(adapter.framework, "-"), dtype)
+    report.rows.append(row)
     for check in plan.checks:
-        update(description=f"{subject.name} {dtype} {check}")
+        update(description=f"{adapter.name} {dtype} {check}")
         row.checks.append(Result(check, interrupted=True))
         try:
-            row.checks[-1] = worker.call(judge, subject.name, dtype, check, plan)
+            row.checks[-1] = call(judge_check, adapter.name, dtype, check, plan)
         except Ended as error:
-            failure, expected = f"{subject.name} {dtype}: {error}", subject.expected[check, dtype]
-            row.checks[-1] = Result(check, failure=failure, crashed=True, expected_failure=expected)
+            ended = Failure(f"{adapter.name} {dtype}: {error}", crashed=True)
+            expected = expected_failure(adapter, check, dtype)
+            row.checks[-1] = Result(check, failure=ended, expected_failure=expected)
         update(advance=1)
 
     def request(without: str, function: Callable[..., Any], result: Result, *others: Any) -> Any:
         """Return what a function of a result returns in the process; None, with a note, if it gives no answer."""
         try:
-            return worker.call(function, subject.name, dtype, result, *others)
+            return call(function, adapter.name, dtype, result, *others)
         except Ended as error:
-            group.notes.append(f"{without}  {subject.name}-{dtype}-{result.name}: {error}")
+            report.notes.append(f"{without}  {adapter.name}-{dtype}-{result.name}: {error}")
 
-    failed = [result for result in row.checks if result.failed]
+    failed = [(result, failure) for result in row.checks if (failure := result.unexpected)]
     # The other failures of a row are likely a consequence of its first.
-    for result in failed[:1]:
-        result.diagnosis = request("undiagnosed", diagnose, result)
-    for result in failed if plan.reproduce else ():
-        written = request("unwritten", write_down, result, plan.reproduce, subject.facts)
-        result.reproduction, result.script = written or ([], None)
+    for result, failure in failed[:1]:
+        failure.diagnosis = request("undiagnosed", diagnose, result)
+    for result, failure in failed if plan.reproduce else ():
+        failure.reproduction = request("unwritten", write_down, result, plan.reproduce, facts) or []
+        scripts = (path for path in failure.reproduction if path.suffix == ".py")
+        failure.script = next((path.read_text("utf-8") for path in scripts), None)
 
 
 def progress(console: Console) -> Progress:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from adapters import Adapter, Unsupported
-from adapters.conformance.contract import accept
+from adapters.conformance.judge import accept
 from adapters.conformance.report import Result
-from reference import Case, Evaluation, Mismatch, Precision, certify
+from reference import Case, Mismatch, Precision, certify
+from reference.trial import bits_of
 
 
 def strided(array: Any) -> Any:
@@ -67,28 +69,20 @@ def judge(adapter: Adapter, case: Case, precision: Precision, result: Result) ->
         Exception: raised by the adapter, with a note of the layout.
         UnexpectedlySupported: an unsupported layout raised nothing.
     """
-    asked = case.map(lambda array: array[None]) if adapter.takes_stacks else case
+    asked = adapter.taken(case)
     for layout in LAYOUTS:
         moved = laid_out(asked, layout)
         numbers = moved.map(np.array)
         try:
-            evaluation = _run(adapter, moved, layout)
+            if layout in adapter.unsupported:
+                adapter.expect_unsupported(f"{layout} memory", partial(adapter.run, moved))
+            evaluation = adapter.run(moved)
         except Unsupported as error:
             result.note_unsupported(str(error))
             continue
         except Exception as error:
             error.add_note(f"{layout} inputs")
             raise
-        if _bits(moved) != _bits(numbers):
+        if bits_of(moved) != bits_of(numbers):
             raise Mismatch(f"contract: expected {layout} inputs unchanged, got others ({case.spelled})")
         accept(certify(numbers, evaluation.map(np.array), precision), result, f"{layout} inputs: ")
-
-
-def _run(adapter: Adapter, case: Case, layout: str) -> Evaluation:
-    if layout in adapter.unsupported:
-        adapter.expect_unsupported(f"{layout} memory", lambda: adapter.run(case))
-    return adapter.run(case)
-
-
-def _bits(case: Case) -> list[bytes]:
-    return [array.tobytes() for array in case.fields().values() if isinstance(array, np.ndarray)]

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter
-from adapters.conformance.contract import guarded, undetermined, whole
+from adapters.conformance.contract import guarded
+from adapters.conformance.judge import undetermined, whole
 from adapters.conformance.report import Result
 from reference import Case, Evaluation, Mismatch, certify
 from reference.strategies import Shape, cases

@@ -22,8 +22,8 @@ from adapters import Way
 from adapters._places import to_framework
 from adapters._way import compute_by
 from adapters.conformance import STACKS
-from adapters.conformance.checks import CHECKS, Job, quiet, run
-from adapters.conformance.report import Result
+from adapters.conformance.checks import CHECKS, Plan, quiet
+from adapters.conformance.judge import judge
 from adapters.torch import LAYOUTS, layer
 from reference import Case, Params, evaluate
 from reference.verdict import QUANTITIES
@@ -82,9 +82,7 @@ def suite(name: str) -> float:
     begun, cases, seed = time.perf_counter(), 0, 0
     while time.perf_counter() - begun < BUDGET:
         for check in CHECKS[:2]:
-            result = Result(check.name)
-            run(check, Job(adapter, "float32", stacks=STACKS, seed=seed), result)
-            cases += result.cases
+            cases += judge(check, adapter, "float32", Plan(STACKS, seed)).cases
         seed += 1
     return cases / (time.perf_counter() - begun)
 

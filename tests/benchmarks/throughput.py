@@ -14,8 +14,8 @@ import jax
 import adapters
 from adapters import Adapter
 from adapters.conformance import STACKS
-from adapters.conformance.checks import STEP, Job, run
-from adapters.conformance.report import Result
+from adapters.conformance.checks import STEP, Plan
+from adapters.conformance.judge import judge
 from reference import Case
 from tests.benchmarks.judging import ROUNDS, check_grads, computing, gradcheck, naive, one_by_one
 from tests.benchmarks.timing import Table
@@ -37,8 +37,8 @@ def suite(adapter: Adapter, dtype: str) -> list[float]:
     for check in OF_LENGTHS:
         jax.clear_caches()
         for _ in ("cold", "warm"):
-            result, begun = Result(check.name), time.perf_counter()
-            run(check, Job(adapter, dtype, stacks=STACKS, seed=0), result)
+            begun = time.perf_counter()
+            result = judge(check, adapter, dtype, Plan(STACKS, seed=0))
             found.append(result.cases / (time.perf_counter() - begun))
     return found
 
@@ -72,9 +72,9 @@ def in_turn(compute: Callable[..., Any], subjects: Mapping[str, Callable[[], lis
 def compare() -> Table:
     """Return the table: cases per second divided by those of the usual test, cold, with the same framework and T."""
     rows: list[list[str | float]] = []
-    for framework, (name, other, judge) in OTHERS.items():
+    for framework, (name, other, differences) in OTHERS.items():
         compute = computing(name)
-        found = in_turn(compute, {"float64": partial(by_differences, judge)})
+        found = in_turn(compute, {"float64": partial(by_differences, differences)})
         rows += [[f"{framework}: {other}", dtype, *ratios] for dtype, ratios in found.items()]
         for adapter in adapters.load(framework):
             found = in_turn(compute, {dtype: partial(suite, adapter, dtype) for dtype in adapter.dtypes})

@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from adapters.conformance import NAMES, STACKS, TIMEOUT, commands
-from adapters.conformance.checks import TRAINED
-from adapters.conformance.report import Report, Result, Row
-from adapters.conformance.run import Group, Plan
+from adapters.conformance.checks import TRAINED, Plan
+from adapters.conformance.report import Failure, Report, Result, Row
+from adapters.conformance.run import Group
 from reference import Case
 
 Run = Callable[..., tuple[int, str, str]]
@@ -126,8 +126,8 @@ def test_a_crash_costs_its_own_row_and_no_other(rnn_oracle: Run) -> None:
 
 
 def test_text_that_several_checks_share_is_printed_once() -> None:
-    alike = [Result(name, failure="a.b float32: the kernel died") for name in ("step", "long", "invariants")]
-    alike.insert(1, Result("extremes", failure="a.b float32: another"))
+    alike = [Result(name, failure=Failure("a.b float32: the kernel died")) for name in ("step", "long", "invariants")]
+    alike.insert(1, Result("extremes", failure=Failure("a.b float32: another")))
     shown = str(Report({}, [Row("a.b", "a", "1", "float32", alike)]))
     assert shown.endswith(
         "\nFAIL in step, long, invariants\na.b float32: the kernel died\n\nFAIL in extremes\na.b float32: another\n"

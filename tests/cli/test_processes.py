@@ -17,10 +17,11 @@ import pytest
 from adapters.conformance import discovery
 from adapters.conformance.cli import main
 from adapters.conformance.process import SPAWN, Ended, Worker
+from reference import Case
 
 ROOT = Path(__file__).parents[2]
 MODULE = """
-import dataclasses, os, signal, sys, time
+import dataclasses, os, signal, sys, time, types
 import numpy as np
 from adapters import Adapter, ExpectedFailure
 from reference import evaluate
@@ -58,10 +59,14 @@ def hang_once_it_is_small(case):
         hang()
     return wrong(case) if case.sizes["T"] > 1 else right(case)
 
-ULPS = {"float64": 2.5, "float32": 2.5}
+# Types of its own, which no other process can import or receive.
+ULPS = types.MappingProxyType({"float64": 2.5, "float32": 2.5})
+
+class Own(Adapter):
+    pass
 
 def named(name, run, **more):
-    return Adapter(f"NAME.{name}", run, name, np.tanh, ULPS, takes_stacks=True, **more)
+    return Own(f"NAME.{name}", run, name, np.tanh, ULPS, takes_stacks=True, **more)
 
 good = named("good", right)
 bad = named("bad", wrong)
@@ -218,10 +223,13 @@ def test_an_attribute_that_is_not_there_ends_with_status_2(modules: Path, capsys
 
 
 def test_a_worker_describes_its_adapters_and_is_replaced_once_it_has_ended(modules: Path) -> None:
-    worker = Worker(["one:both", "one:good"], modules / "printed", find=only_good)
+    worker = Worker(["one:both", "one:good"], find=only_good)
     try:
-        (subject,) = worker.start()
-        assert (subject.name, subject.framework, subject.dtypes) == ("one.good", "one", ("float64", "float32"))
+        ((adapter, facts),) = worker.start()
+        assert (adapter.name, adapter.dtypes, facts) == ("one.good", ("float64", "float32"), {"one": "-"})
+        # Its functions stay in its process: another one cannot import them.
+        with pytest.raises(NotImplementedError):
+            adapter.run(Case.random())
         assert worker.call(describe, "one.good", 3) == "one.good 3"
         with pytest.raises(Ended, match=r"^the process ended with exit status 5$"):
             worker.call(leave, "one.good")

@@ -16,8 +16,9 @@ import pytest
 import adapters.conformance
 from adapters import Adapter, Unsupported
 from adapters.conformance import NAMES, check, checks
-from adapters.conformance.checks import CHECKS, Job, run
+from adapters.conformance.checks import CHECKS, Plan
 from adapters.conformance.discovery import as_adapter
+from adapters.conformance.judge import judge
 from adapters.conformance.report import Result, Row
 from reference import Case, Evaluation, Mismatch
 from reference.strategies import LARGEST_STACK
@@ -102,8 +103,7 @@ def test_a_wrong_cell_gets_its_report_after_all_checks() -> None:
 def test_undetermined_quantities_are_reported(dtype: str, status: str) -> None:
     # Without the diagnosis, which takes longer than the rest of the test.
     (long,) = (each for each in CHECKS if each.name == "long")
-    found = Result("long")
-    run(long, Job(as_adapter(cells.doubled, [dtype]), dtype, stacks=1, seed=0), found)
+    found = judge(long, as_adapter(cells.doubled, [dtype]), dtype, Plan(stacks=1, seed=0))
     assert found.status == status
     words = "dWx, dWh, db after 1000 steps: the rounding of each step's share to storage may be as large"
     assert found.undetermined == [words] * (status == "pass")

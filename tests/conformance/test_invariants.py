@@ -11,8 +11,9 @@ import pytest
 
 from adapters import Adapter
 from adapters.conformance import strides
-from adapters.conformance.checks import CHECKS, Job, run
+from adapters.conformance.checks import CHECKS, Plan
 from adapters.conformance.invariants import INVARIANTS, rows_of, slice_of
+from adapters.conformance.judge import judge
 from adapters.conformance.report import Result
 from reference import PRECISIONS, Case, Evaluation, Mismatch
 from reference.layer import evaluate_in
@@ -98,10 +99,10 @@ def test_code_that_breaks_an_invariant_fails(invariant: str, wrong: Subject, mes
 def test_the_account_of_a_check_names_the_adapter_once(wrong: Subject, message: str) -> None:
     adapter = Adapter("numpy.wrong", wrong, "wrong", np.tanh, {"float64": 2.5}, takes_stacks=True)
     (check,) = (check for check in CHECKS if check.name == "invariants")
-    run(check, Job(adapter, "float64", stacks=1, seed=0), result := Result("invariants"))
+    result = judge(check, adapter, "float64", Plan(stacks=1, seed=0))
     assert result.failure is not None
-    assert result.failure.startswith(message)
-    assert result.failure.count("numpy.wrong") == 1
+    assert result.failure.message.startswith(message)
+    assert result.failure.message.count("numpy.wrong") == 1
 
 
 def test_code_that_assumes_contiguous_memory_fails() -> None:

@@ -111,6 +111,7 @@ def test_the_profile_has_the_number_of_stacks_unless_it_is_given(run: Run) -> No
     ("options", "message"),
     [
         ({"stacks": 0}, "^parametrize: expected stacks of at least 1, got 0$"),
+        ({"seed": -1}, "^parametrize: expected a seed of at least 0, got -1$"),
         ({"expected_failures": {"stpe": "typo"}}, "^expected_failures: expected one of .*, got 'stpe'$"),
         ({"dtypes": ["float8"]}, r"^dtypes: expected some of .*, got \['float8'\]$"),
         ({"only": ["steps"]}, r"^only: expected some of .*, got \['steps'\]$"),

@@ -11,9 +11,9 @@ import pytest
 
 from adapters import Adapter
 from adapters.conformance import STACKS, check
-from adapters.conformance.checks import CHECKS, Drawn, Job, pool_of_shapes, run
+from adapters.conformance.checks import CHECKS, Drawn, Plan, pool_of_shapes
 from adapters.conformance.discovery import as_adapter
-from adapters.conformance.report import Result
+from adapters.conformance.judge import judge
 from reference import PRECISIONS, Case, Evaluation
 from reference.archive import spell
 from reference.faults import compute
@@ -77,7 +77,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("seed", range(3))
 def test_every_stack_at_the_limits_of_a_format_has_all_kinds(seed: int, drawn: list[dict[str, Any]]) -> None:
     drawn_options: list[dict[str, Any]] = []
-    DRAWN["extremes"].cases(Job(as_adapter(compute), "float32", 1, seed), lambda case: drawn_options.append(drawn[-1]))
+    DRAWN["extremes"].cases(as_adapter(compute), "float32", Plan(1, seed), lambda case: drawn_options.append(drawn[-1]))
     assert [options["nonlinearity"] for options in drawn_options] == ["tanh", "relu"]
     for options in drawn_options:
         assert options["values"] == [
@@ -88,8 +88,7 @@ def test_every_stack_at_the_limits_of_a_format_has_all_kinds(seed: int, drawn: l
 def test_the_shortest_runs_have_all_norms_and_upstream_gradients_together(drawn: list[dict[str, Any]]) -> None:
     drawn_options: list[dict[str, Any]] = []
     for seed in range(24):
-        asked = Job(as_adapter(compute), "float32", 1, seed=seed)
-        DRAWN["step"].cases(asked, lambda case: drawn_options.append(drawn[-1]))
+        DRAWN["step"].cases(as_adapter(compute), "float32", Plan(1, seed), lambda case: drawn_options.append(drawn[-1]))
     assert len(drawn_options) == 48
     assert {options["norm"] for options in drawn_options} == set(NORMS)
     assert {options["upstream"] for options in drawn_options} == set(UPSTREAMS)
@@ -140,18 +139,17 @@ def test_one_stack_detects_wrong_handling_of_nan(wrong: Callable[[Evaluation], A
         return dataclasses.replace(answer, hs=wrong(answer))
 
     # Without the diagnosis, which takes longer than the rest of the test.
-    found = Result("nonfinite")
-    run(DRAWN["nonfinite"], Job(as_adapter(subject, ["float32"]), "float32", stacks=1, seed=0), found)
+    found = judge(DRAWN["nonfinite"], as_adapter(subject, ["float32"]), "float32", Plan(stacks=1, seed=0))
     assert found.status == "fail"
     assert found.failure is not None
-    assert "h[" in found.failure
+    assert "h[" in found.failure.message
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
 def test_one_unit_is_asked_for_single_steps_in_wide_formats_alone(dtype: str) -> None:
     def units(name: str) -> set[int]:
-        jobs = (Job(as_adapter(compute), dtype, 8, seed) for seed in range(20))
-        return {sized(shape, dtype, direction=False).H for job in jobs for shape in DRAWN[name].shapes(job)}
+        pools = (DRAWN[name].shapes(as_adapter(compute), Plan(8, seed)) for seed in range(20))
+        return {sized(shape, dtype, direction=False).H for pool in pools for shape in pool}
 
     assert (1 in units("step")) == (dtype in ("float64", "float32"))
     assert all(1 not in units(name) for name in DRAWN if name != "step")
@@ -161,14 +159,14 @@ def test_one_unit_is_asked_for_single_steps_in_wide_formats_alone(dtype: str) ->
 def test_all_adapters_have_the_same_shapes(adapter: Adapter) -> None:
     for each in DRAWN.values():
         for seed in range(3):
-            ours = each.shapes(Job(adapter, "float32", 8, seed))
-            assert ours == each.shapes(Job(as_adapter(compute), "float32", 8, seed))
+            ours = each.shapes(adapter, Plan(8, seed))
+            assert ours == each.shapes(as_adapter(compute), Plan(8, seed))
 
 
-def test_derivatives_along_a_direction_are_judged_at_the_kink_of_relu(drawn: list[dict[str, Any]]) -> None:
+def test_derivatives_along_a_direction_are_drawn_options_at_the_kink_of_relu(drawn: list[dict[str, Any]]) -> None:
     for adapter in exact.ADAPTERS:
         for name in ("sequence", "extremes"):
-            DRAWN[name].cases(Job(adapter, "float32", 4, seed=0), lambda case: None)
+            DRAWN[name].cases(adapter, "float32", Plan(4, seed=0), lambda case: None)
     asked = [options for options in drawn if options["nonlinearity"] == "relu"]
     assert any("integers" in options["values"] for options in asked if options["direction"])
     # With zeros, a derivative is zero with a non-zero bound.
@@ -188,7 +186,7 @@ def kinds_of(case: Case) -> tuple[str, str, str]:
 def test_a_default_run_judges_inputs_fewer_than_units_without_the_probe(dtype: str, seed: int) -> None:
     found: list[Case] = []
     for name in ("step", "sequence"):
-        DRAWN[name].cases(Job(as_adapter(compute), dtype, STACKS, seed), lambda case: found.append(case))
+        DRAWN[name].cases(as_adapter(compute), dtype, Plan(STACKS, seed), lambda case: found.append(case))
     assert {kinds_of(case) for case in found if not case.is_probed} == {
         ("T = 1", "D < H", "plain"),
         ("T = 1", "D = H", "plain"),
@@ -202,7 +200,7 @@ def test_a_default_run_judges_inputs_fewer_than_units_without_the_probe(dtype: s
 def test_a_run_has_as_many_stacks_as_are_asked_for_and_a_longer_one_more_shapes() -> None:
     def stacks(number: int) -> list[Case]:
         found: list[Case] = []
-        DRAWN["step"].cases(Job(as_adapter(compute), "float32", number, seed=0), lambda case: found.append(case))
+        DRAWN["step"].cases(as_adapter(compute), "float32", Plan(number, seed=0), lambda case: found.append(case))
         return found
 
     short, long = stacks(8), stacks(104)
@@ -221,7 +219,7 @@ def digest(case: Case) -> bytes:
 def test_another_seed_has_other_cases(name: str, stacks: int) -> None:
     def seen(seed: int) -> set[bytes]:
         found: set[bytes] = set()
-        DRAWN[name].cases(Job(as_adapter(compute), "float32", stacks, seed), lambda case: found.add(digest(case)))
+        DRAWN[name].cases(as_adapter(compute), "float32", Plan(stacks, seed), lambda case: found.add(digest(case)))
         return found
 
     # This includes the first example of a shape, with which Hypothesis starts.

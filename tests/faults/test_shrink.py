@@ -8,7 +8,7 @@ import pytest
 from reference import PRECISIONS, Case, Evaluation
 from reference.cells import CELLS, Cell
 from reference.faults import COMPUTED, FAULTS, HALVES, compute
-from reference.shrink import arrays_of, outcome, shrink, shrink_subject, sliced
+from reference.shrink import outcome, shrink, shrink_subject, sliced
 
 # T, N, D and H of the shrunk case, without the probe.
 SMALLEST = {
@@ -52,7 +52,7 @@ def large(dtype: str = "float64", *, stack: int | None = None) -> Case:
 
 def bits(case: Case) -> list[bytes]:
     """Return the bytes of every array of a case."""
-    return [array.tobytes() for array in arrays_of(case).values()]
+    return [array.tobytes() for array in case.ndarrays().values()]
 
 
 def sizes(case: Case) -> tuple[int, ...]:

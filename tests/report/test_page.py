@@ -14,9 +14,9 @@ import pytest
 
 from adapters.conformance.page import render, tint
 from adapters.conformance.page import write as write_text
+from adapters.conformance.rendering import spell_ratio
 from adapters.conformance.report import ErrorMap, Report, Result, Row
 from adapters.conformance.results import write
-from adapters.conformance.tables import spell_ratio
 from tests.made import ENVIRONMENT, failing, passing, report_of
 
 CHROMIUM = shutil.which("chromium")
@@ -147,10 +147,10 @@ def test_every_verdict_is_a_word_and_not_a_colour_alone(whole: str, status: str)
     assert status in Page(cell[0]).text.split()
 
 
-@pytest.mark.parametrize("where", ["failure", "diagnosis", "script", "expected_failure", "name"])
+@pytest.mark.parametrize("where", ["message", "diagnosis", "script", "expected_failure", "name"])
 def test_text_of_a_framework_is_inert(where: str) -> None:
     check = failing()
-    setattr(check, where, SCRIPT)
+    setattr(check if hasattr(check, where) else check.failure, where, SCRIPT)
     page = render([report_of(check, adapter=SCRIPT)])
     assert "script" not in {tag for tag, _ in Page(page).tags}
     assert page.count("&lt;script&gt;") >= 2
@@ -172,8 +172,7 @@ def test_a_lone_surrogate_does_not_stop_the_page(tmp_path: Path) -> None:
 
 def test_a_page_of_a_thousand_cells_with_many_large_failures_is_below_3_megabytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    large = failing()
-    large.error_map = ErrorMap.from_ratios("h", 2 * rng.random((1000, 2, 64)))
+    large = failing(error_map=ErrorMap.from_ratios("h", 2 * rng.random((1000, 2, 64))))
     rows = [
         Row(f"eggs.{i}", "eggs", "1", "float32", [passing(f"spam{j}") for j in range(10)] + [large] * (i < 10))
         for i in range(100)
@@ -204,9 +203,7 @@ def test_a_map_has_the_ratio_of_every_element_and_frames_the_first_outside(whole
 def test_a_cropped_map_has_the_numbers_of_its_rows_and_columns() -> None:
     ratios = np.zeros((500, 2, 100))
     ratios[300, 1, 90] = 7.0
-    check = failing()
-    check.error_map = ErrorMap.from_ratios("h", ratios)
-    page = render([report_of(check)])
+    page = render([report_of(failing(error_map=ErrorMap.from_ratios("h", ratios)))])
     assert "Cut to 64 x 64 elements, from row 569 and column 36 on." in page
     assert len(cells(page)) == 64 * 64
     assert '<table class="map dense">' in page
@@ -215,9 +212,8 @@ def test_a_cropped_map_has_the_numbers_of_its_rows_and_columns() -> None:
 
 
 def test_a_vector_is_a_map_without_other_axes() -> None:
-    check = failing()
-    check.error_map = ErrorMap.from_ratios("db", np.array([0.0, 2.0]))
-    assert "Columns: the last axis. The frame marks" in render([report_of(check)])
+    error_map = ErrorMap.from_ratios("db", np.array([0.0, 2.0]))
+    assert "Columns: the last axis. The frame marks" in render([report_of(failing(error_map=error_map))])
 
 
 @pytest.mark.parametrize(

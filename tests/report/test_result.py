@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adapters.conformance.report import ErrorMap, Result, Row
+from adapters.conformance.report import ErrorMap, Failure, Result, Row
 from adapters.conformance.result import LARGEST, STATUSES
 from reference import PRECISIONS, Case, certify, evaluate
 from reference.evaluation import Evaluation
-from tests.made import failing, passing
+from reference.faults import compute
+from tests.made import failing, passing, report_of
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from tests.made import failing, passing
     [
         (passing(), "pass", ["pass"]),
         (failing("spam"), "fail", ["spam", "dWh is wrong"]),
-        (Result("step", failure="spam", expected_failure="eggs", inconclusive=1), "xfail", ["spam"]),
+        (Result("step", failure=Failure("spam"), expected_failure="eggs", inconclusive=1), "xfail", ["spam"]),
         (Result("step", cases=9, expected_failure="eggs"), "xpass", ["expected a failure, got none: eggs"]),
         (Result("step", cases=9, expected_failure="eggs", interrupted=True), "interrupted", ["interrupted"]),
         (
@@ -51,18 +52,17 @@ def test_a_row_has_the_status_of_its_worst_check_and_is_empty_without_any() -> N
 
 
 def test_the_files_that_reproduce_a_failure_are_in_its_account() -> None:
-    check = failing("spam")
-    check.reproduction = [Path("out/a.npz")]
+    check = failing("spam", reproduction=[Path("out/a.npz")])
     assert check.account[-1] == "written: out/a.npz"
 
 
 def test_a_failure_without_its_case_is_not_diagnosed() -> None:
     check = failing()
-    assert not check.failed
+    assert check.unexpected is None
     check.counterexample = Case.random()
-    assert check.failed
+    assert check.unexpected is check.failure
     check.expected_failure = "spam"
-    assert not check.failed
+    assert check.unexpected is None
 
 
 def test_an_input_that_is_unsupported_twice_is_noted_once() -> None:
@@ -92,6 +92,24 @@ def test_a_verdict_is_counted_case_by_case(answers: tuple[Case, Evaluation]) -> 
     assert check.worst["dWh"] == verdict.worst["dWh"].ratio > 1e9
     assert check.worst["h"] < 1
     assert check.relative_bound == np.median(check.relative_bounds)
+
+
+def test_an_inconclusive_check_names_the_quantities_whose_bound_is_too_wide() -> None:
+    def judged(T: int) -> Result:
+        case = Case.random(T=T, N=2, D=3, H=4, dtype="bfloat16", stack=2)
+        check = Result("step")
+        check.add(certify(case, compute(case), PRECISIONS["bfloat16"]))
+        return check
+
+    check, words = judged(6), "dh0: its bound is above 0.38 x the value's scale"
+    assert check.account == [
+        f"expected bounds that can decide, got {check.inconclusive} of 2 cases that are inconclusive",
+        words,
+    ]
+    report = report_of(check)
+    assert f"\nundetermined  step: {words} (float32)\n" in str(report)
+    assert report.rows[0].cells(["step"])[3] == "inconclusive"
+    assert judged(1).undetermined == []
 
 
 def test_the_map_is_that_of_the_first_quantity_that_is_wrong(answers: tuple[Case, Evaluation]) -> None:

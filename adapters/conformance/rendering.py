@@ -1,9 +1,12 @@
-"""Tables for the terminal and in Markdown."""
+"""Results as text: tables for the terminal and in Markdown, and templates, which Jinja renders."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+import jinja2
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -38,3 +41,21 @@ def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) ->
 def markdown(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
     """Return a table in Markdown."""
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, tuple("---" for _ in header), *rows))
+
+
+def render(name: str, filters: dict[str, Callable[..., Any]] | None = None, **values: Any) -> str:
+    """Return the text of a template of this folder; a template of HTML escapes all values.
+
+    Raises:
+        jinja2.UndefinedError: the template has a name that is not among the values.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=".html" in name,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= filters or {}
+    return environment.get_template(name).render(values)

@@ -1,0 +1,133 @@
+"""How one check judges one adapter in one dtype: what is judged of a case, and the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import TYPE_CHECKING
+
+import hypothesis
+
+from adapters import Adapter, Unsupported
+from adapters.conformance.contract import Unusable
+from adapters.conformance.report import ErrorMap, Failure, Result
+from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
+from reference.certify import LONGEST_DIRECTION
+from reference.trial import trial
+from reference.verdict import QUANTITIES
+
+if TYPE_CHECKING:
+    from adapters.conformance.checks import Check, Plan
+
+TOO_LONG = f"derivatives along a direction are enclosed over at most {LONGEST_DIRECTION} steps"
+# Checks that do not suit derivatives along a direction, and why.
+BEYOND = {
+    "nonfinite": "the place of infinity times zero along a direction depends on the form of the formula",
+    "trained": "the bound on derivatives along a direction is too wide to decide for 64 trained units",
+    "long": f"{TOO_LONG}, not 1,000",
+    "10k-steps": f"{TOO_LONG}, not 10,000",
+}
+
+
+def expected_failure(adapter: Adapter, check: str, dtype: str) -> str | None:
+    """Return the reason and the reference of the failure that is expected of a check; None without one."""
+    found = adapter.expected_failures.get(check) or adapter.expected_failures.get(f"{check} {dtype}")
+    return f"{found.reason} ({found.reference})" if found else None
+
+
+def judge(check: Check, adapter: Adapter, dtype: str, plan: Plan) -> Result:
+    """Return the result of one check with one adapter in one dtype."""
+    precision = adapter.precision(dtype)
+    result = Result(check.name, expected_failure=expected_failure(adapter, check.name, dtype))
+    for nonlinearity in check.nonlinearities:
+        try:
+            adapter.expect_nonlinearity(nonlinearity)
+        except Unsupported as error:
+            result.note_unsupported(str(error))
+    if adapter.takes_direction and check.name in BEYOND:
+        result.note_unsupported(f"{adapter.name}: {BEYOND[check.name]}")
+        return result
+
+    def judge_case(case: Case) -> None:
+        try:
+            check.judge(adapter, case, precision, result)
+        except Unsupported as error:
+            result.note_unsupported(str(error))
+        except Exception as error:
+            verdict = error.verdict if isinstance(error, Mismatch) else None
+            result.counterexample = verdict.case if verdict else case
+            result.failure = Failure(
+                f"{adapter.name} {_account(error, case)}",
+                crashed=not isinstance(error, Mismatch) or isinstance(error, Unusable),
+                error_map=ErrorMap.of(verdict) if verdict and verdict.case.K is None else None,
+            )
+            raise
+        # After a failure every call only shrinks it.
+        if result.failure is None:
+            result.examples += 1
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", hypothesis.errors.HypothesisWarning)
+            check.cases(adapter, dtype, plan, judge_case)
+    except Exception:
+        if result.failure is None:
+            raise
+    return result
+
+
+def _account(error: Exception, case: Case) -> str:
+    if isinstance(error, ValueError) and "read-only" in str(error):
+        got = f"a write to a read-only array ({error})"
+        return f"{case.dtype}: contract: expected the case unchanged, got {got}"
+    if isinstance(error, Mismatch):
+        return str(error) if error.verdict else f"{case.dtype}: {error}"
+    where = "".join(f"{note}: " for note in getattr(error, "__notes__", ()))
+    return f"{case.dtype}: {where}raised {type(error).__name__}: {error} ({case.spelled})"
+
+
+def whole(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
+    """Judge everything that an adapter returns for a case, and that a second call returns it again."""
+    dropped = undetermined(case, precision)
+    if names := [QUANTITIES[name] for name in dropped if QUANTITIES[name] in adapter.offers]:
+        share = "the rounding of each step's share to storage may be as large"
+        result.note_undetermined(f"{', '.join(names)} after {case.sizes['T']} steps: {share}")
+
+    def subject(case: Case) -> Evaluation:
+        return dataclasses.replace(adapter(case), **dict.fromkeys(dropped))
+
+    verdict = trial(subject, case, precision, repeat=adapter.takes_stacks)
+    if not adapter.takes_stacks and case.K:
+        trial(subject, case[0], precision, repeat=True)
+    accept(verdict, result)
+
+
+def undetermined(case: Case, precision: Precision) -> list[str]:
+    """Return the gradients of parameters, if half precision over many steps leaves nothing to decide about them.
+
+    Each step's share of them is rounded to storage where the accumulator is wider: after about fifty steps of bfloat16
+    these roundings may be as large as the sum.
+    """
+    lost = precision.storing(case.sizes["T"]).stored * precision.u > precision.coarsest / 2
+    return [name for name in QUANTITIES if name.startswith(("dW", "db"))] if precision.is_mixed and lost else []
+
+
+def accept(verdict: Verdict, result: Result, where: str = "") -> None:
+    """Count a verdict, and raise Mismatch with the first case that failed."""
+    if result.failure is None:
+        result.add(verdict)
+    if verdict.status == "fail":
+        single = verdict.of(verdict.statuses.index("fail"))
+        raise Mismatch(f"{where}{single}", single)
+
+
+def with_options(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
+    """Judge the options that a framework offers, from a state of zeros, which some leave out."""
+    case = case.replacing(h0=0 * case.h0)
+    if not adapter.options:
+        result.note_unsupported(f"{adapter.name}: no options")
+    for name, run in adapter.options.items():
+        try:
+            accept(certify(case, run(case), precision), result)
+        except Mismatch as error:
+            raise type(error)(f"{name}: {error}", error.verdict) from error
