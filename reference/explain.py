@@ -2,8 +2,8 @@
 
     print(explain(case, evaluation, PRECISIONS[case.dtype]))
 
-Every fault of the catalogue is run on the same case in the same dtype. A fault is named only if all results of the
-subject equal those of the fault up to rounding, and differ from those of correct code (``reference.likeness``).
+Every fault of the catalogue is run on the same case in the same dtype. A fault is named if all results of the subject
+equal those of the fault up to rounding and differ from those of correct code (``reference.likeness``).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from reference.shrink import kind_of, shrink_subject, singles
 from reference.trial import Subject
 from reference.verdict import QUANTITIES
 
-# Sizes and number of the fresh cases on which a subject is tried: long enough for every fault to show, and small
-# enough to distinguish faults.
+# Sizes and number of the fresh cases on which a subject is tried. They are long enough for every fault to show, and
+# small enough to distinguish faults.
 MODERATE, DRAWN = {"T": 6, "N": 3, "D": 2, "H": 4}, 2
 # Number of matching faults to print, so that the text fits on one screen.
 SHOWN = 6
@@ -113,7 +113,8 @@ def explain_subject(
     """Return the diagnosis of a subject, shown in the shrunk case.
 
     The shrunk case shows best where a failure starts, but many faults have the same effect on it. So a fault is named
-    only if it also matches the subject in fresh cases and in the given case, up to the first broken contract.
+    only if it matches the subject in fresh cases and in the given case. The comparison ends at the first broken
+    contract.
 
     Args:
         subject: returns an evaluation; it runs twice on a copy of each case.

@@ -67,7 +67,7 @@ def shut(upstream: NDArray[Any], hs: NDArray[Any]) -> Flags:
 def met_by_infinity(case: Case) -> Flags:
     """Return the rows of the batch that meet an infinity, or for relu also a NaN; shape (..., N).
 
-    Equivalent formulas differ in these rows in backward. (g + g * h) * (1 - h) is NaN if g * (1 - h * h) is infinite.
+    Equivalent formulas differ in these rows in backward. If g * (1 - h * h) is infinite, (g + g * h) * (1 - h) is NaN.
     A derivative that underflows, times infinity, is infinite or NaN. If the argument of relu is NaN, a product with the
     derivative is NaN and a selection is 0.
     """

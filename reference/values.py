@@ -17,7 +17,7 @@ from reference.archive import DTYPES, spell
 from reference.cells import CELLS, Cell
 from reference.precision import Format
 
-# The arrays of a stack of cases by name, such as xs (K, T, N, D), h0 (K, N, H) and Wx (K, D, G H). There may be no b.
+# The arrays of a stack by name: xs (K, T, N, D), h0 (K, N, H), Wx (K, D, G H) and others. There may be no b.
 Arrays = dict[str, Any]
 if TYPE_CHECKING:  # importing numpy.random takes as long as importing the whole oracle
     from numpy.random import Generator

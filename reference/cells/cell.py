@@ -1,7 +1,8 @@
 """The interface of a cell: its gates, its states, and two elementwise functions that run in any arithmetic.
 
-The same code runs on float arrays, ``Bounded`` arrays (values with a rigorous bound on rounding), ``Dual`` arrays
-(values with tangents) and object arrays of interval balls. The layer, not the cell, multiplies matrices.
+The same code runs on float arrays, on ``Bounded`` arrays (values with a rigorous bound on rounding), and on ``Dual``
+arrays (values with tangents). It also runs on object arrays of interval balls. The layer, not the cell, multiplies
+matrices.
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ class Cell:
         recurrent(A, saved)             -> A_h = dLoss/dv; A itself by default
 
     ``saved`` is a tuple of arrays. A direct path is the part of a state's gradient that passes the step without a
-    matrix product; it is None if there is no such part. If a cell has ``inner`` gates, their product is taken inside
-    the step, and v and A_h do not have their columns. The layer then passes two functions to the cell:
-    ``product(operand)`` = operand @ Wh[:, inner] to ``forward``, and ``transposed(A)`` = A[:, inner] @ Wh[:, inner].T
-    to ``backward``.
+    matrix product. If there is no such part, it is None.
+
+    If a cell has ``inner`` gates, their product is taken inside the step, and v and A_h do not have their columns. The
+    layer then passes ``product(operand)`` = operand @ Wh[:, inner] to ``forward``. To ``backward`` it passes
+    ``transposed(A)`` = A[:, inner] @ Wh[:, inner].T.
 
     Args:
         nonlinearity: one of ``nonlinearities``.

@@ -3,9 +3,9 @@
 Needs only NumPy and JAX. Exit status: 1 while the fault is there, 0 once it is fixed.
 Found with jax 0.10.2 on CPU; T=1, N=1, D=1, H=1, by the check "step" of an adapter with jvp of vjp of lax.scan.
 
-The documentation of jax.nn.relu states that its derivative at 0 is 0, by a custom rule. jax.vjp of a scan keeps that
-rule for the gradient, and loses it for the states that it also returns. Differentiated again, the states use the rule
-of jax.numpy.maximum, which splits the derivative at a tie. Without the scan, the rule is kept.
+The documentation of jax.nn.relu states that its derivative at 0 is 0, by a custom rule. If jax.vjp differentiates a
+scan, the gradient keeps that rule, and the states lose it. If the states are differentiated again, they use the rule of
+jax.numpy.maximum, which splits the derivative at a tie. Without the scan, the rule is kept.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Shared by the tests of the oracle: a second implementation, and a comparison with given bounds.
 
-The implementation does not use the formulas of the oracle. Every inner product is a list of products, shuffled and
-added one by one in the order of its options, in the dtype of the case.
+The implementation does not use the formulas of the oracle. Every inner product is a list of products in the dtype of
+the case. The products are shuffled and added one by one, in an order that its options set.
 """
 
 from __future__ import annotations
