@@ -50,7 +50,7 @@ class Bounded(ArrayLike):
 
     Source: Jeannerod and Rump, Improved error bounds for inner products in floating-point arithmetic, SIAM J.
         Matrix Anal. Appl. 34 (2013); Higham, Accuracy and Stability of Numerical Algorithms, 2nd
-        ed. (2002), chapters 3 and 4. Derivation in the README, section "The bound".
+        ed. (2002), chapters 3 and 4. Derivation in reference/README.md, section "The bound".
     """
 
     def __init__(

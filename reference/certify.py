@@ -56,7 +56,7 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
         ValueError: an array of the evaluation is missing or has the wrong shape, the stack is empty, or a case with a
             direction is in a half precision or has too many steps.
 
-    Source: derived in the README, section "A thousand steps, checked at the accuracy of one".
+    Source: derived in reference/README.md, section "A thousand steps, checked at the accuracy of one".
     """
     if case.dtype != precision.name:
         raise TypeError(f"certify: expected a case of dtype {precision.name}, got {case.dtype} ({spell(case.sizes)})")

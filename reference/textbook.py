@@ -161,7 +161,7 @@ class TimeRNN(Textbook):
     Raises:
         ValueError, TypeError: as in ``RNN``.
 
-    Source: Werbos, Backpropagation through time, Proc. IEEE 78 (1990), section III; equations in the README.
+    Source: Werbos, Backpropagation through time, Proc. IEEE 78 (1990), section III; equations in reference/README.md.
     """
 
     Cell = RNNCell
