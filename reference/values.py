@@ -70,9 +70,9 @@ def draw_arrays(random: Generator, cell: type[Cell], shape: tuple[int, ...], bia
     found = {"Wx": draw(random, K, D, G * H) / max(D, 1) ** 0.5, "Wh": np.swapaxes(Wh, 1, 2).reshape(K, H, G * H)}
     if bias:
         found["b"] = draw(random, K, G * H) / 2
+        found |= {name: draw(random, K, H) / 2 for name in cell.parameters()[3:]}
     found |= {"upstream": draw(random, K, T, N, H), "xs": draw(random, K, T, N, D)}
     found |= {"h0": np.tanh(draw(random, K, N, H))}
-    found |= {name: draw(random, K, H) / 2 for name in cell.parameters()[3:]}
     unseen = [name for state in cell.states[1:] for name in (f"{state}0", f"upstream_{state}")]
     return found | {name: draw(random, K, N, H) for name in unseen}
 

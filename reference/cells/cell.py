@@ -25,6 +25,32 @@ def tanh_slope(h: Array) -> Array:
     return 1 - h * h if isinstance(h, np.ndarray) or not hasattr(h, "tanh_slope") else h.tanh_slope()
 
 
+def sigmoid(a: Array) -> Array:
+    """Return 1 / (1 + exp(-a)), of floats in the form that overflows nowhere and is relatively accurate everywhere."""
+    if hasattr(a, "sigmoid"):
+        return a.sigmoid()
+    if a.dtype.kind != "f":
+        return 1 / (1 + np.exp(-a))
+    small = np.exp(-np.abs(a))
+    return np.where(a < 0, small, 1) / (1 + small)
+
+
+def sigmoid_slope(s: Array) -> Array:
+    """Return the derivative of sigmoid, s * (1 - s), written in terms of s = sigmoid(a)."""
+    return s.sigmoid_slope() if hasattr(s, "sigmoid_slope") else s * (1 - s)
+
+
+def mixed(z: Array, n: Array, h: Array) -> Array:
+    """Return (1 - z) * n + z * h, which implementations also write n + z * (h - n)."""
+    return z.mixed(n, h) if hasattr(z, "mixed") else (1 - z) * n + z * h
+
+
+def blocks(a: Array, count: int) -> list[Array]:
+    """Return the column blocks of an array, one for each gate: (..., G H) to G of (..., H)."""
+    H = a.shape[-1] // count
+    return [a[..., k * H : (k + 1) * H] for k in range(count)]
+
+
 # name: (f, its derivative written in terms of h = f(a))
 NONLINEARITIES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "tanh": (np.tanh, tanh_slope),
@@ -44,7 +70,7 @@ class Cell:
     ``saved`` is a tuple of arrays. A direct path is the part of a state's gradient that passes the step without a
     product; None where there is none. A cell with ``inner`` gates multiplies them itself, inside of the step: their
     columns are missing from v and A_h, and the layer lends it ``product(operand)`` = operand @ Wh[:, inner] in
-    ``forward`` and ``transposed(A)`` = A[:, inner] @ Wh[:, inner].T in ``backward``.
+    ``forward`` and ``transposed(A_inner)`` = A_inner @ Wh[:, inner].T in ``backward``.
 
     Args:
         nonlinearity: one of ``nonlinearities``.
