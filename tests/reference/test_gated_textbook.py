@@ -47,7 +47,8 @@ def test_a_step_of_the_gru_is_the_oracle(cell: str, bias: bool) -> None:
 
 def test_the_layers_over_a_sequence_are_the_oracle() -> None:
     case = Case.random(cell="lstm")
-    truth, layer = evaluate(case), TimeLSTM(*weights(case), stateful=True)
+    (Wx, Wh, b), truth = weights(case), evaluate(case)
+    layer = TimeLSTM(Wx, Wh, b, stateful=True)
     layer.set_state(case.h0, case.c0)
     np.testing.assert_array_equal(layer.forward(case.xs), truth.hs)
     np.testing.assert_array_equal(layer.backward(case.upstream, case.upstream_c), truth.dxs)
