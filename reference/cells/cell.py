@@ -83,6 +83,7 @@ class Cell:
     states: ClassVar[tuple[str, ...]] = ("h",)  # the output first
     inner: ClassVar[tuple[str, ...]] = ()  # the last gates, whose product is taken inside of the step
     biased: ClassVar[str | None] = None  # the gate with a second bias, inside of v: the parameter "b" and its name
+    candidates: ClassVar[tuple[str, ...]] = ()  # gates with the nonlinearity; the others have the sigmoid
     carries: ClassVar[bool] = False  # whether something unseen passes from step to step: a second state, a direct path
     nonlinearities: ClassVar[tuple[str, ...]] = ("tanh",)
 
@@ -97,6 +98,14 @@ class Cell:
     def parameters(cls) -> tuple[str, ...]:
         """Return the names of the parameters: Wx, Wh, b, and the second bias of a cell that has one."""
         return ("Wx", "Wh", "b") if cls.biased is None else ("Wx", "Wh", "b", f"b{cls.biased}")
+
+    def activation(self, gate: str, a: Array) -> Array:
+        """Return the activation of a gate."""
+        return self.f(a) if gate in self.candidates else sigmoid(a)
+
+    def slope(self, gate: str, y: Array) -> Array:
+        """Return the derivative of a gate's activation, written in terms of y = activation(a)."""
+        return self.derivative(y) if gate in self.candidates else sigmoid_slope(y)
 
     def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
         """Return the states after the step, and what ``backward`` needs of it."""

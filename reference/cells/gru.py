@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.cells.cell import Array, Cell, States, blocks, mixed, sigmoid, sigmoid_slope, tanh_slope
+from reference.cells.cell import Array, Cell, States, blocks, mixed
 
 
 class GRUCell(Cell):
@@ -22,20 +22,20 @@ class GRUCell(Cell):
         1 - z; gradient derived in reference/README.md, section "The equations".
     """
 
-    gates, biased, carries = ("r", "z", "n"), "n", True
+    gates, candidates, biased, carries = ("r", "z", "n"), ("n",), "n", True
 
     def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
         """Return h."""
         (h_prev,), (u_r, u_z, u_n), (v_r, v_z, v_n) = states, blocks(u, 3), blocks(v, 3)
-        r, z = sigmoid(u_r + v_r), sigmoid(u_z + v_z)
-        n = np.tanh(u_n + r * v_n)
+        r, z = self.activation("r", u_r + v_r), self.activation("z", u_z + v_z)
+        n = self.activation("n", u_n + r * v_n)
         return (mixed(z, n, h_prev),), (r, z, n, v_n, h_prev)
 
     def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
         """Return A of all gates; the gradient of h passes the step along z."""
         (dh,), (r, z, n, v_n, h_prev) = d_states, saved
-        A_n = dh * (1 - z) * tanh_slope(n)
-        A_r, A_z = A_n * v_n * sigmoid_slope(r), dh * (h_prev - n) * sigmoid_slope(z)
+        A_n = dh * (1 - z) * self.slope("n", n)
+        A_r, A_z = A_n * v_n * self.slope("r", r), dh * (h_prev - n) * self.slope("z", z)
         return np.concatenate([A_r, A_z, A_n], axis=-1), (dh * z,)
 
     def recurrent(self, A: Array, saved: States) -> Array:
@@ -54,21 +54,21 @@ class ResetBeforeCell(Cell):
     Source: Cho et al., arXiv:1406.1078v3 (2014), equation 8.
     """
 
-    gates, inner, carries = ("r", "z", "n"), ("n",), True
+    gates, candidates, inner, carries = ("r", "z", "n"), ("n",), ("n",), True
 
     def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
         """Return h."""
         (h_prev,), (u_r, u_z, u_n), (v_r, v_z) = states, blocks(u, 3), blocks(v, 2)
-        r, z = sigmoid(u_r + v_r), sigmoid(u_z + v_z)
-        n = np.tanh(u_n + lent["product"](r * h_prev))
+        r, z = self.activation("r", u_r + v_r), self.activation("z", u_z + v_z)
+        n = self.activation("n", u_n + lent["product"](r * h_prev))
         return (mixed(z, n, h_prev),), (r, z, n, h_prev)
 
     def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
         """Return A of all gates; the gradient of h passes the step along z, and along r behind the inner product."""
         (dh,), (r, z, n, h_prev) = d_states, saved
-        A_n, A_z = dh * (1 - z) * tanh_slope(n), dh * (h_prev - n) * sigmoid_slope(z)
+        A_n, A_z = dh * (1 - z) * self.slope("n", n), dh * (h_prev - n) * self.slope("z", z)
         d_rh = lent["transposed"](A_n)
-        A_r = d_rh * h_prev * sigmoid_slope(r)
+        A_r = d_rh * h_prev * self.slope("r", r)
         return np.concatenate([A_r, A_z, A_n], axis=-1), (d_rh * r + dh * z,)
 
     def recurrent(self, A: Array, saved: States) -> Array:

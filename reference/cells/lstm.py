@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.cells.cell import Array, Cell, States, blocks, sigmoid, sigmoid_slope, tanh_slope
+from reference.cells.cell import Array, Cell, States, blocks
 
 
 class LSTMCell(Cell):
@@ -24,21 +24,20 @@ class LSTMCell(Cell):
         in reference/README.md, section "The equations".
     """
 
-    gates, states, carries = ("i", "f", "g", "o"), ("h", "c"), True
+    gates, candidates, states, carries = ("i", "f", "g", "o"), ("g",), ("h", "c"), True
 
     def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
         """Return h and c."""
         c_prev = states[1]
-        i, f, g, o = blocks(u + v, 4)
-        i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+        i, f, g, o = (self.activation(*each) for each in zip(self.gates, blocks(u + v, 4), strict=True))
         c = f * c_prev + i * g
-        y = np.tanh(c)
+        y = self.f(c)
         return (o * y, c), (i, f, g, o, c_prev, y)
 
     def backward(self, d_states: States, saved: States, **lent: Any) -> tuple[Array, States]:
         """Return A of all gates; the gradient of c passes the step along f."""
         (dh, dc), (i, f, g, o, c_prev, y) = d_states, saved
-        dc = dh * o * tanh_slope(y) + dc
-        A_i, A_f = dc * g * sigmoid_slope(i), dc * c_prev * sigmoid_slope(f)
-        A_g, A_o = dc * i * tanh_slope(g), dh * y * sigmoid_slope(o)
+        dc = dh * o * self.derivative(y) + dc
+        A_i, A_f = dc * g * self.slope("i", i), dc * c_prev * self.slope("f", f)
+        A_g, A_o = dc * i * self.slope("g", g), dh * y * self.slope("o", o)
         return np.concatenate([A_i, A_f, A_g, A_o], axis=-1), (None, dc * f)
