@@ -212,10 +212,34 @@ def unsaturated(random: Generator, arrays: Arrays, form: Format) -> None:
             arrays[name] = arrays[name] / 4
 
 
+def both_ends(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Biases of up to 20 of both signs, in gates of their own: open and closed ones stand side by side."""
+    if "b" in arrays:
+        arrays["b"] = random.uniform(-20, 20, arrays["b"].shape)
+
+
+def remembering(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Small pre-activations, but for a bias of 4 to 9 in every second gate: a state is kept over many steps."""
+    for name in ("xs", "Wh"):
+        arrays[name] = arrays[name] / 8
+    if "b" in arrays:
+        K, columns = arrays["b"].shape
+        gates = columns // max(arrays["h0"].shape[-1], 1)
+        b = arrays["b"].reshape(K, gates, -1)
+        b[:, 1::2] = random.uniform(4, 9, b[:, 1::2].shape)
+
+
+def large_states(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Second states of up to 100: their tanh saturates."""
+    if "c0" in arrays:
+        arrays["c0"] = random.uniform(-100, 100, arrays["c0"].shape)
+
+
 USUAL = (plain, integers, wide, nan, poisoned)
 EXTREME = (saturated, subnormal, huge, huge_inputs, cancelling, one_hot, zeros)
+GATED = (both_ends, remembering, large_states)
 KINDS: dict[str, Callable[[Generator, Arrays, Format], None]] = {
-    kind.__name__: kind for kind in (*USUAL, *EXTREME, one_sided, unsaturated)
+    kind.__name__: kind for kind in (*USUAL, *EXTREME, *GATED, one_sided, unsaturated)
 }
 # Kinds with numbers that are not finite.
 INFINITE = ("nan", "poisoned")
