@@ -151,9 +151,8 @@ def coupled(layer: Layer, right: Any, u: Array, v: Array, states: Any, **lent: A
 
 def clipped(now: Any, before: Any, saved: Any) -> Any:
     """Clip c to [-1, 1], and take the output of it."""
-    i, f, g, o, c_prev, y = saved
     c = np.clip(now[1], -1, 1)
-    return o * np.tanh(c), c
+    return saved[3] * np.tanh(c), c
 
 
 def with_c_after(layer: Layer, right: Any, d_states: Any, saved: Any, **lent: Any) -> Any:
