@@ -1,4 +1,4 @@
-"""The oracle: a textbook RNN in NumPy, rigorous bounds on rounding errors, and verdicts on other implementations."""
+"""The oracle: RNN, LSTM and GRU in NumPy, rigorous bounds on rounding errors, and verdicts on implementations."""
 
 from reference.bounded import Bounded
 from reference.case import Case
@@ -7,10 +7,13 @@ from reference.evaluation import Evaluation
 from reference.layer import evaluate
 from reference.params import Params
 from reference.precision import PRECISIONS, Precision
-from reference.textbook import RNN, TimeRNN
+from reference.sequence import TimeGRU, TimeLSTM, TimeRNN
+from reference.textbook import GRU, LSTM, RNN
 from reference.verdict import Mismatch, Verdict
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "PRECISIONS",
     "RNN",
     "Bounded",
@@ -19,6 +22,8 @@ __all__ = [
     "Mismatch",
     "Params",
     "Precision",
+    "TimeGRU",
+    "TimeLSTM",
     "TimeRNN",
     "Verdict",
     "certify",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.array_like import ArrayLike
+from reference.cells.cell import sigmoid, sigmoid_slope
 from reference.precision import PRECISIONS, Precision
 
 Values = NDArray[np.float64]
@@ -16,6 +17,8 @@ Values = NDArray[np.float64]
 U64 = 2.0**-53
 # NumPy's float64 tanh errs by at most this many ulp on any instruction set; a test measures it.
 NUMPY_TANH_ULPS = 2.5
+# The float64 sigmoid of ``cells.cell`` errs by at most this many ulp; a test measures it.
+NUMPY_SIGMOID_ULPS = 3.0
 # A bound takes fewer than 2**30 operations an element, in float64, on numbers that are not negative. Each operation is
 # right to 2**-53, so the bound is right to 2**-23. This factor makes it an upper bound.
 INFLATE = 1 + 2.0**-20
@@ -165,6 +168,45 @@ class Bounded(ArrayLike):
         error += (DERIVATIVE + 1) * ((model.u + U64) * 2 * t.magnitude + model.underflow)
         return Bounded(-2 * h.value * t.value, model, INFLATE * error, 2 * t.magnitude)
 
+    def sigmoid(self) -> Bounded:
+        """Return 1 / (1 + exp(-a))."""
+        a = self.rounded()
+        value, model = sigmoid(a.value), self.precision
+        # The slope is largest where the interval comes nearest to 0; on the negative side it does not cancel.
+        slope = sigmoid_slope(sigmoid(np.minimum(a.error - np.abs(a.value), 0.0)))
+        spread = np.minimum(a.error * slope, 1.0)
+        error = spread + sigmoid_error(value + spread, model) + sigmoid_error(value, NUMPY)
+        return Bounded(value, model, INFLATE * error, value + spread)
+
+    def sigmoid_slope(self) -> Bounded:
+        """Return s * (1 - s) with the roundings that it or s - s * s takes, alone or in a product."""
+        s, model = self.rounded(), self.precision
+        value, square = s.value * (1 - s.value), s.value * s.value
+        error = (np.abs(1 - 2 * s.value) + s.error) * s.error
+        error += (model.u + U64) * (square + DERIVATIVE * (np.abs(value) + error))
+        return Bounded(value, model, INFLATE * (error + DERIVATIVE * model.underflow), np.abs(s.value) + square)
+
+    def sigmoid_slope_tangent(self, t: Bounded) -> Bounded:
+        """Return (1 - 2 s) t, the derivative of s * (1 - s) where s has the tangent t.
+
+        Automatic differentiation makes it of two terms that cancel, (1 - s) * t - s * t.
+        """
+        s, t, model = self.rounded(), t.rounded(), self.precision
+        terms = (1 + 2 * np.abs(s.value)) * t.magnitude
+        error = np.abs(1 - 2 * s.value) * t.error + 2 * s.error * t.magnitude
+        error += (DERIVATIVE + 1) * ((model.u + U64) * terms + model.underflow)
+        return Bounded((1 - 2 * s.value) * t.value, model, INFLATE * error, terms)
+
+    def mixed(self, n: Bounded, h: Bounded) -> Bounded:
+        """Return (1 - z) * n + z * h with the roundings of n + z * (h - n), too.
+
+        That form rounds h - n, z times that, and the sum: three times relative to z (abs(n) + abs(h)), once more than
+        the other.
+        """
+        sum_ = ((1 - self) * n + self * h).rounded()
+        more = (self.precision.u + U64) * self.magnitude * (n.rounded().magnitude + h.rounded().magnitude)
+        return Bounded(sum_.value, self.precision, sum_.error + INFLATE * more, sum_.scale)
+
     def each(self, change: Callable[[Values], Any]) -> Self:
         """Return the array with one change of shape applied to all its parts; a pending sum stays pending."""
         value, error, scale = change(self.value), change(self.error), change(self.scale)
@@ -256,7 +298,14 @@ def tanh_error(magnitude: Values, precision: Precision) -> Values:
     return error
 
 
-NUMPY = PRECISIONS["float64"].with_tanh(NUMPY_TANH_ULPS)
+def sigmoid_error(magnitude: Values, precision: Precision) -> Values:
+    """Return how far a sigmoid of this magnitude may be from the exact one."""
+    relative = 2 * precision.sigmoid_ulps * precision.u * np.minimum(magnitude, 1.0)
+    error: Values = relative + precision.sigmoid_absolute * precision.u + precision.underflow
+    return error
+
+
+NUMPY = PRECISIONS["float64"].with_tanh(NUMPY_TANH_ULPS).with_sigmoid(NUMPY_SIGMOID_ULPS)
 
 
 def _maximum(p: Bounded, zero: Bounded) -> Bounded:

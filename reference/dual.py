@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from reference.array_like import ArrayLike
-from reference.cells import NONLINEARITIES, Array, tanh_slope
+from reference.cells import NONLINEARITIES, Array, sigmoid, sigmoid_slope, tanh_slope
 
 
 class Dual(ArrayLike):
@@ -49,6 +49,17 @@ class Dual(ArrayLike):
     def carried(self) -> Dual:
         """Return the array as input of the next step; ``Bounded`` parts are carried by their own rule."""
         return self.each(lambda part: part.carried() if hasattr(part, "carried") else part)
+
+    def sigmoid(self) -> Dual:
+        """Return 1 / (1 + exp(-a))."""
+        s = sigmoid(self.value)
+        return Dual(s, self.tangent * sigmoid_slope(s))
+
+    def sigmoid_slope(self) -> Dual:
+        """Return s * (1 - s); bounded parts have a rule of their own for its tangent, (1 - 2 s) t."""
+        s, t = self.value, self.tangent
+        own = getattr(s, "sigmoid_slope_tangent", None)
+        return Dual(sigmoid_slope(s), (1 - 2 * s) * t if own is None else own(t))
 
     def tanh_slope(self) -> Dual:
         """Return 1 - h**2 for h = tanh(a). ``Bounded`` parts have their own rule for its tangent, -2 h t."""

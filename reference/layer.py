@@ -56,10 +56,11 @@ class Layer:
 
     def recurrent_term(self, h: Array) -> Array:
         """Return v = h @ Wh, plus the second bias if the cell has one; shape (..., N, G H) or (..., T, N, G H)."""
-        v = self.times(h, self.Wh)
-        if self.cell.biased is None:
+        v, biased = self.times(h, self.Wh), self.cell.biased
+        b = None if biased is None else self.parameters[f"b{biased}"]
+        if b is None:
             return v
-        b, place = self.parameters[f"b{self.cell.biased}"], self.cell.gates.index(self.cell.biased)
+        place = self.cell.gates.index(biased)
         blocks = [np.zeros_like(b)] * len(self.cell.gates)
         blocks[place] = b
         return v + spread(np.concatenate(blocks, axis=-1), v.ndim)
@@ -70,8 +71,8 @@ class Layer:
         return self.times(operand, self.inner)
 
     def inner_transposed(self, A: Array) -> Array:
-        """Return the gradient at the operand of ``inner_product`` from A of all gates."""
-        return self.times(A[..., self.Wh.shape[-1] :], self.inner.mT)
+        """Return the gradient at the operand of ``inner_product`` from A of the inner gates."""
+        return self.times(A, self.inner.mT)
 
     def to_state(self, A_h: Array) -> Array:
         """Return A_h @ Wh.T, the gradient that reaches the previous state through the product; shape (..., N, H)."""
@@ -101,7 +102,7 @@ class Layer:
         found = {"Wx": self.product(merged(xs).mT, A_rows), "Wh": dWh}
         if self.parameters["b"] is not None:
             found["b"] = A_rows.sum(axis=-2)
-        if self.cell.biased is not None:
+        if self.cell.biased is not None and self.parameters[f"b{self.cell.biased}"] is not None:
             start = self.cell.gates.index(self.cell.biased) * self.H
             found[f"b{self.cell.biased}"] = A_h[..., start : start + self.H].sum(axis=-2)
         return found

@@ -1,4 +1,4 @@
-"""The arithmetic of an implementation as a model: storage format, accumulator, and the accuracy of its tanh."""
+"""The arithmetic of an implementation as a model: storage format, accumulator, accuracy of its tanh and sigmoid."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Precision:
-    """A model of an arithmetic: storage format, accumulator, and accuracy of tanh.
+    """A model of an arithmetic: storage format, accumulator, and accuracy of tanh and sigmoid.
 
     The accumulator may be wider than the storage (float32 under bfloat16), never narrower.
     """
@@ -56,6 +56,8 @@ class Precision:
     storage: Format
     accumulator: Format
     tanh_ulps: float = 2.5  # largest error of tanh in units in the last place
+    sigmoid_ulps: float = 4.0  # likewise of the sigmoid
+    sigmoid_absolute: float = 0.0  # beside that, in units of u: (1 + tanh(a / 2)) / 2 is off by as much everywhere
     stored: int = STORED  # roundings to storage in a sum, if the accumulator is wider
     recomputes: tuple[str, ...] = ()  # keys of RECOMPUTABLE that backward recomputes, with other roundings
 
@@ -101,6 +103,10 @@ class Precision:
     def with_tanh(self, ulps: float) -> Self:
         """Return the model with another largest error of tanh, in ulp."""
         return replace(self, tanh_ulps=ulps)
+
+    def with_sigmoid(self, ulps: float, absolute: float = 0.0) -> Self:
+        """Return the model with another accuracy of the sigmoid: in ulp, and beside that in units of u."""
+        return replace(self, sigmoid_ulps=ulps, sigmoid_absolute=absolute)
 
     def recomputing(self, *what: str) -> Self:
         """Return the model of an implementation that recomputes quantities in backward.

@@ -118,7 +118,8 @@ class StepBounds:
         A_h = cell.recurrent(A, saved)
         later = layer.to_state(A_h)
         if cell.carries:
-            expected, _, first = self._loop(saved, later, layer.inner_transposed(A) if cell.inner else None)
+            inner = layer.inner_transposed(A[..., layer.Wh.shape[-1] :]) if cell.inner else None
+            expected, _, first = self._loop(saved, later, inner)
         else:
             dh: Array = upstream[..., :-1, :, :] + later[..., 1:, :, :]
             dh = np.concatenate([dh, upstream[..., -1:, :, :]], axis=-3)

@@ -1,20 +1,18 @@
-"""The textbook layers: one step and a sequence, with the lists ``params`` and ``grads`` for an optimiser."""
+"""The textbook's layers: one step of a cell, with ``params`` and ``grads`` as an optimiser takes them."""
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 import numpy as np
 
 from reference.archive import expect_shapes, spell
-from reference.cells import Array, Cell, RNNCell
+from reference.cells import Array, Cell, GRUCell, LSTMCell, ResetBeforeCell, RNNCell
 from reference.layer import Layer
 
 
 class Textbook:
-    """The common part of the layers of one step and of a sequence: parameters, gradients, and checks of arguments."""
+    """Parameters, gradients and argument checks of the layers of one step and of a sequence."""
 
-    Cell: ClassVar[type[Cell]]
+    Cell: type[Cell]
 
     def __init__(self, parameters: dict[str, Array | None], nonlinearity: str) -> None:
         name = self.name
@@ -42,20 +40,33 @@ class Textbook:
 
     @property
     def sizes(self) -> str:
-        """Sizes in the form that messages use."""
+        """The sizes as messages show them."""
         return spell({"D": self.D, "H": self.H})
 
-    def expect_input(self, name: str, array: Array, axes: str) -> None:
-        """Raise an error unless an input has these axes, and its last axis has length D."""
-        where = f"{self.name}.forward"
-        expect_floating(where, **{name: array})
-        K = len(self.stack)
-        if array.ndim != K + len(axes) or array.shape != (*self.stack, *array.shape[K:-1], self.D):
-            shape = ", ".join(map(str, (*self.stack, *axes[:-1], self.D)))
-            raise ValueError(f"{where}: expected {name} of shape ({shape}), got {array.shape} ({self.sizes})")
+    def run(self, name: str, x: Array, axes: str, states: dict[str, Array]) -> tuple[Array, tuple[Array, ...]]:
+        """Run the layer on an input of these axes, the last of them of length D; return outputs and last states.
 
-    def propagate(self, name: str, upstream: Array, axes: str) -> tuple[Array, tuple[Array, ...]]:
-        """Propagate a gradient back through the last forward, and write the parameter gradients in place.
+        Args:
+            name: of the input, for messages.
+            x: the input.
+            axes: "ND" of one step, "TND" of a sequence.
+            states: before the first step, by name; each (N, H).
+        """
+        where, K = f"{self.name}.forward", len(self.stack)
+        expect_floating(where, **{name: x}, **states)
+        if x.ndim != K + len(axes) or x.shape != (*self.stack, *x.shape[K:-1], self.D):
+            shape = ", ".join(map(str, (*self.stack, *axes[:-1], self.D)))
+            raise ValueError(f"{where}: expected {name} of shape ({shape}), got {x.shape} ({self.sizes})")
+        sizes = ", ".join([*(f"{a}={n}" for a, n in zip(axes[:-1], x.shape[K:-1], strict=True)), self.sizes])
+        expect_shapes(where, states, dict.fromkeys(states, (*self.stack, x.shape[-2], self.H)), sizes)
+        return self.layer.forward(x if axes == "TND" else x[..., None, :, :], tuple(states.values()))
+
+    def propagate(self, axes: str, upstream: dict[str, Array]) -> tuple[Array, tuple[Array, ...]]:
+        """Propagate gradients back through the last forward, and write those of the parameters in place.
+
+        Args:
+            axes: "NH" of one step, "TNH" of a sequence: those of the first gradient; all others are (N, H).
+            upstream: gradients of the output and of the other last states, by name.
 
         Returns:
             The gradients of the inputs and of the initial states.
@@ -64,13 +75,15 @@ class Textbook:
         if self.layer.tape is None:
             raise RuntimeError(f"{where}: expected a call of forward before, got none")
         *outer, _ = self.layer.tape[0].shape
-        expect_floating(where, **{name: upstream})
-        shape = *self.stack, *outer[1 - len(axes) :], self.H
-        expect_shapes(where, {name: upstream}, {name: shape}, self.sizes)
-        dxs, first, gradients = self.layer.backward(upstream.reshape((*outer, self.H)), ())
+        expect_floating(where, **upstream)
+        first, *others = upstream
+        shapes = dict.fromkeys(others, (*self.stack, outer[-1], self.H))
+        expect_shapes(where, upstream, {first: (*self.stack, *outer[1 - len(axes) :], self.H)} | shapes, self.sizes)
+        dhs = upstream[first].reshape((*outer, self.H))
+        dxs, initial, gradients = self.layer.backward(dhs, [upstream[name] for name in others])
         for grad, gradient in zip(self.grads, gradients.values(), strict=True):
             grad[...] = gradient
-        return dxs, first
+        return dxs, initial
 
 
 class RNN(Textbook):
@@ -80,9 +93,9 @@ class RNN(Textbook):
         A = dh_next * f'(a)                 dx = A @ Wx.T        dh_prev = A @ Wh.T
         dWx = x.T @ A                       dWh = h_prev.T @ A   db = sum of A over the batch
 
-    ``params`` and ``grads`` are lists in the order Wx, Wh, b. The given arrays are not copied, and gradients are
-    written in place, so an optimiser may keep references to both. In a stack of K independent cells, every array has
-    one more leading axis. The shapes are Wx (K, D, H), Wh (K, H, H), b (K, H), x (K, N, D), h (K, N, H).
+    ``params`` and ``grads`` are lists in the order Wx, Wh, b. The arrays given are kept, not copied, and the
+    gradients are written in place, so that an optimiser may hold both. A stack of K independent cells has one
+    more leading axis everywhere: Wx (K, D, H), Wh (K, H, H), b (K, H), x (K, N, D), h (K, N, H).
 
     Args:
         Wx: input weights; shape (D, H); floating.
@@ -91,11 +104,11 @@ class RNN(Textbook):
         nonlinearity: "tanh" or "relu"; the derivative of relu at 0 is 0.
 
     Raises:
-        ValueError: a shape does not fit, or the nonlinearity is unknown.
-        TypeError: a parameter is not a floating array.
+        ValueError: a shape that does not fit, or an unknown nonlinearity.
+        TypeError: a parameter that is not a floating array.
 
-    Source: Elman, Finding structure in time, Cognitive Science 14 (1990), with one bias. The README derives the
-        gradients in the section "The equations".
+    Source: Elman, Finding structure in time, Cognitive Science 14 (1990), with one bias; gradients derived in
+        reference/README.md, section "The equations".
     """
 
     Cell = RNNCell
@@ -104,7 +117,7 @@ class RNN(Textbook):
         super().__init__({"Wx": Wx, "Wh": Wh, "b": b}, nonlinearity)
 
     def forward(self, x: Array, h_prev: Array) -> Array:
-        """Compute one step, and save the arrays that ``backward`` needs.
+        """Advance one step and remember what ``backward`` needs.
 
         Args:
             x: inputs; shape (N, D); floating.
@@ -114,14 +127,10 @@ class RNN(Textbook):
             The state after the step; shape (N, H).
 
         Raises:
-            ValueError: a shape does not fit; a state of batch 1 is not broadcast.
-            TypeError: an argument is not a floating array.
+            ValueError: a shape that does not fit; a state of batch 1 is not broadcast.
+            TypeError: an argument that is not a floating array.
         """
-        self.expect_input("x", x, "ND")
-        expect_floating("RNN.forward", h_prev=h_prev)
-        shapes = {"h_prev": (*x.shape[:-1], self.H)}
-        expect_shapes("RNN.forward", {"h_prev": h_prev}, shapes, f"N={x.shape[-2]}, {self.sizes}")
-        _, (h_next,) = self.layer.forward(x[..., None, :, :], (h_prev,))
+        _, (h_next,) = self.run("x", x, "ND", {"h_prev": h_prev})
         return h_next
 
     def backward(self, dh_next: Array) -> tuple[Array, Array]:
@@ -134,93 +143,131 @@ class RNN(Textbook):
             dx, shape (N, D), and dh_prev, shape (N, H).
 
         Raises:
-            RuntimeError: ``forward`` was not called before.
-            ValueError: a shape does not fit.
-            TypeError: an argument is not a floating array.
+            RuntimeError: no forward came before.
+            ValueError: a shape that does not fit.
+            TypeError: an argument that is not a floating array.
         """
-        dxs, (dh_prev,) = self.propagate("dh_next", dh_next, "NH")
+        dxs, (dh_prev,) = self.propagate("NH", {"dh_next": dh_next})
         return dxs[..., 0, :, :], dh_prev
 
 
-class TimeRNN(Textbook):
-    """Unroll the cell over a sequence, and propagate gradients back through time.
+class LSTM(Textbook):
+    """Compute one step of the long short-term memory, forward and backward.
 
-        h[t] = f(h[t-1] @ Wh + x[t] @ Wx + b)
-        A[t] = dh[t] * f'(a[t]),    dh[t] = upstream[t] + A[t+1] @ Wh.T,    dh of the initial state = A[0] @ Wh.T
+        a = h_prev @ Wh + x @ Wx + b                            i, f, g, o = the column blocks of a; s is the sigmoid
+        c = s(f) * c_prev + s(i) * tanh(g)                      h = s(o) * tanh(c)
 
-    The input product of all steps is taken before the loop, and each weight gradient is one product after it.
-    Time is the first axis: xs (T, N, D). A stack of K layers has one more leading axis: xs (K, T, N, D).
-
-    ``h`` is the state after the last step. ``dh`` is the gradient with respect to the initial state. As in ``RNN``,
-    ``params`` and ``grads`` are lists in the order Wx, Wh, b, and gradients are written in place.
+    ``params`` and ``grads`` are as those of ``RNN``: Wx, Wh, b, gradients written in place. ``cells.LSTMCell`` has the
+    gradients. A stack of K independent cells has one more leading axis everywhere.
 
     Args:
-        Wx, Wh, b, nonlinearity: as in ``RNN``.
-        stateful: whether the state is kept from one ``forward`` to the next; otherwise each starts from zeros.
+        Wx: input weights; shape (D, 4H), a column block for each gate; floating.
+        Wh: recurrent weights; shape (H, 4H); floating.
+        b: bias; shape (4H,); None for a cell without bias.
 
     Raises:
-        ValueError, TypeError: as in ``RNN``.
+        ValueError: a shape that does not fit.
+        TypeError: a parameter that is not a floating array.
 
-    Source: Werbos, Backpropagation through time, Proc. IEEE 78 (1990), section III; equations in reference/README.md.
+    Source: Hochreiter and Schmidhuber, Neural Computation 9 (1997); Gers et al., Neural Computation 12 (2000).
     """
 
-    Cell = RNNCell
+    Cell = LSTMCell
+
+    def __init__(self, Wx: Array, Wh: Array, b: Array | None = None) -> None:
+        super().__init__({"Wx": Wx, "Wh": Wh, "b": b}, "tanh")
+
+    def forward(self, x: Array, h_prev: Array, c_prev: Array) -> tuple[Array, Array]:
+        """Advance one step and remember what ``backward`` needs.
+
+        Args:
+            x: inputs; shape (N, D); floating.
+            h_prev: output before the step; shape (N, H); floating.
+            c_prev: cell state before the step; shape (N, H); floating.
+
+        Returns:
+            h and c after the step; each (N, H).
+
+        Raises:
+            ValueError: a shape that does not fit; a state of batch 1 is not broadcast.
+            TypeError: an argument that is not a floating array.
+        """
+        _, (h, c) = self.run("x", x, "ND", {"h_prev": h_prev, "c_prev": c_prev})
+        return h, c
+
+    def backward(self, dh: Array, dc: Array) -> tuple[Array, Array, Array]:
+        """Propagate gradients back through the last ``forward`` and write ``grads`` in place.
+
+        Args:
+            dh: gradient of the loss with respect to h; shape (N, H); floating.
+            dc: gradient of the loss with respect to c; shape (N, H); floating.
+
+        Returns:
+            dx, shape (N, D); dh_prev and dc_prev, each (N, H).
+
+        Raises:
+            RuntimeError: no forward came before.
+            ValueError: a shape that does not fit.
+            TypeError: an argument that is not a floating array.
+        """
+        dxs, (dh_prev, dc_prev) = self.propagate("NH", {"dh": dh, "dc": dc})
+        return dxs[..., 0, :, :], dh_prev, dc_prev
+
+
+class GRU(Textbook):
+    """Compute one step of the gated recurrent unit, forward and backward.
+
+        u = x @ Wx + b        v = h_prev @ Wh        r, z, n are the column blocks; s is the sigmoid
+        r = s(u_r + v_r)      z = s(u_z + v_z)       n = tanh(u_n + r * (v_n + bn))         h = (1 - z) * n + z * h_prev
+
+    With ``reset_before`` it is n = tanh(u_n + (r * h_prev) @ Wh_n), without bn. ``params`` and ``grads`` are as those
+    of ``RNN``: Wx, Wh, b, bn, gradients written in place. ``cells.GRUCell`` has the gradients. A stack of K independent
+    cells has one more leading axis everywhere.
+
+    Args:
+        Wx: input weights; shape (D, 3H), a column block for each gate; floating.
+        Wh: recurrent weights; shape (H, 3H); floating.
+        b: bias; shape (3H,); None for a cell without bias.
+        bn: the bias of n inside of the reset; shape (H,); None for a cell without it.
+        reset_before: whether the reset is before the product with Wh.
+
+    Raises:
+        ValueError: a shape that does not fit, or bn with the reset before the product.
+        TypeError: a parameter that is not a floating array.
+
+    Source: Cho et al., arXiv:1406.1078 (2014), versions 1 and 3.
+    """
 
     def __init__(
-        self, Wx: Array, Wh: Array, b: Array | None = None, stateful: bool = False, nonlinearity: str = "tanh"
+        self,
+        Wx: Array,
+        Wh: Array,
+        b: Array | None = None,
+        bn: Array | None = None,
+        *,
+        reset_before: bool = False,
     ) -> None:
-        super().__init__({"Wx": Wx, "Wh": Wh, "b": b}, nonlinearity)
-        self.stateful = stateful
-        self.h: Array | None = None
-        self.dh: Array | None = None
+        self.Cell = GRUCell
+        if reset_before:
+            expect_no_bn(self.name, bn)
+            self.Cell = ResetBeforeCell
+        super().__init__({"Wx": Wx, "Wh": Wh, "b": b} | ({} if reset_before else {"bn": bn}), "tanh")
 
-    def set_state(self, h: Array) -> None:
-        """Set the state that the next ``forward`` of a stateful layer starts from; shape (N, H)."""
-        expect_floating("TimeRNN.set_state", h=h)
-        self.h = h
+    def forward(self, x: Array, h_prev: Array) -> Array:
+        """Advance one step and remember what ``backward`` needs; as ``RNN.forward``."""
+        _, (h_next,) = self.run("x", x, "ND", {"h_prev": h_prev})
+        return h_next
 
-    def reset_state(self) -> None:
-        """Reset the state; the next ``forward`` starts from zeros."""
-        self.h = None
+    def backward(self, dh_next: Array) -> tuple[Array, Array]:
+        """Propagate a gradient back through the last ``forward`` and write ``grads`` in place; as ``RNN.backward``."""
+        dxs, (dh_prev,) = self.propagate("NH", {"dh_next": dh_next})
+        return dxs[..., 0, :, :], dh_prev
 
-    def forward(self, xs: Array) -> Array:
-        """Compute all steps, and save the arrays that ``backward`` needs.
 
-        Args:
-            xs: inputs; shape (T, N, D); floating; T may be 0.
-
-        Returns:
-            The states after each step; shape (T, N, H).
-
-        Raises:
-            ValueError: a shape does not fit, or xs and the kept state differ in the size of the batch.
-            TypeError: xs is not a floating array.
-        """
-        self.expect_input("xs", xs, "TND")
-        T, N = xs.shape[-3:-1]
-        if self.h is None or not self.stateful:
-            self.h = np.zeros((*self.stack, N, self.H), dtype=self.params[1].dtype)
-        shapes = {"the state": (*self.stack, N, self.H)}
-        expect_shapes("TimeRNN.forward", {"the state": self.h}, shapes, f"T={T}, N={N}, {self.sizes}")
-        hs, (self.h,) = self.layer.forward(xs, (self.h,))
-        return hs
-
-    def backward(self, dhs: Array) -> Array:
-        """Propagate gradients of all steps back through the last ``forward``. Write ``grads`` in place, and set ``dh``.
-
-        Args:
-            dhs: upstream gradient with respect to every state; shape (T, N, H); floating.
-
-        Returns:
-            The gradient with respect to xs; shape (T, N, D).
-
-        Raises:
-            RuntimeError: ``forward`` was not called before.
-            ValueError: a shape does not fit.
-            TypeError: dhs is not a floating array.
-        """
-        dxs, (self.dh,) = self.propagate("dhs", dhs, "TNH")
-        return dxs
+def expect_no_bn(where: str, bn: Array | None) -> None:
+    """Raise ValueError if there is a bias inside of a reset that is before the product."""
+    if bn is not None:
+        raise ValueError(f"{where}: expected no bn with the reset before the product, got one of shape {bn.shape}")
 
 
 def expect_floating(where: str, **arrays: Array) -> None:

@@ -70,9 +70,9 @@ def draw_arrays(random: Generator, cell: type[Cell], shape: tuple[int, ...], bia
     found = {"Wx": draw(random, K, D, G * H) / max(D, 1) ** 0.5, "Wh": np.swapaxes(Wh, 1, 2).reshape(K, H, G * H)}
     if bias:
         found["b"] = draw(random, K, G * H) / 2
+        found |= {name: draw(random, K, H) / 2 for name in cell.parameters()[3:]}
     found |= {"upstream": draw(random, K, T, N, H), "xs": draw(random, K, T, N, D)}
     found |= {"h0": np.tanh(draw(random, K, N, H))}
-    found |= {name: draw(random, K, H) / 2 for name in cell.parameters()[3:]}
     unseen = [name for state in cell.states[1:] for name in (f"{state}0", f"upstream_{state}")]
     return found | {name: draw(random, K, N, H) for name in unseen}
 
@@ -212,10 +212,33 @@ def unsaturated(random: Generator, arrays: Arrays, form: Format) -> None:
             arrays[name] = arrays[name] / 4
 
 
+def both_ends(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Biases of up to 20 of both signs, in gates of their own: open and closed ones stand side by side."""
+    if "b" in arrays:
+        arrays["b"] = random.uniform(-20, 20, arrays["b"].shape)
+
+
+def remembering(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Small pre-activations, but for a bias of 4 to 9 in every second gate: a state is kept over many steps."""
+    for name in ("xs", "Wh"):
+        arrays[name] = arrays[name] / 8
+    if "b" in arrays:
+        (K, columns), H = arrays["b"].shape, arrays["h0"].shape[-1]
+        b = arrays["b"].reshape(K, columns // max(H, 1), H)
+        b[:, 1::2] = random.uniform(4, 9, b[:, 1::2].shape)
+
+
+def large_states(random: Generator, arrays: Arrays, form: Format) -> None:
+    """Second states of up to 100: their tanh saturates."""
+    if "c0" in arrays:
+        arrays["c0"] = random.uniform(-100, 100, arrays["c0"].shape)
+
+
 USUAL = (plain, integers, wide, nan, poisoned)
 EXTREME = (saturated, subnormal, huge, huge_inputs, cancelling, one_hot, zeros)
+GATED = (both_ends, remembering, large_states)
 KINDS: dict[str, Callable[[Generator, Arrays, Format], None]] = {
-    kind.__name__: kind for kind in (*USUAL, *EXTREME, one_sided, unsaturated)
+    kind.__name__: kind for kind in (*USUAL, *EXTREME, *GATED, one_sided, unsaturated)
 }
 # Kinds with NaN or infinite numbers.
 INFINITE = ("nan", "poisoned")

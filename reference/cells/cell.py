@@ -26,6 +26,32 @@ def tanh_slope(h: Array) -> Array:
     return 1 - h * h if isinstance(h, np.ndarray) or not hasattr(h, "tanh_slope") else h.tanh_slope()
 
 
+def sigmoid(a: Array) -> Array:
+    """Return 1 / (1 + exp(-a)), of floats in the form that overflows nowhere and is relatively accurate everywhere."""
+    if hasattr(a, "sigmoid"):
+        return a.sigmoid()
+    if a.dtype.kind != "f":
+        return 1 / (1 + np.exp(-a))
+    small = np.exp(-np.abs(a))
+    return np.where(a < 0, small, 1) / (1 + small)
+
+
+def sigmoid_slope(s: Array) -> Array:
+    """Return the derivative of sigmoid, s * (1 - s), written in terms of s = sigmoid(a)."""
+    return s.sigmoid_slope() if hasattr(s, "sigmoid_slope") else s * (1 - s)
+
+
+def mixed(z: Array, n: Array, h: Array) -> Array:
+    """Return (1 - z) * n + z * h, which implementations also write n + z * (h - n)."""
+    return z.mixed(n, h) if hasattr(z, "mixed") else (1 - z) * n + z * h
+
+
+def blocks(a: Array, count: int) -> list[Array]:
+    """Return the column blocks of an array, one for each gate: (..., G H) to G of (..., H)."""
+    H = a.shape[-1] // count
+    return [a[..., k * H : (k + 1) * H] for k in range(count)]
+
+
 # name: (f, its derivative written in terms of h = f(a))
 NONLINEARITIES: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "tanh": (np.tanh, tanh_slope),
@@ -47,7 +73,7 @@ class Cell:
 
     If a cell has ``inner`` gates, their product is taken inside the step, and v and A_h do not have their columns. The
     layer then passes ``product(operand)`` = operand @ Wh[:, inner] to ``forward``. To ``backward`` it passes
-    ``transposed(A)`` = A[:, inner] @ Wh[:, inner].T.
+    ``transposed(A_inner)`` = A_inner @ Wh[:, inner].T.
 
     Args:
         nonlinearity: one of ``nonlinearities``.
@@ -60,6 +86,7 @@ class Cell:
     states: ClassVar[tuple[str, ...]] = ("h",)  # the output first
     inner: ClassVar[tuple[str, ...]] = ()  # the last gates, whose product is taken inside the step
     biased: ClassVar[str | None] = None  # the gate with a second bias, part of v; the parameter is "b" and its name
+    candidates: ClassVar[tuple[str, ...]] = ()  # gates with the nonlinearity; all other gates have the sigmoid
     carries: ClassVar[bool] = False  # whether a step passes on more than the output: a second state, a direct path
     nonlinearities: ClassVar[tuple[str, ...]] = ("tanh",)
 
@@ -74,6 +101,14 @@ class Cell:
     def parameters(cls) -> tuple[str, ...]:
         """Return the names of the parameters: Wx, Wh, b, and the second bias of a cell that has one."""
         return ("Wx", "Wh", "b") if cls.biased is None else ("Wx", "Wh", "b", f"b{cls.biased}")
+
+    def activation(self, gate: str, a: Array) -> Array:
+        """Return the activation of a gate."""
+        return self.f(a) if gate in self.candidates else sigmoid(a)
+
+    def slope(self, gate: str, y: Array) -> Array:
+        """Return the derivative of a gate's activation, written in terms of y = activation(a)."""
+        return self.derivative(y) if gate in self.candidates else sigmoid_slope(y)
 
     def forward(self, u: Array, v: Array, states: States, **lent: Any) -> tuple[States, States]:
         """Return the states after the step, and the arrays that ``backward`` needs."""

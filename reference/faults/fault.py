@@ -46,6 +46,7 @@ class Fault:
     conditions: tuple[Condition, ...]  # the code is wrong only if all of them are met
     hidden: Hidden  # precisions that cannot show the mistake, and why
     changes: Mapping[str, Change]  # by hook
+    cells: tuple[str, ...] = ("rnn",)  # the cells in which authors make it
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ class Fault:
 
     def applies(self, case: Case) -> bool:
         """Return whether the mistake can show in a case."""
-        return all(condition(case) for condition in self.conditions)
+        return case.cell in self.cells and all(condition(case) for condition in self.conditions)
 
     def subject(self, run: Subject | None = None, base: Mapping[str, Change] | None = None) -> Subject:
         """Return a fresh subject that makes the mistake; some subjects keep a state from call to call.
@@ -81,10 +82,16 @@ class Fault:
 
 
 def fault(
-    family: str, name: str, description: str, *conditions: Condition, hidden: Hidden | None = None, **changes: Change
+    family: str,
+    name: str,
+    description: str,
+    *conditions: Condition,
+    hidden: Hidden | None = None,
+    cells: tuple[str, ...] = ("rnn",),
+    **changes: Change,
 ) -> Fault:
     """Return one fault of the catalogue; ``changes`` are functions by hook."""
-    return Fault(name, family, description, conditions, hidden or {}, changes)
+    return Fault(name, family, description, conditions, hidden or {}, changes, cells)
 
 
 def compute(case: Case, changes: tuple[Mapping[str, Change], ...] = ()) -> Evaluation:

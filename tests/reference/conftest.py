@@ -81,7 +81,9 @@ class PlainRNN:
 
     def _drive(self, case: Case, x: Array, h_prev: Array) -> Array:
         Wx, Wh, b = case.params.Wx, case.params.Wh, case.params.b
-        bias = [] if b is None else [self._store(b[..., None, :] / self.biases) + np.zeros_like(h_prev)] * self.biases
+        bias = (
+            [] if b is None else [self._store(b[..., None, :] / self.biases) + np.zeros_like(h_prev @ Wh)] * self.biases
+        )
         if not self.fused:
             return self._total(np.stack([self._product(h_prev, Wh), self._product(x, Wx), *bias], axis=-1))
         parts = [self._terms(h_prev, Wh), self._terms(x, Wx), *(part[..., None] for part in bias)]

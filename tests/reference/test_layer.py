@@ -126,8 +126,13 @@ def test_a_layer_without_memory_starts_from_zeros() -> None:
     case = Case.random()
     layer = layer_of(case)
     first = layer.forward(case.xs)
-    layer.set_state(case.h0)
     np.testing.assert_array_equal(layer.forward(case.xs), first)
+
+
+def test_a_layer_without_memory_takes_no_state() -> None:
+    message = "TimeRNN.set_state: expected a stateful layer, got stateful=False (D=3, H=6)"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        layer_of(Case.random()).set_state(Z((4, 6)))
 
 
 def test_a_stateful_layer_goes_on_where_it_stopped() -> None:
@@ -192,7 +197,7 @@ Z = np.zeros
         (
             Z((5, 2, 3)),
             ValueError,
-            "TimeRNN.forward: expected the state of shape (2, 6), got (4, 6) (T=5, N=2, D=3, H=6)",
+            "TimeRNN.forward: expected h of shape (2, 6), got (4, 6) (T=5, N=2, D=3, H=6)",
         ),
     ],
 )
@@ -208,14 +213,14 @@ def test_a_state_of_another_batch_raises() -> None:
     case = Case.random()
     layer = layer_of(case, stateful=True)
     layer.set_state(Z((1, 6)))
-    message = "TimeRNN.forward: expected the state of shape (4, 6), got (1, 6) (T=5, N=4, D=3, H=6)"
+    message = "TimeRNN.forward: expected h of shape (4, 6), got (1, 6) (T=5, N=4, D=3, H=6)"
     with pytest.raises(ValueError, match=re.escape(message)):
         layer.forward(case.xs)
 
 
 def test_a_state_of_integers_raises() -> None:
     with pytest.raises(TypeError, match=re.escape("TimeRNN.set_state: expected floating h, got int64 (shape (4, 6))")):
-        layer_of(Case.random()).set_state(Z((4, 6), int))
+        layer_of(Case.random(), stateful=True).set_state(Z((4, 6), int))
 
 
 @pytest.mark.parametrize(

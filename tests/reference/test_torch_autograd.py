@@ -78,3 +78,50 @@ def test_derivative_of_relu_at_zero_is_that_of_torch() -> None:
     zero = replace(zero, params=replace(zero.params, Wx=case.params.Wx), upstream=case.upstream)
     assert not by_autograd(composed, zero).dxs.any()
     assert not evaluate(zero).dxs.any()
+
+
+def gated(case: Case, leaves: dict[str, Any]) -> tuple[Any, Any]:
+    """Return all outputs of a gated cell, and its last c, as one writes it in torch."""
+    h, c, hs, s = leaves["h0"], leaves.get("c0"), [], torch.sigmoid
+    Wx, Wh, b, H = leaves["Wx"], leaves["Wh"], leaves.get("b", 0.0), case.sizes["H"]
+    for x in leaves["xs"]:
+        u, v = x @ Wx + b, h @ Wh
+        if case.cell == "lstm":
+            i, f, g, o = (u + v).split(H, -1)
+            c = s(f) * c + s(i) * torch.tanh(g)
+            h = s(o) * torch.tanh(c)
+        else:
+            r, z = s(u + v)[..., : 2 * H].split(H, -1)
+            v_n = (
+                (r * h) @ Wh[:, 2 * H :]
+                if case.cell == "gru_reset_before"
+                else r * (v[..., 2 * H :] + leaves.get("bn", 0.0))
+            )
+            n = torch.tanh(u[..., 2 * H :] + v_n)
+            h = n + z * (h - n)
+        hs.append(h)
+    return torch.stack(hs), c
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru_reset_before"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_automatic_differentiation_of_gated_cells_is_the_oracle(
+    cell: str, bias: bool, seed: int, bounds_of: Any, within: Any
+) -> None:
+    case = Case.random(T=4, N=3, D=2, H=3, cell=cell, bias=bias, seed=seed)
+    leaves = {
+        name: torch.tensor(array, requires_grad=True)
+        for name, array in case.arrays().items()
+        if not name.startswith("upstream")
+    }
+    hs, c = gated(case, leaves)
+    loss = (hs * torch.tensor(case.upstream)).sum()
+    if c is not None:
+        loss = loss + (c * torch.tensor(case.upstream_c)).sum()
+    gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+    found = {f"d{name}": gradient.numpy() for name, gradient in gradients.items()} | {"hs": hs.detach().numpy()}
+    found |= {} if c is None else {"c": c.detach().numpy()}
+    within(Evaluation(**found), bounds_of(case))
+    probed = case.probed()
+    assert evaluate(probed).present().keys() == found.keys()
