@@ -25,13 +25,30 @@ from adapters.layout import port as port
 from reference import PRECISIONS, Case, Evaluation, Precision
 from reference.archive import spell
 from reference.certify import LONGEST_DIRECTION
-from reference.verdict import DERIVATIVES, GRADIENTS
+from reference.verdict import GRADIENTS, derivatives_of, quantities_of
 
 # Fields of an adapter that differentiates along a direction. The certificate encloses these derivatives from the inputs
 # alone. Beyond LONGEST_DIRECTION steps, or beyond one step in half precisions, its bound is too wide to decide.
 JVP: dict[str, Any] = {"offers": ("h", "jvp h"), "max_T": LONGEST_DIRECTION}
-TWICE: dict[str, Any] = {"offers": (*GRADIENTS, *DERIVATIVES), "max_T": LONGEST_DIRECTION}
+TWICE: dict[str, Any] = {"offers": (*GRADIENTS, *derivatives_of("rnn")), "max_T": LONGEST_DIRECTION}
 ENCLOSED = ("float64", "float32")
+
+
+def gated(cell: str, *, derivatives: str = "") -> dict[str, Any]:
+    """Return the fields of an adapter of a gated cell.
+
+    Args:
+        cell: of ``Case``.
+        derivatives: "jvp" for forward mode alone, "hvp" for second derivatives beside the gradients.
+    """
+    offers, along = quantities_of(cell), derivatives_of(cell)
+    fields: dict[str, Any] = {"cell": cell, "nonlinearities": ("tanh",), "offers": offers}
+    if derivatives == "jvp":
+        states = tuple(name for name in offers if name[0] != "d")
+        fields["offers"] = (*states, *(f"jvp {name}" for name in states))
+    if derivatives == "hvp":
+        fields["offers"] = (*offers, *along)
+    return fields | ({"max_T": LONGEST_DIRECTION} if derivatives else {})
 
 
 class Unsupported(NotImplementedError):
@@ -62,6 +79,10 @@ class Adapter:
     describe: str  # one line: the cell or layer that is called, and the way it is differentiated
     tanh: Callable[[Any], Any]  # the framework's tanh of a NumPy array; a test measures its accuracy
     tanh_ulps: Mapping[str, float]  # dtype: largest error of that tanh, in ulp
+    sigmoid: Callable[[Any], Any] | None = None  # likewise its sigmoid, of a gated cell
+    sigmoid_ulps: Mapping[str, float] = field(default_factory=dict)  # largest error of that, if not the model's
+    sigmoid_absolute: Mapping[str, float] = field(default_factory=dict)  # beside it, in units of u
+    cell: str = "rnn"  # as of ``Case``
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
     offers: tuple[str, ...] = GRADIENTS  # quantities, as of a verdict; "jvp h" needs cases with a direction
     accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of sums, if not the default
@@ -98,6 +119,9 @@ class Adapter:
         if dtype not in self.dtypes:
             raise Unsupported(f"{self.name}: expected dtype in {list(self.dtypes)}, got {dtype!r}")
         model = PRECISIONS[dtype].with_tanh(self.tanh_ulps[dtype]).recomputing(*self.recomputes)
+        if self.cell != "rnn":
+            ulps = self.sigmoid_ulps.get(dtype, model.sigmoid_ulps)
+            model = model.with_sigmoid(ulps, self.sigmoid_absolute.get(dtype, model.sigmoid_absolute))
         return model.with_accumulator(self.accumulators.get(dtype, model.accumulator.name))
 
     def script(self) -> str | None:
@@ -127,6 +151,8 @@ class Adapter:
             UnexpectedlySupported: the adapter declares the case unsupported, but the framework returned a result.
         """
         self.precision(case.dtype)
+        if case.cell != self.cell:
+            raise Unsupported(f"{self.name}: expected the cell {self.cell!r}, got {case.cell!r}")
         self.expect_nonlinearity(case.nonlinearity)
         if self.max_T is not None and case.sizes["T"] > self.max_T:
             raise Unsupported(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")

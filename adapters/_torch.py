@@ -78,11 +78,12 @@ def twice(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tange
 
     In the second pull-back, the gradient of upstream is the forward-mode derivative.
     """
-    leaves = [tensor.requires_grad_() for tensor in (*flat(weights, xs, states), upstream)]
+    leaves = [tensor.requires_grad_() for tensor in flat(weights, xs, states)]
+    above = [tensor.requires_grad_() for tensor in (upstream if isinstance(upstream, tuple) else (upstream,))]
     outputs = forward(weights, xs, states)
-    first = torch.autograd.grad(outputs, leaves[:-1], upstream, create_graph=True)
-    *second, along = torch.autograd.grad(first, leaves, flat(*tangents), materialize_grads=True)
-    return (outputs, unflattened(weights, first)), (along, unflattened(weights, second))
+    first = torch.autograd.grad(outputs, leaves, upstream, create_graph=True)
+    found = torch.autograd.grad(first, (*leaves, *above), flat(*tangents), materialize_grads=True)
+    return (outputs, unflattened(weights, first)), (found[len(leaves) :], unflattened(weights, found[: len(leaves)]))
 
 
 # For the registry alone.
@@ -91,6 +92,11 @@ def twice(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tange
 def tanh(array: Any) -> Any:
     """Return torch.tanh of a NumPy array."""
     return as_array(torch.tanh(as_tensor(array)))
+
+
+def sigmoid(array: Any) -> Any:
+    """Return torch.sigmoid of a NumPy array."""
+    return as_array(torch.sigmoid(as_tensor(array)))
 
 
 def environment() -> dict[str, str]:

@@ -38,50 +38,55 @@ def unflattened(weights: Any, arrays: Any) -> tuple[Any, Any, Any]:
 
 
 def unroll(step: Any, xs: Any, states: Any) -> list[Any]:
-    """Return the initial state, if there is one, and the state after each step; ``step`` may create the first state."""
+    """Return the initial state, if there is one, and the state after each step; ``step`` may create the first state.
+
+    Of a cell with two states, each state here is the pair of them, and ``states`` has one pair.
+    """
     outputs = [*states]
     for x in xs:
         outputs.append(step(x, *outputs[-1:]))
     return outputs
 
 
-def forward_only(forward: Any, nonlinearity: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+def forward_only(forward: Any, cell: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
     """Return the outputs and no gradients."""
-    return forward(nonlinearity, weights, xs, states), None
+    return forward(cell, weights, xs, states), None
 
 
 def quantities(places: Any, outputs: Any, gradients: Any) -> dict[str, Any]:
     """Return outputs and gradients under the names that verdicts use."""
+    found = dict(zip(("h", "c"), outputs if isinstance(outputs, (tuple, list)) else (outputs,), strict=False))
     if gradients is None:
-        return {"h": outputs}
+        return found
     weights, xs, states = gradients
-    named = {f"d{name}": array for name, array in to_reference(places, weights).items()}
-    return {"h": outputs, "dx": xs} | dict(zip(("dh0",), states, strict=False)) | named
+    named = {f"d{name}": array for name, array in to_reference(places, weights, gradient=True).items()}
+    return found | {"dx": xs} | dict(zip(("dh0", "dc0"), states, strict=False)) | named
 
 
 def compute_by(
-    run: Any, places: Any, nonlinearity: str, params: Any, xs: Any, states: Any, upstream: Any, tangents: Any = None
+    run: Any, places: Any, cell: str, params: Any, xs: Any, states: Any, upstream: Any, tangents: Any = None
 ) -> dict[str, Any]:
     """Run a framework on NumPy arrays, and return its results under the names that verdicts use.
 
     Args:
-        run: function of the nonlinearity, weights under the framework's names, xs, states, upstream and, if given, the
-            tangents of weights, xs and states. It returns the outputs and the gradients of weights, xs and states, or
-            None for the gradients. With tangents, it returns such a pair and the pair of its tangents.
-        places: places of the framework's parameters, as of ``Layout``.
-        nonlinearity: "tanh" or "relu".
+        run: function of the cell, weights under the framework's names, xs, states, upstream and, if given, the tangents
+            of weights, xs and states. It returns the outputs and the gradients of weights, xs and states, or None for
+            the gradients. With tangents, it returns such a pair and the pair of its tangents. Of an LSTM, outputs and
+            upstream are pairs: all h, and the last c.
+        places: the layout of the framework's parameters.
+        cell: "tanh" or "relu" of the vanilla cell, else the name of the cell.
         params: arrays or None by name, as of ``Params``.
         xs: inputs; shape (T, N, D).
         states: initial states, each (N, H); empty to use the framework's default.
-        upstream: dLoss/dh; shape (T, N, H).
+        upstream: dLoss/dh; shape (T, N, H); of an LSTM with dLoss/dc of the last step; shape (N, H).
         tangents: tangents of params, xs and states, or None.
     """
-    arguments = nonlinearity, to_framework(places, params), xs, states, upstream
+    arguments = cell, to_framework(places, params), xs, states, upstream
     if tangents is None:
         found = quantities(places, *run(*arguments))
     else:
-        primal, tangent = run(*arguments, (to_framework(places, tangents[0]), *tangents[1:]))
-        along = {f"{'jvp' if name == 'h' else 'hvp'} {name}": a for name, a in quantities(places, *tangent).items()}
+        primal, tangent = run(*arguments, (to_framework(places, tangents[0], tangent=True), *tangents[1:]))
+        along = {f"{'hvp' if name[0] == 'd' else 'jvp'} {name}": a for name, a in quantities(places, *tangent).items()}
         found = quantities(places, *primal) | along
     absent = {f"d{name}" for name, array in params.items() if array is None}
     return {name: array for name, array in found.items() if name.split()[-1] not in absent}
@@ -91,10 +96,14 @@ def compute_by(
 
 COMPUTE = '''
 
-def compute(xs, h0, Wx, Wh, b, upstream, nonlinearity):
-    """Return what the framework computes, by quantity."""
-    arrays = mapped({before}, ({{"Wx": Wx, "Wh": Wh, "b": b}}, xs, (h0,), upstream))
-    return mapped({after}, compute_by(partial({parts}), LAYOUTS["{kind}"], nonlinearity, *arrays))
+def compute(case, cell):
+    """Return what the framework computes, by quantity, for the arrays of a case by name."""
+    params = {{name: case.get(name) for name in ("Wx", "Wh", "b", "bn")}}
+    states, upstream = (case["h0"],), case["upstream"]
+    if cell == "lstm":
+        states, upstream = (*states, case["c0"]), (upstream, case["upstream_c"])
+    arrays = mapped({before}, (params, case["xs"], states, upstream))
+    return mapped({after}, compute_by(partial({parts}), LAYOUTS["{kind}"], cell, *arrays))
 '''
 SINGLE = {"before": "np.asarray", "after": "np.asarray"}
 STACKED = {"before": "lambda array: array[None]", "after": "lambda array: array[0]"}
@@ -115,9 +124,13 @@ class Way:
         tangents, run = None, partial(self.run, *self.parts)
         if case.direction is not None:
             dots = {name.removesuffix("_dot"): array for name, array in case.direction.fields().items()}
-            tangents = {name: dots.get(name) for name in case.params.fields()}, dots["xs"], (dots["h0"],)
-        arrays = case.params.fields(), case.xs, (case.h0,) * self.has_state, case.upstream, tangents
-        found = compute_by(run, self.layouts[self.kind], case.nonlinearity, *arrays)
+            params = {name: dots.get(name) for name in case.params.fields()}
+            tangents = params, dots["xs"], tuple(dots[f"{state}0"] for state in case.cell_type.states)
+        states = tuple(getattr(case, f"{state}0") for state in case.cell_type.states) * self.has_state
+        upstream = case.upstream if case.upstream_c is None else (case.upstream, case.upstream_c)
+        cell = case.nonlinearity if case.cell == "rnn" else case.cell
+        arrays = case.params.fields(), case.xs, states, upstream, tangents
+        found = compute_by(run, self.layouts[self.kind], cell, *arrays)
         return Evaluation(**{field: found[name] for field, name in QUANTITIES.items() if name in found})
 
     def script(self, framework: str, *, takes_stacks: bool) -> str | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._places import PLACES, in_reference, to_framework, to_reference
+from adapters._places import GATES, PLACES, cell_of, in_reference, places_of, to_framework, to_reference
 from adapters._source import frameworks, literals, source
 from reference import Params
 from reference.archive import DTYPES
@@ -33,19 +33,34 @@ class Layout:
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
 
     def __post_init__(self) -> None:
-        whats = [place.removesuffix("[None]") for place in self.places.values()]
-        if sorted(kind for what in whats if (kind := PLACES.get(what, what)) != "0") != ["Wh", "Wx", "b"]:
+        whats = [place.removesuffix("[None]") for place in self.named.values()]
+        if sorted(kind for what in whats if (kind := PLACES.get(what, what)) not in ("0", "bn")) != ["Wh", "Wx", "b"]:
             raise ValueError(f"Layout {self.name}: expected Wx, Wh and b once among {list(PLACES)}, got {whats}")
+
+    @cached_property
+    def named(self) -> dict[str, str]:
+        """The places by name of parameter."""
+        return places_of(self.places)
+
+    @property
+    def cell(self) -> str:
+        """Name of the cell, as of ``Case``."""
+        return cell_of(self.places)[0]
 
     @property
     def always_biased(self) -> bool:
         """Whether the cell always has a bias."""
-        return any(place.startswith("b or 0") for place in self.places.values())
+        return any(place.startswith("b or 0") for place in self.named.values())
+
+    @property
+    def has_bn(self) -> bool:
+        """Whether there is a place for the bias inside the reset of a GRU."""
+        return "[0, bn]" in self.named.values()
 
     @property
     def weights(self) -> list[str]:
         """Names of the parameters Wx and Wh."""
-        return [name for name, place in self.places.items() if place[0] == "W"]
+        return [name for name, place in self.named.items() if place[0] == "W"]
 
     def to_framework(self, params: Params) -> dict[str, NDArray[Any]]:
         """Return copies of the parameters of one cell under the framework's names, in the framework's order.
@@ -54,10 +69,16 @@ class Layout:
         none, the bias is zero.
 
         Raises:
-            ValueError: the parameters belong to a stack.
+            ValueError: the parameters belong to a stack or to another cell, or they have a bn that is not zero and for
+                which there is no place.
         """
         if params.Wx.ndim != 2:
             raise ValueError(f"port: expected the parameters of one cell, got a stack of {len(params.Wx)}")
+        gates = len(GATES[self.cell].split())
+        if params.Wh.shape[-1] != gates * params.Wh.shape[0]:
+            raise ValueError(f"port: expected Wh of shape (H, {gates}H) for a {self.name}, got {params.Wh.shape}")
+        if params.bn is not None and params.bn.any() and not self.has_bn:
+            raise ValueError(f"port: expected a bn of zeros for {self.name}, which has no place for it, got another")
         held = to_framework(self.places, params.fields())
         return {name: np.array(array, order="C") for name, array in held.items()}
 
@@ -97,7 +118,7 @@ class Layout:
     def only_layer(self, arrays: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
         """Return the arrays of the only such layer, without their prefix; arguments and errors as in ``params``."""
         flat = flattened(arrays)
-        ours = {name.replace("/", "."): name for name in self.places}
+        ours = {name.replace("/", "."): name for name in self.named}
         first, other = (name.replace("/", ".") for name in self.weights)
         prefixes = [name.removesuffix(first) for name in flat if f".{name}".endswith(f".{first}")]
         if len(prefixes := [prefix for prefix in prefixes if prefix + other in flat] or prefixes) != 1:
@@ -108,29 +129,31 @@ class Layout:
         self._expect_all(found, prefix)
         # An array with the prefix of a module belongs to the module, for example to its second layer or to a gate.
         # Plain Wx, Wh and b belong to no module, so an author may put other arrays beside them.
-        is_plain = all(name == place for name, place in self.places.items())
+        is_plain = all(name == place for name, place in self.named.items())
         modules = set[str]() if is_plain else {(prefix + key).rpartition(".")[0] for key in ours}
         beside = [name for name in flat if name.rpartition(".")[0] in modules]
         if more := [name for name in beside if name.removeprefix(prefix) not in ours]:
-            raise ValueError(f"port: expected no more than {list(self.places)} of a {self.name}, got {shortened(more)}")
+            raise ValueError(f"port: expected no more than {list(self.named)} of a {self.name}, got {shortened(more)}")
         return found
 
     def _expect_all(self, found: Mapping[str, Any], prefix: str) -> None:
         """Raise ValueError unless every parameter is present; the bias may be missing if it is optional."""
         has_bias = self.always_biased or not found.keys() <= set(self.weights)
-        needed = [name for name, place in self.places.items() if has_bias and place[:2] != "0?"] or self.weights
+        needed = [name for name, place in self.named.items() if has_bias and place[:2] != "0?"] or self.weights
         if absent := [name for name in needed if name not in found]:
             where = f" after {prefix!r}" * bool(prefix)
             raise ValueError(f"port: expected {absent[0]} of {self.name}, got {list(found)}{where} without it")
 
     def _expect_shapes(self, found: Mapping[str, NDArray[Any]]) -> None:
         """Raise ValueError or TypeError unless the shapes fit together and all arrays have one dtype."""
-        name, place = next((name, place) for name, place in self.places.items() if place.startswith("Wx"))
+        name, place = next((name, place) for name, place in self.named.items() if place.startswith("Wx"))
         Wx, axes = found[name], "1, " * place.endswith("[None]") + ("H, D" if ".T" in place else "D, H")
         if Wx.ndim != len(axes.split()):
             raise ValueError(f"port: expected {name} of shape ({axes}), got {Wx.shape}")
-        D, H = self.to_reference({name: Wx})["Wx"].shape
-        like = self.to_framework(Params(np.zeros((D, H)), np.zeros((H, H)), np.zeros(H)))
+        D, columns = self.to_reference({name: Wx})["Wx"].shape
+        H = columns // len(GATES[self.cell].split())
+        bn = np.zeros(H) if self.has_bn else None
+        like = self.to_framework(Params(np.zeros((D, columns)), np.zeros((H, columns)), np.zeros(columns), bn))
         for other, array in found.items():
             if array.shape != (expected := like[other].shape):
                 raise ValueError(f"port: expected {other} of shape {expected}, got {array.shape} (D={D}, H={H})")

@@ -1,4 +1,4 @@
-"""PyTorch: ``nn.RNNCell`` stepped through time, and ``nn.RNN``, in every way in which PyTorch differentiates."""
+"""PyTorch: recurrent cells stepped through time, and layers, in every way in which PyTorch differentiates."""
 
 from __future__ import annotations
 
@@ -11,45 +11,59 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way, _torch
-from adapters._torch import as_array, as_tensor, by_autograd, environment, read_state_dict, run, tanh
-from adapters._way import unroll
+from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way, _torch, gated
+from adapters._torch import as_array, as_tensor, by_autograd, environment, read_state_dict, run, sigmoid, tanh
 
 __all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "read_state_dict"]
 
-# https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html, "Variables"; likewise RNNCell.
+# https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html, "Variables"; likewise LSTM, GRU and the cells.
+# fmt: off
 LAYOUTS = {
     "RNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"},
     "RNNCell": {"weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b", "bias_hh": "0"},
+    "LSTM": {"cell": "lstm i f g o",
+             "weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"},
+    "LSTMCell": {"cell": "lstm i f g o", "weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b", "bias_hh": "0"},
+    "GRU": {"cell": "gru r z n",
+            "weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "[0, bn]"},
+    "GRUCell": {"cell": "gru r z n", "weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b", "bias_hh": "[0, bn]"},
 }
+# fmt: on
+CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "tanh": nn.RNNCell, "relu": nn.RNNCell}
+LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN, "relu": nn.RNN}
 
 
 @cache
-def module_of(kind: Any, D: int, H: int, bias: bool, nonlinearity: str, dtype: torch.dtype, **options: Any) -> Any:
+def module_of(kind: Any, D: int, H: int, bias: bool, dtype: torch.dtype, **options: Any) -> Any:
     """Return a module. It is cached, because creating one takes longer than a step."""
-    return kind(D, H, bias=bias, nonlinearity=nonlinearity, dtype=dtype, **options)
+    return kind(D, H, bias=bias, dtype=dtype, **options)
 
 
-def module_for(kind: Any, nonlinearity: str, weights: Any, **options: Any) -> Any:
-    """Return a module of this kind that fits the weights."""
-    first, *others = weights.values()
-    return module_of(kind, *reversed(first.shape), len(others) > 1, nonlinearity, first.dtype, **options)
+def module_for(kinds: Any, cell: str, weights: Any, **options: Any) -> Any:
+    """Return a module of this cell that fits the weights."""
+    (first, second, *biases), plain = weights.values(), {"nonlinearity": cell} if cell in ("tanh", "relu") else {}
+    sizes = first.shape[-1], second.shape[-1], bool(biases), first.dtype
+    return module_of(kinds[cell], *sizes, **plain, **options)
 
 
-def steps(cell: Any, weights: Any, xs: Any, states: Any) -> Any:
+def steps(module: Any, weights: Any, xs: Any, states: Any) -> Any:
     """Step a cell through the sequence. Without a state, the cell creates one in the first step."""
-    outputs = unroll(lambda *inputs: functional_call(cell, weights, inputs), xs.unbind(), states)
-    return torch.stack(outputs[len(states) :])
+    now: Any = states if len(states) > 1 else (*states, None)[0]
+    outputs = []
+    for x in xs.unbind():
+        now = functional_call(module, weights, (x, now))
+        outputs.append(now[0] if len(states) > 1 else now)
+    return (torch.stack(outputs), now[1]) if len(states) > 1 else torch.stack(outputs)
 
 
-def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Step ``nn.RNNCell``."""
-    return steps(module_for(nn.RNNCell, nonlinearity, weights), weights, xs, states)
+def stepped(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step a cell, such as ``nn.RNNCell``."""
+    return steps(module_for(CELLS, cell, weights), weights, xs, states)
 
 
-def stepped_unbatched(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+def stepped_unbatched(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step ``nn.RNNCell`` on vectors: x (D,), h (H,)."""
-    return stepped(nonlinearity, weights, xs[:, 0], [state[0] for state in states])[:, None]
+    return stepped(cell, weights, xs[:, 0], [state[0] for state in states])[:, None]
 
 
 @cache
@@ -60,29 +74,35 @@ def compiler(function: Any, **options: Any) -> Any:
     return torch.compile(function, **options)
 
 
-def compiled(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Step ``nn.RNNCell``, compiled for each new shape as one graph."""
-    cell = module_for(nn.RNNCell, nonlinearity, weights)
+def compiled(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step a cell, compiled for each new shape as one graph."""
+    module = module_for(CELLS, cell, weights)
     # After more than eight shapes, its default limit, the compiler would run the code uncompiled and only log this.
     with torch._dynamo.config.patch(recompile_limit=10_000):
-        return compiler(steps, dynamic=False, fullgraph=True)(cell, weights, xs, states)
+        return compiler(steps, dynamic=False, fullgraph=True)(module, weights, xs, states)
 
 
-def layer(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``nn.RNN`` over the sequence, time first, which is the default."""
-    inputs = (xs, *(state[None] for state in states))
-    return functional_call(module_for(nn.RNN, nonlinearity, weights), weights, inputs)[0]
+def called(module: Any, weights: Any, xs: Any, states: Any) -> Any:
+    """Call a layer on its inputs and states; return its outputs, and the last c of an LSTM."""
+    outputs, last = functional_call(module, weights, (xs, states if len(states) > 1 else (*states, None)[0]))
+    return (outputs, last[1]) if len(states) > 1 else outputs
 
 
-def batch_first(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run a layer over the sequence, time first, which is the default."""
+    found = called(module_for(LAYERS, cell, weights), weights, xs, tuple(state[None] for state in states))
+    return (found[0], found[1][0]) if len(states) > 1 else found
+
+
+def batch_first(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run ``nn.RNN(batch_first=True)``."""
-    module = module_for(nn.RNN, nonlinearity, weights, batch_first=True)
-    return functional_call(module, weights, (xs.transpose(0, 1), states[0][None]))[0].transpose(0, 1)
+    module = module_for(LAYERS, cell, weights, batch_first=True)
+    return called(module, weights, xs.transpose(0, 1), [states[0][None]]).transpose(0, 1)
 
 
-def unbatched(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+def unbatched(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run ``nn.RNN`` on one sequence without a batch axis: x (T, D), h (1, H)."""
-    return functional_call(module_for(nn.RNN, nonlinearity, weights), weights, (xs[:, 0], states[0]))[0][:, None]
+    return called(module_for(LAYERS, cell, weights), weights, xs[:, 0], states)[:, None]
 
 
 # For the registry alone.
@@ -99,19 +119,41 @@ OVERWRITTEN = ExpectedFailure("backward writes over the states of a single step,
 FAILURES = {f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for dtype in ("bfloat16", "float16")}
 STACKS, SLOW = CELL | {"takes_stacks": True}, CELL | {"max_T": 8, "slow": True, "expected_failures": FAILURES}
 
-cell, rnn = partial(Way, LAYOUTS, run, "RNNCell"), partial(Way, LAYOUTS, run, "RNN")
-STEPS, LOOP, TWO = cell((stepped, by_autograd)), rnn((layer, by_autograd)), rnn((layer, _torch.twice))
-OF_STEPS = {"unbatched": cell((stepped_unbatched, by_autograd)), "h0 omitted": replace(STEPS, has_state=False)}
-OF_LOOP = {"batch first": rnn((batch_first, by_autograd)), "unbatched": rnn((unbatched, by_autograd))}
+way = partial(Way, LAYOUTS, run)
+STEPS, LOOP, TWO = way("RNNCell", (stepped, by_autograd)), way("RNN", (layer, by_autograd)), (layer, _torch.twice)
+OF_STEPS = {
+    "unbatched": way("RNNCell", (stepped_unbatched, by_autograd)),
+    "h0 omitted": replace(STEPS, has_state=False),
+}
+OF_LOOP = {"batch first": way("RNN", (batch_first, by_autograd)), "unbatched": way("RNN", (unbatched, by_autograd))}
 OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False)}
-of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid)
 of_compiled = partial(Adapter, tanh=lambda x: as_array(compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
+
+
+def of_gated(cell: str, name: str) -> tuple[Adapter, ...]:
+    """Return the adapters of a gated cell: the cell stepped, and the layer in four ways."""
+    own, along, second = gated(cell), gated(cell, derivatives="jvp"), gated(cell, derivatives="hvp")
+    forward = way(f"{name}Cell", (stepped, _torch.by_jvp))
+    stacked, by_vmap = way(f"{name}Cell", (stepped, _torch.by_vmap)), CELL | {"takes_stacks": True}
+    return (
+        of(f"torch.{name}Cell", way(f"{name}Cell", (stepped, by_autograd)), f"nn.{name}Cell, autograd", **CELL, **own),
+        of(f"torch.{name}", way(name, (layer, by_autograd)), f"nn.{name}, autograd", **LAYER, **own),
+        of(f"torch.{name}.func", way(name, (layer, _torch.by_vjp)), f"nn.{name}, torch.func.vjp", **LAYER, **own),
+        of(f"torch.{name}.vmap", stacked, f"nn.{name}Cell, vmap over stacked parameters", **by_vmap, **own),
+        of(f"torch.{name}.jvp", forward, f"nn.{name}Cell, torch.func.jvp", unsupported=OF_JVP, **along),
+        of(f"torch.{name}.twice", way(name, TWO), f"nn.{name}, autograd twice", unsupported=OF_LAYER, **second),
+    )
+
+
 ADAPTERS = (
     of("torch.RNNCell", STEPS, "nn.RNNCell stepped through time, autograd", options=OF_STEPS, **CELL),
     of("torch.RNN", LOOP, "nn.RNN, autograd", options=OF_LOOP, **LAYER),
-    of("torch.func", rnn((layer, _torch.by_vjp)), "nn.RNN under functional_call, torch.func.vjp", **LAYER),
-    of("torch.vmap", cell((stepped, _torch.by_vmap)), "nn.RNNCell, vmap over stacked parameters", **STACKS),
-    of("torch.jvp", rnn((layer, _torch.by_jvp)), "nn.RNN, torch.func.jvp: forward mode", unsupported=OF_JVP, **JVP),
-    of("torch.twice", TWO, "nn.RNN, autograd of autograd: second derivatives", unsupported=OF_LAYER, **TWICE),
-    of_compiled("torch.compile", cell((compiled, by_autograd)), "nn.RNNCell stepped, torch.compile, autograd", **SLOW),
+    of("torch.func", way("RNN", (layer, _torch.by_vjp)), "nn.RNN under functional_call, torch.func.vjp", **LAYER),
+    of("torch.vmap", way("RNNCell", (stepped, _torch.by_vmap)), "nn.RNNCell, vmap over stacked parameters", **STACKS),
+    of("torch.jvp", way("RNN", (layer, _torch.by_jvp)), "nn.RNN, torch.func.jvp", unsupported=OF_JVP, **JVP),
+    of("torch.twice", way("RNN", TWO), "nn.RNN, autograd of autograd", unsupported=OF_LAYER, **TWICE),
+    of_compiled("torch.compile", way("RNNCell", (compiled, by_autograd)), "nn.RNNCell stepped, torch.compile", **SLOW),
+    *of_gated("lstm", "LSTM"),
+    *of_gated("gru", "GRU"),
 )

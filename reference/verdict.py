@@ -27,10 +27,21 @@ def quantity_of(field: str) -> str:
     return name if primal == field else f"{'hvp' if primal[0] == 'd' else 'jvp'} {name}"
 
 
+def quantities_of(cell: str) -> tuple[str, ...]:
+    """Return the names of the outputs and gradients of a cell: h, its other states, and all gradients."""
+    kind = CELLS[cell]
+    initial = (f"d{state}0" for state in kind.states)
+    return "h", *kind.states[1:], "dx", *initial, *(f"d{name}" for name in kind.parameters())
+
+
 QUANTITIES = {field.name: quantity_of(field.name) for field in fields(Evaluation)}
 # The quantities of a vanilla RNN.
-GRADIENTS = ("h", "dx", "dh0", *(f"d{name}" for name in CELLS["rnn"].parameters()))
-DERIVATIVES = ("jvp h", *(f"hvp {name}" for name in GRADIENTS[1:]))  # their derivatives along a direction
+GRADIENTS = quantities_of("rnn")
+
+
+def derivatives_of(cell: str) -> tuple[str, ...]:
+    """Return the names of the derivatives along a direction of all quantities of a cell."""
+    return tuple(f"{'hvp' if name[0] == 'd' else 'jvp'} {name}" for name in quantities_of(cell))
 
 
 class Mismatch(AssertionError):
