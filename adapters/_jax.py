@@ -25,6 +25,25 @@ def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> A
     return outputs, pull_back(upstream)
 
 
+@partial(jax.jit, static_argnums=0)
+def by_vmap(forward: Any, *arguments: Any) -> Any:
+    """Differentiate a stack with ``jax.vjp`` under ``jax.vmap``; every array has one more leading axis."""
+    return jax.vmap(partial(by_vjp, forward))(*arguments)
+
+
+@partial(jax.jit, static_argnums=0)
+def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
+    """Differentiate in forward mode, along a direction, with ``jax.jvp``."""
+    outputs, along = jax.jvp(forward, (weights, xs, states), tangents)
+    return (outputs, None), (along, None)
+
+
+@partial(jax.jit, static_argnums=0)
+def twice(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
+    """Differentiate the pull-back along a direction: ``jax.jvp`` of ``jax.vjp``, forward mode over reverse mode."""
+    return jax.jvp(lambda *arguments: by_vjp(forward, *arguments, upstream), (weights, xs, states), tangents)
+
+
 # For the registry alone.
 
 
@@ -34,7 +53,13 @@ def tanh(array: Any) -> Any:
         return np.array(compiled(array))
 
 
-compiled = jax.jit(jnp.tanh)
+def sigmoid(array: Any) -> Any:
+    """Return jax.nn.sigmoid of a NumPy array, compiled."""
+    with jax.enable_x64(array.dtype == np.float64):
+        return np.array(compiled_sigmoid(array))
+
+
+compiled, compiled_sigmoid = jax.jit(jnp.tanh), jax.jit(jax.nn.sigmoid)
 
 ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
 

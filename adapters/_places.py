@@ -15,9 +15,9 @@ import numpy as np
 # The keys are places, the values the parameters of the reference. The place "b or 0" is the bias of a cell that always
 # has one. The place "0" is a second bias that the cell adds to the first. The place "0?" is an optional second bias.
 # The place "[b, 0]" is the concatenation of both. The place "[0, bn]" is the second bias of a GRU, zero but for bn in
-# the block of n. The suffix [None] is a leading axis of length 1.
+# the block of n; "bn" is that block alone. The suffix [None] is a leading axis of length 1.
 PLACES = {"Wx": "Wx", "Wx.T": "Wx", "Wh": "Wh", "Wh.T": "Wh"}
-PLACES |= {"b": "b", "b or 0": "b", "[b, 0]": "b", "0": "0", "0?": "0", "[0, bn]": "bn"}
+PLACES |= {"b": "b", "b or 0": "b", "[b, 0]": "b", "0": "0", "0?": "0", "bn": "bn", "[0, bn]": "bn"}
 # The oracle's order of gates.
 GATES = {"rnn": "a", "lstm": "i f g o", "gru": "r z n", "gru_reset_before": "r z n"}
 
@@ -74,7 +74,7 @@ def to_framework(layout: Mapping[str, str], params: Mapping[str, Any], *, tangen
     if b is not None:
         second = np.split(zeros, len(own), axis=-1)
         second[-1] = second[-1] if bn is None else bn
-        ways |= {"b": b, "0": zeros, "[b, 0]": np.concatenate([b, zeros], axis=-1)}
+        ways |= {"b": b, "bn": second[-1], "0": zeros, "[b, 0]": np.concatenate([b, zeros], axis=-1)}
         ways |= {"[0, bn]": ordered(np.concatenate(second, axis=-1), own, order)}
     found = {name: ways.get(place.removesuffix("[None]")) for name, place in places.items()}
     return {name: a[None] if "[None]" in places[name] else a for name, a in found.items() if a is not None}
@@ -105,7 +105,8 @@ def in_reference(
                 yield "0", np.concatenate([*blocks[:-1], np.zeros_like(blocks[-1])], axis=-1)
             else:
                 array = array.mT if ".T" in place else array
-                yield PLACES[plain], ordered(array, order, own, offset=plain[0] == "b" and not gradient)
+                moved = array if plain == "bn" else ordered(array, order, own, offset=plain[0] == "b" and not gradient)
+                yield PLACES[plain], moved
 
 
 def to_reference(layout: Mapping[str, str], arrays: Mapping[str, Any], *, gradient: bool = False) -> dict[str, Any]:

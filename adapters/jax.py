@@ -13,63 +13,50 @@ import jax
 import jax.numpy as jnp
 import jaxlib.version
 
-from adapters import JVP, TWICE, Adapter, Way, _jax
-from adapters._jax import ULPS, by_vjp, run, tanh
-from adapters._way import unroll
+from adapters import JVP, TWICE, Adapter, Way, _jax, gated
+from adapters._jax import ULPS, by_vjp, run, sigmoid, tanh
+from adapters._jax_cells import CELLS
 
-# The composed cell has the parameters of the reference.
-LAYOUTS = {"scan": {"Wx": "Wx", "Wh": "Wh", "b": "b"}, "cell": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
+# The composed cells have the parameters of the reference.
+# fmt: off
+LAYOUTS = {
+    "scan": {"Wx": "Wx", "Wh": "Wh", "b": "b"},
+    "cell": {"Wx": "Wx", "Wh": "Wh", "b": "b"},
+    "lstm.scan": {"cell": "lstm i f g o", "Wx": "Wx", "Wh": "Wh", "b": "b"},
+    "gru.scan": {"cell": "gru r z n", "Wx": "Wx", "Wh": "Wh", "b": "b", "bn": "bn"},
+    "gru_reset_before.scan": {"cell": "gru_reset_before r z n", "Wx": "Wx", "Wh": "Wh", "b": "b"},
+}
+# fmt: on
 
 
-def cell(nonlinearity: str, weights: Any, x: Any, h: Any) -> Any:
-    """Return the next state of the composed cell; x (N, D), h (N, H)."""
-    a = x @ weights["Wx"] + h @ weights["Wh"]
-    f = jnp.tanh if nonlinearity == "tanh" else jax.nn.relu
-    return f(a + weights["b"] if "b" in weights else a)
-
-
-def unrolled(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+def unrolled(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step the cell in a Python loop, which tracing unrolls."""
-    return jnp.stack(unroll(partial(cell, nonlinearity, weights), xs, states)[1:])
+    outputs = []
+    for x in xs:
+        states = CELLS[cell](weights, x, states)
+        outputs.append(states[0])
+    return (jnp.stack(outputs), *states[1:]) if states[1:] else jnp.stack(outputs)
 
 
-def scanned(nonlinearity: str, weights: Any, xs: Any, states: Any, wrapper: Any = lambda step: step) -> Any:
+def scanned(cell: str, weights: Any, xs: Any, states: Any, wrapper: Any = lambda step: step) -> Any:
     """Run the cell under ``lax.scan``."""
 
-    def step(h: Any, x: Any) -> Any:
-        h = cell(nonlinearity, weights, x, h)
-        return h, h
+    def step(states: Any, x: Any) -> Any:
+        states = CELLS[cell](weights, x, states)
+        return states, states[0]
 
-    return jax.lax.scan(wrapper(step), *states, xs)[1]
+    last, outputs = jax.lax.scan(wrapper(step), states, xs)
+    return (outputs, *last[1:]) if last[1:] else outputs
 
 
-def checkpointed(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+def checkpointed(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run the cell under ``lax.scan`` with each step under ``jax.checkpoint``; backward recomputes the states."""
-    return scanned(nonlinearity, weights, xs, states, jax.checkpoint)
+    return scanned(cell, weights, xs, states, jax.checkpoint)
 
 
 def eagerly(forward: Any, *arguments: Any) -> Any:
     """Differentiate with ``jax.vjp`` operation by operation, without ``jax.jit``."""
     return by_vjp.__wrapped__(forward, *jax.tree.map(jnp.asarray, arguments))
-
-
-@partial(jax.jit, static_argnums=0)
-def by_vmap(forward: Any, *arguments: Any) -> Any:
-    """Differentiate a stack with ``jax.vjp`` under ``jax.vmap``; every array has one more leading axis."""
-    return jax.vmap(partial(by_vjp, forward))(*arguments)
-
-
-@partial(jax.jit, static_argnums=0)
-def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
-    """Differentiate in forward mode, along a direction, with ``jax.jvp``."""
-    outputs, along = jax.jvp(forward, (weights, xs, states), tangents)
-    return (outputs, None), (along, None)
-
-
-@partial(jax.jit, static_argnums=0)
-def twice(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
-    """Differentiate the pull-back along a direction: ``jax.jvp`` of ``jax.vjp``, forward mode over reverse mode."""
-    return jax.jvp(lambda *arguments: by_vjp(forward, *arguments, upstream), (weights, xs, states), tangents)
 
 
 # For the registry alone.
@@ -80,21 +67,39 @@ def environment() -> dict[str, str]:
     return _jax.environment() | {"jaxlib": jaxlib.version.__version__}
 
 
-of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
-loop = partial(Way, LAYOUTS, run, "cell")
-scan = partial(Way, LAYOUTS, run, "scan")
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid)
+way = partial(Way, LAYOUTS, run)
 # T=0 is unsupported in a Python loop, because jnp.stack needs at least one step.
 EAGER: dict[str, Any] = {"max_T": 8, "slow": True, "unsupported": ("T=0",)}
 SECOND = "jvp of vjp: second derivatives, jit"
 STATES = "lax.scan of a step under jax.checkpoint, jit"
+
+
+def of_gated(cell: str) -> tuple[Adapter, ...]:
+    """Return the adapters of a gated cell, in six ways."""
+    own, along, second = gated(cell), gated(cell, derivatives="jvp"), gated(cell, derivatives="hvp")
+    named, by = f"jax.{cell}", partial(way, f"{cell}.scan")
+    return (
+        of(f"{named}.cell", by((unrolled, by_vjp)), "unrolled, jit", max_T=32, unsupported=("T=0",), **own),
+        of(f"{named}.scan", by((scanned, by_vjp)), "under lax.scan, jit", **own),
+        of(f"{named}.checkpoint", by((checkpointed, by_vjp)), STATES, recomputes=("states",), **own),
+        of(f"{named}.vmap", by((scanned, _jax.by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True, **own),
+        of(f"{named}.jvp", by((scanned, _jax.by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **along),
+        of(f"{named}.twice", by((scanned, _jax.twice)), f"lax.scan, {SECOND}", **second),
+    )
+
+
 ADAPTERS = (
-    of("jax.eager", loop((unrolled, eagerly)), "composed cell, operation by operation", **EAGER),
-    of("jax.cell", loop((unrolled, by_vjp)), "composed cell, unrolled, jit", max_T=32, unsupported=("T=0",)),
-    of("jax.scan", scan((scanned, by_vjp)), "composed cell under lax.scan, jit"),
-    of("jax.checkpoint", scan((checkpointed, by_vjp)), STATES, recomputes=("states",)),
-    of("jax.vmap", scan((scanned, by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True),
-    of("jax.jvp", scan((scanned, by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **JVP),
-    of("jax.twice", loop((unrolled, twice)), f"composed cell, unrolled, {SECOND}", unsupported=("T=0",), **TWICE),
+    of("jax.eager", way("cell", (unrolled, eagerly)), "composed cell, operation by operation", **EAGER),
+    of("jax.cell", way("cell", (unrolled, by_vjp)), "composed cell, unrolled, jit", max_T=32, unsupported=("T=0",)),
+    of("jax.scan", way("scan", (scanned, by_vjp)), "composed cell under lax.scan, jit"),
+    of("jax.checkpoint", way("scan", (checkpointed, by_vjp)), STATES, recomputes=("states",)),
+    of("jax.vmap", way("scan", (scanned, _jax.by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True),
+    of("jax.jvp", way("scan", (scanned, _jax.by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **JVP),
+    of("jax.twice", way("cell", (unrolled, _jax.twice)), f"unrolled, {SECOND}", unsupported=("T=0",), **TWICE),
     # The second derivative of relu at 0 is wrong under lax.scan (FINDINGS.md).
-    of("jax.scan_twice", scan((scanned, twice)), f"lax.scan, {SECOND}", nonlinearities=("tanh",), **TWICE),
+    of("jax.scan_twice", way("scan", (scanned, _jax.twice)), f"lax.scan, {SECOND}", nonlinearities=("tanh",), **TWICE),
+    *of_gated("lstm"),
+    *of_gated("gru"),
+    *of_gated("gru_reset_before"),
 )

@@ -55,7 +55,7 @@ class Layout:
     @property
     def has_bn(self) -> bool:
         """Whether there is a place for the bias inside the reset of a GRU."""
-        return "[0, bn]" in self.named.values()
+        return not {"bn", "[0, bn]"}.isdisjoint(self.named.values())
 
     @property
     def weights(self) -> list[str]:

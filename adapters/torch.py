@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 from torch.func import functional_call
 
 from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way, _torch, gated
-from adapters._torch import as_array, as_tensor, by_autograd, environment, read_state_dict, run, sigmoid, tanh
+from adapters._torch import LAYERS, as_array, as_tensor, by_autograd, environment, module_for, read_state_dict, run
 
 __all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "read_state_dict"]
 
@@ -29,59 +27,6 @@ LAYOUTS = {
     "GRUCell": {"cell": "gru r z n", "weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b", "bias_hh": "[0, bn]"},
 }
 # fmt: on
-CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "tanh": nn.RNNCell, "relu": nn.RNNCell}
-LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN, "relu": nn.RNN}
-
-
-@cache
-def module_of(kind: Any, D: int, H: int, bias: bool, dtype: torch.dtype, **options: Any) -> Any:
-    """Return a module. It is cached, because creating one takes longer than a step."""
-    return kind(D, H, bias=bias, dtype=dtype, **options)
-
-
-def module_for(kinds: Any, cell: str, weights: Any, **options: Any) -> Any:
-    """Return a module of this cell that fits the weights."""
-    (first, second, *biases), plain = weights.values(), {"nonlinearity": cell} if cell in ("tanh", "relu") else {}
-    sizes = first.shape[-1], second.shape[-1], bool(biases), first.dtype
-    return module_of(kinds[cell], *sizes, **plain, **options)
-
-
-def steps(module: Any, weights: Any, xs: Any, states: Any) -> Any:
-    """Step a cell through the sequence. Without a state, the cell creates one in the first step."""
-    now: Any = states if len(states) > 1 else (*states, None)[0]
-    outputs = []
-    for x in xs.unbind():
-        now = functional_call(module, weights, (x, now))
-        outputs.append(now[0] if len(states) > 1 else now)
-    return (torch.stack(outputs), now[1]) if len(states) > 1 else torch.stack(outputs)
-
-
-def stepped(cell: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Step a cell, such as ``nn.RNNCell``."""
-    return steps(module_for(CELLS, cell, weights), weights, xs, states)
-
-
-def stepped_unbatched(cell: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Step ``nn.RNNCell`` on vectors: x (D,), h (H,)."""
-    return stepped(cell, weights, xs[:, 0], [state[0] for state in states])[:, None]
-
-
-@cache
-def compiler(function: Any, **options: Any) -> Any:
-    """Return a compiled function. It is created on first use, because importing the compiler takes seconds."""
-    # If the compiler cannot trace a function, it raises an error and also logs a traceback.
-    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
-    return torch.compile(function, **options)
-
-
-def compiled(cell: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Step a cell, compiled for each new shape as one graph."""
-    module = module_for(CELLS, cell, weights)
-    # After more than eight shapes, its default limit, the compiler would run the code uncompiled and only log this.
-    with torch._dynamo.config.patch(recompile_limit=10_000):
-        return compiler(steps, dynamic=False, fullgraph=True)(module, weights, xs, states)
-
-
 def called(module: Any, weights: Any, xs: Any, states: Any) -> Any:
     """Call a layer on its inputs and states; return its outputs, and the last c of an LSTM."""
     outputs, last = functional_call(module, weights, (xs, states if len(states) > 1 else (*states, None)[0]))
@@ -120,29 +65,27 @@ FAILURES = {f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for 
 STACKS, SLOW = CELL | {"takes_stacks": True}, CELL | {"max_T": 8, "slow": True, "expected_failures": FAILURES}
 
 way = partial(Way, LAYOUTS, run)
-STEPS, LOOP, TWO = way("RNNCell", (stepped, by_autograd)), way("RNN", (layer, by_autograd)), (layer, _torch.twice)
-OF_STEPS = {
-    "unbatched": way("RNNCell", (stepped_unbatched, by_autograd)),
-    "h0 omitted": replace(STEPS, has_state=False),
-}
+STEP, LOOPED, TWO = (_torch.stepped, by_autograd), (layer, by_autograd), (layer, _torch.twice)
+STEPS, LOOP, VMAP = way("RNNCell", STEP), way("RNN", LOOPED), (_torch.stepped, _torch.by_vmap)
+OF_STEPS = {"unbatched": way("RNNCell", (_torch.stepped_unbatched, by_autograd))}
+OF_STEPS |= {"h0 omitted": replace(STEPS, has_state=False)}
 OF_LOOP = {"batch first": way("RNN", (batch_first, by_autograd)), "unbatched": way("RNN", (unbatched, by_autograd))}
 OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False)}
-of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid)
-of_compiled = partial(Adapter, tanh=lambda x: as_array(compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
+of = partial(Adapter, tanh=_torch.tanh, tanh_ulps=ULPS, sigmoid=_torch.sigmoid)
+of_compiled = partial(Adapter, tanh=lambda x: as_array(_torch.compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
 
 
 def of_gated(cell: str, name: str) -> tuple[Adapter, ...]:
-    """Return the adapters of a gated cell: the cell stepped, and the layer in four ways."""
+    """Return the adapters of a gated cell: the cell stepped, and the layer, in six ways."""
     own, along, second = gated(cell), gated(cell, derivatives="jvp"), gated(cell, derivatives="hvp")
-    forward = way(f"{name}Cell", (stepped, _torch.by_jvp))
-    stacked, by_vmap = way(f"{name}Cell", (stepped, _torch.by_vmap)), CELL | {"takes_stacks": True}
+    step, loop, by_jvp = partial(way, f"{name}Cell"), partial(way, name), (_torch.stepped, _torch.by_jvp)
     return (
-        of(f"torch.{name}Cell", way(f"{name}Cell", (stepped, by_autograd)), f"nn.{name}Cell, autograd", **CELL, **own),
-        of(f"torch.{name}", way(name, (layer, by_autograd)), f"nn.{name}, autograd", **LAYER, **own),
-        of(f"torch.{name}.func", way(name, (layer, _torch.by_vjp)), f"nn.{name}, torch.func.vjp", **LAYER, **own),
-        of(f"torch.{name}.vmap", stacked, f"nn.{name}Cell, vmap over stacked parameters", **by_vmap, **own),
-        of(f"torch.{name}.jvp", forward, f"nn.{name}Cell, torch.func.jvp", unsupported=OF_JVP, **along),
-        of(f"torch.{name}.twice", way(name, TWO), f"nn.{name}, autograd twice", unsupported=OF_LAYER, **second),
+        of(f"torch.{name}Cell", step(STEP), f"nn.{name}Cell stepped through time, autograd", **CELL, **own),
+        of(f"torch.{name}", loop(LOOPED), f"nn.{name}, autograd", **LAYER, **own),
+        of(f"torch.{name}.func", loop((layer, _torch.by_vjp)), f"nn.{name}, torch.func.vjp", **LAYER, **own),
+        of(f"torch.{name}.vmap", step(VMAP), f"nn.{name}Cell, vmap over stacked parameters", **STACKS, **own),
+        of(f"torch.{name}.jvp", step(by_jvp), f"nn.{name}Cell, torch.func.jvp", unsupported=OF_JVP, **along),
+        of(f"torch.{name}.twice", loop(TWO), f"nn.{name}, autograd of autograd", unsupported=OF_LAYER, **second),
     )
 
 
@@ -150,10 +93,10 @@ ADAPTERS = (
     of("torch.RNNCell", STEPS, "nn.RNNCell stepped through time, autograd", options=OF_STEPS, **CELL),
     of("torch.RNN", LOOP, "nn.RNN, autograd", options=OF_LOOP, **LAYER),
     of("torch.func", way("RNN", (layer, _torch.by_vjp)), "nn.RNN under functional_call, torch.func.vjp", **LAYER),
-    of("torch.vmap", way("RNNCell", (stepped, _torch.by_vmap)), "nn.RNNCell, vmap over stacked parameters", **STACKS),
+    of("torch.vmap", way("RNNCell", VMAP), "nn.RNNCell, vmap over stacked parameters", **STACKS),
     of("torch.jvp", way("RNN", (layer, _torch.by_jvp)), "nn.RNN, torch.func.jvp", unsupported=OF_JVP, **JVP),
     of("torch.twice", way("RNN", TWO), "nn.RNN, autograd of autograd", unsupported=OF_LAYER, **TWICE),
-    of_compiled("torch.compile", way("RNNCell", (compiled, by_autograd)), "nn.RNNCell stepped, torch.compile", **SLOW),
+    of_compiled("torch.compile", way("RNNCell", (_torch.compiled, by_autograd)), "nn.RNNCell, torch.compile", **SLOW),
     *of_gated("lstm", "LSTM"),
     *of_gated("gru", "GRU"),
 )
