@@ -137,7 +137,7 @@ def _compare(
         if infinite is not None:
             # If any row of the case meets an infinity, a sum over the rows meets it too.
             met = chunk.of(infinite[..., None], axes[field])[..., 0]
-            loose = undetermined(met, axes[field], field)
+            loose = undetermined(case, met, field)
         nan = field == "dxs" and beside_nan(case, bounded)
         actual = chunk.of(given[field], axes[field]).astype(np.float64)
         return field, chunk, Comparison(actual, bounded, nan, loose, case.finite, stacked)

@@ -82,15 +82,19 @@ def met_by_infinity(case: Case) -> Flags:
     return met
 
 
-def undetermined(met: Flags, axes: str, field: str) -> Flags | bool:
-    """Return the elements of a field that are undetermined because their row meets an infinity; outputs never are.
+def undetermined(case: Case, met: Flags, field: str) -> Flags | bool:
+    """Return the elements of a field that are undetermined because their row meets an infinity.
+
+    The outputs of a vanilla cell never are: they are 1, -1 or NaN. A cell that carries a state beside them mixes gates
+    that an infinity saturates with finite numbers, whose bounds the infinity has made infinite.
 
     Args:
+        case: the case.
         met: the rows, as of ``met_by_infinity``; shape (..., N).
-        axes: axes of the field, in letters.
         field: name of a field of ``Evaluation``.
     """
-    if field[0] != "d":
+    axes = case.axes()[field]
+    if field[0] != "d" and not case.cell_type.carries:
         return False
     if "N" in axes:
         return met[..., None, :, None] if "T" in axes else met[..., None]
