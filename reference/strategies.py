@@ -13,6 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from reference.case import Case
+from reference.cells import CELLS
 from reference.layer import evaluate
 from reference.params import Params
 from reference.precision import PRECISIONS
@@ -48,6 +49,8 @@ VALUES = (*FINITE, "nan")
 # Kinds at the limits of a format. Even cases of one step have a probe. If tanh saturates, 1 - h**2 is below the last
 # digit of h, and only an observed A can be checked.
 EDGES = ("saturated", "subnormal", "huge", "huge_inputs", "cancelling", "one_hot", "zeros")
+# Kinds for cells with gates: gates at both ends, gates that keep the state, and large states.
+GATED = ("both_ends", "remembering", "large_states")
 # Largest T of cases without the probe; for more steps the bound on A is too wide.
 UNPROBED = 3
 # Smallest number of rows T * N for which wide, saturating and cancelling values are drawn.
@@ -110,6 +113,7 @@ def cases(
     draw: st.DrawFn,
     *,
     dtype: str = "float64",
+    cell: str = "rnn",
     shape: st.SearchStrategy[Shape] | None = None,
     stack: int = 32,
     numbers: int = LARGEST_STACK,
@@ -125,6 +129,7 @@ def cases(
     Args:
         draw: supplied by Hypothesis.
         dtype: dtype of every array, as of ``Case``.
+        cell: cell of every case, as of ``Case``. A cell without the drawn nonlinearity has tanh.
         shape: strategy for the shape; ``shapes_for(dtype)`` by default.
         stack: number of cases, K; reduced if the stack would have more than ``numbers`` numbers.
         numbers: largest number of numbers in a stack, so that large shapes fit in memory.
@@ -139,13 +144,13 @@ def cases(
     Returns:
         A strategy for ``Case``, xs (K, T, N, D).
     """
-    drawn = sized(draw(shapes_for(dtype) if shape is None else shape), dtype, direction)
+    drawn = sized(draw(shapes_for(dtype) if shape is None else shape), dtype, direction, cell)
     T, N, D, H, nonlinearity, bias, _ = drawn
     if params is not None:
         D, H = params.sizes.values()
-    kinds = [kind for kind in suiting(drawn, dtype, direction) if kind in values]
+    kinds = [kind for kind in suiting(drawn, dtype, direction, cell) if kind in values]
     without = not drawn.probe and bool(kinds)
-    kinds = kinds or [kind for kind in suiting(drawn._replace(probe=True), dtype, direction) if kind in values]
+    kinds = kinds or [kind for kind in suiting(drawn._replace(probe=True), dtype, direction, cell) if kind in values]
     kinds = ["one_sided"] if N >= LONG and "one_sided" in values else kinds
     kinds = kinds if assorted else [draw(st.sampled_from(kinds))]
     seed += draw(st.integers(0, 2**32 - 1))
@@ -155,20 +160,27 @@ def cases(
         draw(st.sampled_from(norms)), largest_norm(dtype, T, nonlinearity), 1 if careful or direction else np.inf
     )
     upstream = "every" if careful else draw(st.sampled_from(KINDS_OF_UPSTREAM))
-    options: dict[str, Any] = {"dtype": dtype, "nonlinearity": nonlinearity, "bias": bias, "params": params}
-    options |= {"norm": norm, "upstream": upstream, "values": kinds, "direction": direction}
+    options: dict[str, Any] = {"dtype": dtype, "cell": cell, "nonlinearity": nonlinearity, "bias": bias}
+    options |= {"norm": norm, "upstream": upstream, "values": kinds, "direction": direction, "params": params}
     case = Case.random(T, N, D, H, seed=seed, stack=fitting(stack, T, N, D, H, numbers), **options)
     return case if without else within_range(case.probed(seed))
 
 
-def sized(shape: Shape, dtype: str, direction: bool) -> Shape:
+def sized(shape: Shape, dtype: str, direction: bool, cell: str = "rnn") -> Shape:
     """Return a shape for which a verdict on this dtype can decide.
 
     For H = 1, XLA fuses all steps into one loop per gradient, so each gradient has its own rounding of A. So H = 1 is
     drawn only for single steps of float64 and float32. Cases of more than ``UNPROBED`` steps have the probe. In half
     precisions, so have all shapes that ``shortened`` would change, because their bounds are wider.
     """
-    T, half = shape.T, PRECISIONS[dtype].is_mixed
+    half, kind = PRECISIONS[dtype].is_mixed, CELLS[cell]
+    if shape.nonlinearity not in kind.nonlinearities:
+        shape = shape._replace(nonlinearity=kind.nonlinearities[0])
+    if half and kind.carries:
+        # An unseen state adds up the roundings of all steps. In a few rows of few units, most gates may be closed.
+        T = min(shape.T, 1 if len(kind.states) > 1 else 2)
+        shape = shape._replace(T=T, N=max(shape.N, 4), H=max(shape.H, 4), probe=shape.probe or T > 1)
+    T = shape.T
     small = not direction and (shape == shortened(shape) if half else T <= UNPROBED)
     probe = shape.probe or not small
     if direction:
@@ -186,7 +198,7 @@ def shortened(shape: Shape) -> Shape:
     return shape._replace(T=min(shape.T, T), D=min(shape.D, 8), H=min(shape.H, 8))
 
 
-def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:
+def suiting(shape: Shape, dtype: str, direction: bool, cell: str = "rnn") -> list[str]:
     """Return the kinds of values for which a verdict can decide in a shape; usual kinds are repeated."""
     if not shape.probe and PRECISIONS[dtype].is_mixed:
         return ["unsaturated"]
@@ -203,7 +215,13 @@ def suiting(shape: Shape, dtype: str, direction: bool) -> list[str]:
     if not shape.probe:
         # Saturated rows, or integers that cancel to zero in every row, make one case in a thousand inconclusive.
         unsuited |= {*EDGES, "nan", "poisoned", "wide", "integers"}
-    return [kind for kind in (*KINDS_OF_VALUES[shape.nonlinearity], *EDGES, "poisoned") if kind not in unsuited]
+    kinds: tuple[str, ...] = (*KINDS_OF_VALUES[shape.nonlinearity], *EDGES, "poisoned")
+    if CELLS[cell].carries:
+        kinds = (*kinds, "integers", *GATED)
+        # In bfloat16, a gate that is nearly closed has a slope below the last digit.
+        unsuited |= {"saturated", "both_ends"} if dtype == "bfloat16" or not shape.probe or direction else set()
+        unsuited |= {*GATED} if not shape.probe or direction else set()
+    return [kind for kind in kinds if kind not in unsuited]
 
 
 def fitting(stack: int, T: int, N: int, D: int, H: int, numbers: int = LARGEST_STACK) -> int:
