@@ -29,9 +29,9 @@ from reference.bounded import INFLATE
 from reference.case import Case
 from reference.certify import certify
 from reference.evaluation import Evaluation
-from reference.faults import COMPUTED, FAULTS, Fault, compute
+from reference.faults import CATALOGUE, COMPUTED, Fault, compute
 from reference.precision import PRECISIONS
-from reference.strategies import VALUES, cases
+from reference.strategies import GATED, VALUES, cases
 from reference.trial import Subject, trial
 from reference.verdict import GRADIENTS, Mismatch, Verdict
 
@@ -77,14 +77,14 @@ class Row:
 
 
 @cache
-def drawn(dtype: str, seed: int, limit: int, stack: int = 1) -> tuple[Case, ...]:
+def drawn(dtype: str, seed: int, limit: int, stack: int = 1, cell: str = "rnn") -> tuple[Case, ...]:
     """Return the cases of a run, ``limit`` stacks; equal arguments give equal cases."""
     found: list[Case] = []
     options: dict[str, Any] = {"phases": [Phase.generate], "database": None, "deadline": None, "derandomize": False}
 
     @hypothesis.seed(seed)
     @settings(max_examples=limit, suppress_health_check=list(HealthCheck), **options)
-    @hypothesis.given(cases(dtype=dtype, stack=stack, values=VALUES))
+    @hypothesis.given(cases(dtype=dtype, cell=cell, stack=stack, values=VALUES if cell == "rnn" else (*VALUES, *GATED)))
     def collect(case: Case) -> None:
         found.append(case)
 
@@ -119,7 +119,7 @@ def try_once(subject: Subject, case: Case) -> str | Verdict:
         return str(error)
 
 
-def catch(fault: Fault, dtype: str, seed: int, limit: int = LIMIT) -> Catch | None:
+def catch(fault: Fault, dtype: str, seed: int, limit: int = LIMIT, cell: str = "rnn") -> Catch | None:
     """Try a fault on one case after another until it is caught.
 
     Args:
@@ -127,12 +127,13 @@ def catch(fault: Fault, dtype: str, seed: int, limit: int = LIMIT) -> Catch | No
         dtype: a precision of ``COMPUTED``.
         seed: seed of the cases; every fault runs on the same cases.
         limit: number of cases after which to give up.
+        cell: cell of the cases.
 
     Returns:
         The catch, or None if the fault was not caught.
     """
     subject = fault.subject()
-    for count, case in enumerate(drawn(dtype, seed, limit), start=1):
+    for count, case in enumerate(drawn(dtype, seed, limit, cell=cell), start=1):
         found = try_once(subject, case)
         if isinstance(found, str):
             return Catch(count, "contract", found)
@@ -147,27 +148,29 @@ def score(
     seeds: Sequence[int] = range(5),
     progress: Callable[[], Any] = lambda: None,
     limit: int = LIMIT,
+    cell: str = "rnn",
 ) -> list[Row]:
-    """Try every fault of the catalogue in every precision that can show it.
+    """Try every fault of a cell's catalogue in every precision that can show it.
 
     Args:
         dtypes: precisions of the cases.
         seeds: seeds of the cases, one run for each.
         progress: called after every row.
         limit: number of cases after which to give up.
+        cell: the cell.
 
     Returns:
         One row for each fault and precision, in the order of the catalogue.
     """
     rows = []
-    for fault in FAULTS.values():
-        for dtype in (dtype for dtype in dtypes if dtype in fault.precisions):
-            rows.append(Row(fault, dtype, tuple(catch(fault, dtype, seed, limit) for seed in seeds)))
+    for fault in CATALOGUE[cell].values():
+        for dtype in (dtype for dtype in dtypes if dtype not in fault.hidden_in(cell)):
+            rows.append(Row(fault, dtype, tuple(catch(fault, dtype, seed, limit, cell) for seed in seeds)))
             progress()
     return rows
 
 
-def false_alarms(dtype: str, examples: int, *, seed: int = 0, stack: int = 32) -> tuple[int, int]:
+def false_alarms(dtype: str, examples: int, *, seed: int = 0, stack: int = 32, cell: str = "rnn") -> tuple[int, int]:
     """Try correct code on many cases.
 
     Args:
@@ -175,12 +178,13 @@ def false_alarms(dtype: str, examples: int, *, seed: int = 0, stack: int = 32) -
         examples: number of stacks.
         seed: seed of the cases.
         stack: cases in a stack.
+        cell: cell of the cases.
 
     Returns:
         The number of cases, and the number of cases that did not pass; the second has to be 0.
     """
     count = alarms = 0
-    for case in drawn(dtype, seed, examples, stack):
+    for case in drawn(dtype, seed, examples, stack, cell):
         found = try_once(compute, case)
         statuses = ["fail"] * stack if isinstance(found, str) else found.statuses
         count, alarms = count + len(statuses), alarms + len(statuses) - statuses.count("pass")

@@ -219,7 +219,9 @@ def suiting(shape: Shape, dtype: str, direction: bool, cell: str = "rnn") -> lis
     if CELLS[cell].carries:
         kinds = (*kinds, "integers", *GATED)
         # In bfloat16, a gate that is nearly closed has a slope below the last digit.
-        unsuited |= {"saturated", "both_ends"} if dtype == "bfloat16" or not shape.probe or direction else set()
+        unsuited |= (
+            {"saturated", "both_ends", "integers"} if dtype == "bfloat16" or not shape.probe or direction else set()
+        )
         unsuited |= {*GATED} if not shape.probe or direction else set()
     return [kind for kind in kinds if kind not in unsuited]
 

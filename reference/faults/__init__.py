@@ -5,16 +5,62 @@ fault (``reference.mutation_score``), and ``reference.explain`` compares failure
 
     subject = FAULTS["Wh transposed"].subject()
     evaluation = subject(case)
+
+``CATALOGUE`` has the faults of every cell, ``FAULTS`` those of the vanilla RNN.
 """
 
+from dataclasses import replace
+
+from reference.cells import CELLS
 from reference.faults.backward import BPTT, DERIVATIVE, WEIGHTS
 from reference.faults.contract import CONTRACT, CORNER
 from reference.faults.fault import COMPUTED, HALVES, Fault, compute
 from reference.faults.forward import ACTIVATION, BIAS, LAYOUT, STATE
+from reference.faults.gated import GATED, GRU, LSTM
 from reference.faults.numerical import NUMERICAL
 
-TABLES = (LAYOUT, BIAS, ACTIVATION, STATE, DERIVATIVE, BPTT, WEIGHTS, NUMERICAL, CONTRACT, CORNER)
-FAULTS: dict[str, Fault] = {fault.name: fault for table in TABLES for fault in table}
+# Faults that a gated cell cannot have: of a square Wh, of relu, or of a cell that saves its output alone.
+PLAIN = {
+    *(
+        "Wh transposed",
+        "Wh kept transposed",
+        "Wh not transposed in backward",
+        "dWh transposed",
+        "dx and dh_prev exchanged",
+    ),
+    *("relu for tanh", "tanh for relu", "relu'(0) = 1", "relu's derivative of h >= 0", "dh0 one product short"),
+    *("bias added after the nonlinearity", "derivative of a instead of h", "derivative of the step before"),
+    "Wx transposed where D = H",
+}
+
+
+LONELY = dict.fromkeys(HALVES, "cases of this cell without the probe have one step there")
+# Precisions that hide a fault in a gated cell, by name of fault and by cell.
+HIDDEN: dict[str, dict[str, dict[str, str]]] = {
+    "polynomial tanh": dict.fromkeys(GATED, {"bfloat16": "2 % is less than the roundings of a step"}),
+    "sums in float16": {"lstm": {"bfloat16": "11 bits are enough beside the roundings of a step"}},
+    "state forgotten where D <= H": dict.fromkeys(GATED, LONELY),
+    "dh0 missing where D <= H": dict.fromkeys(GATED, LONELY),
+    "inputs squeezed where D = 1": dict.fromkeys(GATED, LONELY),
+}
+
+
+def everywhere(table: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """Return a table with the cells of each of its faults: all, but for those in ``PLAIN``."""
+    return tuple(
+        fault if fault.name in PLAIN else replace(fault, cells=tuple(CELLS), hidden_by_cell=HIDDEN.get(fault.name, {}))
+        for fault in table
+    )
+
+
+TABLES = tuple(
+    map(everywhere, (LAYOUT, BIAS, ACTIVATION, STATE, DERIVATIVE, BPTT, WEIGHTS, NUMERICAL, CONTRACT, CORNER))
+)
+CATALOGUE: dict[str, dict[str, Fault]] = {
+    cell: {fault.name: fault for table in (*TABLES, LSTM, GRU) for fault in table if cell in fault.cells}
+    for cell in CELLS
+}
+FAULTS = CATALOGUE["rnn"]
 FAMILIES: dict[str, tuple[Fault, ...]] = {table[0].family: table for table in TABLES}
 
-__all__ = ["COMPUTED", "FAMILIES", "FAULTS", "HALVES", "Fault", "compute"]
+__all__ = ["CATALOGUE", "COMPUTED", "FAMILIES", "FAULTS", "HALVES", "Fault", "compute"]

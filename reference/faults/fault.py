@@ -12,7 +12,7 @@ Its function (layer, right, *arguments) replaces the method ``right``. The argum
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -32,6 +32,8 @@ Condition = Callable[[Case], bool]
 Hidden = Mapping[str, str]
 # Precisions in which the catalogue computes, and the half precisions among them.
 COMPUTED, HALVES = DTYPES, ("bfloat16", "float16")
+# Steps of the cases of gated cells in half precisions, at most (``reference.strategies``).
+LONGEST_IN_HALVES = {"lstm": 1, "gru": 2, "gru_reset_before": 2}
 # Hooks around correct code; all other hooks are inside it.
 AROUND = ("case", "result", "calls")
 
@@ -47,6 +49,15 @@ class Fault:
     hidden: Hidden  # precisions that cannot show the mistake, and why
     changes: Mapping[str, Change]  # by hook
     cells: tuple[str, ...] = ("rnn",)  # the cells in which authors make it
+    hidden_by_cell: Mapping[str, Hidden] = field(default_factory=dict)  # likewise hidden, in one cell
+
+    def hidden_in(self, cell: str) -> Hidden:
+        """Return the precisions that cannot show the mistake in a cell, and why."""
+        steps = max([0, *(each.sizes.get("T", 0) for each in self.conditions if isinstance(each, Larger))])
+        longest = LONGEST_IN_HALVES.get(cell, steps + 1)
+        why = f"cases of this cell have at most {longest} step{'s' * (longest > 1)} there"
+        short = dict.fromkeys(HALVES, why) if steps >= longest else {}
+        return short | {**self.hidden} | {**self.hidden_by_cell.get(cell, {})}
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -140,9 +151,20 @@ def _multiplied(change: Change, layer: Layer, right: Change, p: Array, q: Array)
 # Conditions.
 
 
+@dataclass(frozen=True)
+class Larger:
+    """The condition that T, N, D (with the probe's columns) or H is larger than the given size."""
+
+    sizes: Mapping[str, int]
+
+    def __call__(self, case: Case) -> bool:
+        """Return whether it is met."""
+        return all(case.sizes[axis] > size for axis, size in self.sizes.items())
+
+
 def more(**sizes: int) -> Condition:
     """Return the condition that T, N, D (with the probe's columns) or H is larger than the given size."""
-    return lambda case: all(case.sizes[axis] > size for axis, size in sizes.items())
+    return Larger(sizes)
 
 
 def with_bias(case: Case) -> bool:
@@ -244,10 +266,14 @@ def piecewise(run: Subject, case: Case, length: int, *, carry: bool) -> Evaluati
     """
     parts: list[Evaluation] = []
     for start in range(0, case.sizes["T"], length):
-        xs, upstream = (array[..., start : start + length, :, :] for array in (case.xs, case.upstream))
-        h0 = parts[-1].hs[..., -1, :, :] if parts and carry else case.h0
-        parts.append(run(case.replacing(xs=xs, upstream=upstream, h0=h0, finite=False)))
+        fields = {name: getattr(case, name)[..., start : start + length, :, :] for name in ("xs", "upstream")}
+        if parts and carry:
+            fields |= {"h0": parts[-1].hs[..., -1, :, :]} | ({} if case.c0 is None else {"c0": parts[-1].c})
+        if case.upstream_c is not None and start + length < case.sizes["T"]:
+            fields["upstream_c"] = 0 * case.upstream_c
+        parts.append(run(case.replacing(**fields, finite=False)))
     hs, dxs = (np.concatenate([getattr(part, name) for part in parts], axis=-3) for name in ("hs", "dxs"))
-    summed = [*weights(case, parts[0]), *([] if carry else ["dh0"])]
+    initial = [f"d{state}0" for state in case.cell_type.states]
+    summed = [*weights(case, parts[0]), *([] if carry else initial)]
     sums = {name: np.sum([getattr(part, name) for part in parts], axis=0, dtype=case.xs.dtype) for name in summed}
-    return parts[0].replacing(hs=hs, dxs=dxs, **sums)
+    return parts[0].replacing(hs=hs, c=parts[-1].c, dxs=dxs, **sums)
