@@ -37,7 +37,7 @@ PLAIN = {
 LONELY = dict.fromkeys(HALVES, "cases of this cell without the probe have one step there")
 # Precisions that hide a fault in a gated cell, by name of fault and by cell.
 HIDDEN: dict[str, dict[str, dict[str, str]]] = {
-    "polynomial tanh": dict.fromkeys(GATED, {"bfloat16": "2 % is less than the roundings of a step"}),
+    "polynomial tanh": {cell: {"bfloat16": "2 % is less than the roundings of a step"} for cell in GATED},
     "sums in float16": {"lstm": {"bfloat16": "11 bits are enough beside the roundings of a step"}},
     "state forgotten where D <= H": dict.fromkeys(GATED, LONELY),
     "dh0 missing where D <= H": dict.fromkeys(GATED, LONELY),

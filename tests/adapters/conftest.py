@@ -31,6 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "adapter" not in names:
         return
     marker = metafunc.definition.get_closest_marker("gradients")
+    gated = metafunc.definition.get_closest_marker("gated") is not None
     narrowed = metafunc.definition.get_closest_marker("only")
     always = metafunc.definition.get_closest_marker("always")
     dtypes = set(DTYPES if always else SELECTED) & set(narrowed.kwargs.get("dtypes", DTYPES) if narrowed else DTYPES)
@@ -47,6 +48,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 for adapter in adapters.load(framework)
                 if marker is None or (adapter.offers == GRADIENTS and required <= set(adapter.nonlinearities))
             ]
+            suited = [adapter for adapter in suited if adapter.cell != "rnn"][:1] if gated else suited
             for adapter in suited[:most]:
                 found += parameters(adapter, *names[1:], dtypes=dtypes)
         else:

@@ -1,4 +1,4 @@
-"""Train the small character-level vanilla RNN whose weights the tests use as realistic weights.
+"""Train the small character-level networks, a vanilla RNN and an LSTM, whose weights the tests use as realistic ones.
 
 The text beside this script, text.txt, is the prose of chapters I to VI of "Alice's Adventures in Wonderland" by
 Lewis Carroll, first published in 1865. The author died in 1898, so the work is in the public domain everywhere, and
@@ -6,7 +6,7 @@ it may be copied and redistributed freely. The text comes from alice29.txt of th
 title lines, chapter headings and rows of asterisks were removed, and letters were lower-cased. The opening quotation
 marks were made plain apostrophes, and each paragraph was put on one line.
 
-The saved network is h[t] = tanh(h[t-1] @ Wh + x[t] @ Wx + b) with logits[t] = h[t] @ Wy + by. The input x[t] is the
+The saved network has the parameters Wx, Wh and b of the cell, and logits[t] = h[t] @ Wy + by. The input x[t] is the
 one-hot vector of character t in the order of the saved array "characters". The output logits[t] predicts character
 t + 1. Training needs PyTorch; loading the saved file needs only NumPy.
 """
@@ -22,20 +22,21 @@ from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 TEXT = Path(__file__).with_name("text.txt")
-OUTPUT = Path(__file__).parents[2] / "adapters" / "conformance" / "char_rnn.npz"
+FOLDER = Path(__file__).parents[2] / "adapters" / "conformance"
+CELLS = {"rnn": nn.RNN, "lstm": nn.LSTM}
 HIDDEN, STREAMS, STEPS, RATE, CLIP, SEED = 64, 16, 50, 4e-3, 1.0, 20240229
 
 
-class CharRNN(nn.Module):
-    """A tanh RNN over one-hot characters with a linear read-out."""
+class Characters(nn.Module):
+    """A recurrent layer over one-hot characters with a linear read-out."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, cell: str, size: int) -> None:
         super().__init__()
         self.size = size
-        self.rnn = nn.RNN(size, HIDDEN, nonlinearity="tanh", bias=True)
+        self.rnn: Any = CELLS[cell](size, HIDDEN)
         self.readout = nn.Linear(HIDDEN, size)
 
-    def loss(self, codes: torch.Tensor, state: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, codes: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
         """Return the mean loss in nats of predicting codes[1:] from codes[:-1], and the last state."""
         hidden, state = self.rnn(one_hot(codes[:-1], self.size).float(), state)
         return cross_entropy(self.readout(hidden).flatten(0, 1), codes[1:].flatten()), state
@@ -59,10 +60,10 @@ def encode(text: str) -> tuple[str, np.ndarray]:
     return characters, np.array([characters.index(c) for c in text])
 
 
-def train(codes: torch.Tensor, held_out: torch.Tensor, size: int, epochs: int) -> CharRNN:
+def train(cell: str, codes: torch.Tensor, held_out: torch.Tensor, size: int, epochs: int) -> Characters:
     """Train by truncated backpropagation through time over parallel streams that carry their state."""
     torch.manual_seed(SEED)
-    model = CharRNN(size)
+    model = Characters(cell, size)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     length = len(codes) // STREAMS
@@ -71,7 +72,7 @@ def train(codes: torch.Tensor, held_out: torch.Tensor, size: int, epochs: int) -
         state = None
         for start in range(0, length - 1, STEPS):
             loss, state = model.loss(streams[start : start + STEPS + 1], state)
-            state = state.detach()
+            state = tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)
@@ -87,7 +88,8 @@ def train(codes: torch.Tensor, held_out: torch.Tensor, size: int, epochs: int) -
 def main() -> None:
     """Train on the first nine tenths of the text, report on the last tenth, and save the weights."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("output", nargs="?", type=Path, default=OUTPUT, help="the .npz file to write")
+    parser.add_argument("cell", nargs="?", choices=CELLS, default="rnn", help="the cell; default: rnn")
+    parser.add_argument("-o", "--output", type=Path, help="the .npz file to write")
     parser.add_argument("--epochs", type=int, default=60, help="passes over the training text")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -97,11 +99,13 @@ def main() -> None:
     print(f"{len(codes)} characters, {len(characters)} distinct, unigram entropy {entropy:.4f} nats per character")
     split = len(codes) * 9 // 10
     began = time.perf_counter()
-    model = train(torch.from_numpy(codes[:split]), torch.from_numpy(codes[split:]), len(characters), arguments.epochs)
+    parts = torch.from_numpy(codes[:split]), torch.from_numpy(codes[split:])
+    model = train(arguments.cell, *parts, len(characters), arguments.epochs)
     print(f"trained in {time.perf_counter() - began:.0f} s")
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(arguments.output, characters=np.array(list(characters)), **model.arrays())
-    print(f"wrote {arguments.output.name}, {arguments.output.stat().st_size} bytes")
+    output = arguments.output or FOLDER / f"char_{arguments.cell}.npz"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(output, characters=np.array(list(characters)), **model.arrays())
+    print(f"wrote {output.name}, {output.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
