@@ -79,13 +79,17 @@ def of_gated(cell: str, name: str) -> tuple[Adapter, ...]:
     """Return the adapters of a gated cell: the cell stepped, and the layer, in six ways."""
     own, along, second = gated(cell), gated(cell, derivatives="jvp"), gated(cell, derivatives="hvp")
     step, loop, by_jvp = partial(way, f"{name}Cell"), partial(way, name), (_torch.stepped, _torch.by_jvp)
+    # If its backward can be differentiated, nn.LSTM recomputes all states from the first step: dWh has other states
+    # than the returned ones.
+    again, forward, called_by = (step, _torch.stepped, "Cell") if cell == "lstm" else (loop, layer, "")
+    by_vjp, by_two = again((forward, _torch.by_vjp)), again((forward, _torch.twice))
     return (
         of(f"torch.{name}Cell", step(STEP), f"nn.{name}Cell stepped through time, autograd", **CELL, **own),
         of(f"torch.{name}", loop(LOOPED), f"nn.{name}, autograd", **LAYER, **own),
-        of(f"torch.{name}.func", loop((layer, _torch.by_vjp)), f"nn.{name}, torch.func.vjp", **LAYER, **own),
+        of(f"torch.{name}.func", by_vjp, f"nn.{name}{called_by}, torch.func.vjp", **LAYER, **own),
         of(f"torch.{name}.vmap", step(VMAP), f"nn.{name}Cell, vmap over stacked parameters", **STACKS, **own),
         of(f"torch.{name}.jvp", step(by_jvp), f"nn.{name}Cell, torch.func.jvp", unsupported=OF_JVP, **along),
-        of(f"torch.{name}.twice", loop(TWO), f"nn.{name}, autograd of autograd", unsupported=OF_LAYER, **second),
+        of(f"torch.{name}.twice", by_two, f"nn.{name}{called_by}, autograd twice", unsupported=OF_LAYER, **second),
     )
 
 

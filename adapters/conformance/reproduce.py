@@ -86,7 +86,8 @@ def write_down(adapter: Adapter, case: Case, environment: dict[str, str], source
         "sizes": spell(case.sizes),
         "versions": ", ".join(f"{name} {fact}" for name, fact in environment.items()),
         "source": source.strip(),
-        "arrays": {"xs": case.xs, "h0": case.h0, **case.params.fields(), "upstream": case.upstream},
+        "arrays": case.arrays(),
+        "expected": {QUANTITIES[field]: bounded.value for field, bounded in enclosure.items()},
         "bounds": {QUANTITIES[field]: bounded.rounded().error for field, bounded in enclosure.items()},
     }
     script = render("script.py.jinja", {"literal": literal}, **values)
@@ -100,8 +101,6 @@ def write_down(adapter: Adapter, case: Case, environment: dict[str, str], source
 
 
 def literal(array: Any) -> str:
-    """Return an array as a call of the script's ``numbers``; None as None."""
-    if array is None:
-        return "None"
+    """Return an array as a call of the script's ``numbers``."""
     words = " ".join(float(value).hex() for value in np.asarray(array).ravel())
     return f'numbers({np.shape(array)}, "{words}")'

@@ -35,6 +35,7 @@ TOLD = {"float64": 1e-13, "float32": 1e-5, "bfloat16": 0.3, "float16": 0.03}
 def case_for(adapter: Adapter, dtype: str, **options: object) -> Case:
     """Return a random case for an adapter, with a direction if the adapter takes one."""
     like = {"dtype": dtype, "direction": adapter.takes_direction, "nonlinearity": adapter.nonlinearities[0]}
+    like["cell"] = adapter.cell
     return Case.random(**like | options)  # type: ignore[arg-type]
 
 
@@ -45,7 +46,8 @@ def test_matches_oracle(adapter: Adapter, dtype: str, data: st.DataObject) -> No
     offered = [shape for shape in SHAPES if shape.nonlinearity in adapter.nonlinearities]
     # Fewer cases if the adapter runs each case of a stack separately.
     K = 16 if adapter.takes_stacks else 8
-    drawn = cases(dtype=dtype, shape=st.sampled_from(offered), stack=K, direction=adapter.takes_direction)
+    like: dict[str, Any] = {"dtype": dtype, "cell": adapter.cell, "direction": adapter.takes_direction}
+    drawn = cases(shape=st.sampled_from(offered), stack=K, **like)
     found = Result("sequence")
     whole(adapter, data.draw(drawn), adapter.precision(dtype), found)
     assert found.cases == K

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from reference.verdict import QUANTITIES
 
 RUN = """
 with np.load("case.npz") as case:
-    found = compute(*(case.get(name) for name in ("xs", "h0", "Wx", "Wh", "b", "upstream")), "{f}")
+    found = compute(dict(case), "{cell}")
 np.savez("found.npz", **found)
 import sys
 assert not {{"adapters", "reference"}} & set(sys.modules)
@@ -27,7 +28,7 @@ assert not {{"adapters", "reference"}} & set(sys.modules)
 def run_apart(script: str, case: Case, folder: Path) -> dict[str, np.ndarray]:
     """Run a script in a process outside the project, and return the result of its ``compute`` for a case."""
     case.save(folder / "case.npz")
-    (folder / "script.py").write_text(script + RUN.format(f=case.nonlinearity))
+    (folder / "script.py").write_text(script + RUN.format(cell=case.nonlinearity if case.cell == "rnn" else case.cell))
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ran = subprocess.run([sys.executable, "script.py"], cwd=folder, env=own, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
@@ -41,7 +42,8 @@ def test_the_script_computes_the_bits_of_the_adapter(adapter: Adapter, tmp_path:
         assert script is None
         return
     assert script is not None
-    case = Case.random(T=3, N=2, D=3, H=4, seed=1, dtype=dtype, nonlinearity=adapter.nonlinearities[0])
+    like: dict[str, Any] = {"dtype": dtype, "nonlinearity": adapter.nonlinearities[0], "cell": adapter.cell}
+    case = Case.random(T=3, N=2, D=3, H=4, seed=1, **like)
     found, expected = run_apart(script, case, tmp_path), adapter(case).fields()
     assert sorted(found) == sorted(adapter.offers)
     for field, name in QUANTITIES.items():
