@@ -37,6 +37,8 @@ ENCLOSED = ("float64", "float32")
 class Unsupported(NotImplementedError):
     """An adapter or its framework does not support a case; the message names the adapter."""
 
+    declared = True  # False if the subject itself raised it: no field of its adapter declares the case unsupported
+
 
 class UnexpectedlySupported(AssertionError):
     """A framework returned a result for an input that its adapter declares unsupported."""
@@ -109,9 +111,10 @@ class Adapter:
         Returns:
             The text; None if the adapter needs a direction, or is not a ``Way`` of a framework with a file here.
         """
-        if self.takes_direction or not isinstance(self.run, Way):
+        way = getattr(self.run, "__wrapped__", self.run)  # a guarded function wraps it
+        if self.takes_direction or not isinstance(way, Way):
             return None
-        return self.run.script(self.framework, takes_stacks=self.takes_stacks)
+        return way.script(self.framework, takes_stacks=self.takes_stacks)
 
     def __call__(self, case: Case) -> Evaluation:
         """Evaluate one case or a stack.

@@ -18,6 +18,7 @@ import numpy as np
 
 import adapters
 from adapters import Adapter
+from adapters.conformance.contract import described
 from reference import PRECISIONS
 from reference.archive import DTYPES
 
@@ -136,8 +137,10 @@ def from_plugin(entry: importlib.metadata.EntryPoint) -> tuple[Adapter, ...]:
 def _loaded(load: Callable[[], Any], expected: str) -> Any:
     try:
         return load()
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"{expected}, got {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ValueError(f"{expected}, got {described(error)}") from error
 
 
 def _as_tuple(found: Any) -> tuple[Adapter, ...]:

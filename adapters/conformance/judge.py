@@ -52,7 +52,7 @@ def judge(check: Check, adapter: Adapter, dtype: str, plan: Plan) -> Result:
         try:
             check.judge(adapter, case, precision, result)
         except Unsupported as error:
-            result.note_unsupported(str(error))
+            result.note_unsupported(str(error), declared=error.declared)
         except Exception as error:
             verdict = error.verdict if isinstance(error, Mismatch) else None
             result.counterexample = verdict.case if verdict else case

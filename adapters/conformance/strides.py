@@ -78,7 +78,7 @@ def judge(adapter: Adapter, case: Case, precision: Precision, result: Result) ->
                 adapter.expect_unsupported(f"{layout} memory", partial(adapter.run, moved))
             evaluation = adapter.run(moved)
         except Unsupported as error:
-            result.note_unsupported(str(error))
+            result.note_unsupported(str(error), declared=error.declared)
             continue
         except Exception as error:
             error.add_note(f"{layout} inputs")
