@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import ModuleType
@@ -73,6 +73,7 @@ class Adapter:
     takes_stacks: bool = False
     recomputes: tuple[str, ...] = ()  # as of ``Precision``
     slow: bool = False  # True if the adapter runs only when its own name is given
+    on_request: tuple[str, ...] = ()  # dtypes in which it is judged only if they are named
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # name: another form of ``run``
     expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
 
@@ -85,6 +86,10 @@ class Adapter:
     def dtypes(self) -> tuple[str, ...]:
         """Names of the supported dtypes; along a direction, only those in which derivatives can be judged."""
         return tuple(dtype for dtype in self.tanh_ulps if dtype in ENCLOSED or not self.takes_direction)
+
+    def judged(self, named: Sequence[str] | None) -> list[str]:
+        """Return the dtypes in which the adapter is judged: those of ``named``, or all that need no request."""
+        return [dtype for dtype in self.dtypes if (dtype in named if named else dtype not in self.on_request)]
 
     @property
     def takes_direction(self) -> bool:

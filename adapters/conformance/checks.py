@@ -41,7 +41,7 @@ class Plan:
     seed: int  # the same seed gives the same cases to all adapters
     params: Params | None = None  # instead of drawn ones
     checks: Sequence[str] = NAMES
-    dtypes: Sequence[str] = DTYPES
+    dtypes: Sequence[str] = ()  # all that each adapter is judged in without a request, if none is named
     timeout: float = TIMEOUT  # seconds a check in one dtype, in a process of its own
     reproduce: Path | None = None  # folder for reproductions
 

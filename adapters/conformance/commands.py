@@ -83,7 +83,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     chosen = set(options.only or NAMES) - set(options.skip)
     plan = Plan(
         checks=[check.name for check in CHECKS if check.name in chosen and suits(check, params)],
-        dtypes=[dtype for dtype in DTYPES if dtype in (options.dtype or DTYPES)],
+        dtypes=[dtype for dtype in DTYPES if dtype in (options.dtype or ())],
         stacks=options.stacks,
         seed=options.seed,
         timeout=options.timeout or TIMEOUT * max(1, options.stacks / STACKS),

@@ -23,6 +23,8 @@ from reference import PRECISIONS
 from reference.archive import DTYPES
 
 GROUP = "rnn_oracle.adapters"
+# A function is judged in these only if they are named: NumPy has no bfloat16, and many kernels take neither.
+HALVES = ("bfloat16", "float16")
 
 
 def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
@@ -30,7 +32,7 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
 
     Args:
         subject: an adapter, or a function that returns all six quantities of a single case.
-        dtypes: dtypes that a function takes; all four by default.
+        dtypes: dtypes that a function takes; all four by default, half precisions only on request.
 
     Raises:
         TypeError: it is neither.
@@ -45,7 +47,8 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
         return subject
     name = str(getattr(subject, "__name__", type(subject).__name__))
     describe = (getattr(subject, "__doc__", None) or "a function of a case").strip().splitlines()[0]
-    return Adapter(name, subject, describe, np.tanh, {dtype: PRECISIONS[dtype].tanh_ulps for dtype in dtypes or DTYPES})
+    ulps = {dtype: PRECISIONS[dtype].tanh_ulps for dtype in dtypes or DTYPES}
+    return Adapter(name, subject, describe, np.tanh, ulps, on_request=() if dtypes else HALVES)
 
 
 def find(name: str) -> tuple[Adapter, ...]:

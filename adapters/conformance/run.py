@@ -121,7 +121,7 @@ def judge_group(group: Group, plan: Plan, stopped: threading.Event, bars: Progre
             return
         except Ended as error:
             failed = Result("import", failure=Failure(f"{group.origin}: {error}", crashed=True))
-            group.report.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes), [failed]))
+            group.report.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes) or "-", [failed]))
             group.report.environment.setdefault(group.origin, {})
         finally:
             bars.remove_task(task)
@@ -135,7 +135,7 @@ def judge_adapters(group: Group, worker: Worker, plan: Plan, bars: Progress, tas
     Raises:
         Ended, Stopped, ValueError: as ``Worker.start`` does.
     """
-    found = [(adapter, facts, [d for d in adapter.dtypes if d in plan.dtypes]) for adapter, facts in worker.start()]
+    found = [(adapter, facts, adapter.judged(plan.dtypes)) for adapter, facts in worker.start()]
     bars.update(task, total=sum(len(dtypes) for *_, dtypes in found) * len(plan.checks))
     for adapter, facts, dtypes in found:
         group.report.environment |= {adapter.framework: facts} if dtypes else {}

@@ -202,6 +202,20 @@ def test_types_of_a_subject_stay_in_its_process(check: Run) -> None:
     assert "own" not in sys.modules
 
 
+def test_a_function_is_judged_in_half_precisions_on_request(check: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    def dtypes(*words: str) -> list[str]:
+        assert main(["check", "own:right", "--stacks", "1", "--only", "step", "--json", "r.json", *words]) == 0
+        return [*json.loads(Path("r.json").read_text())["adapters"][0]["dtypes"]]
+
+    assert dtypes() == ["float64", "float32"]
+    # An option that is given twice adds up.
+    assert dtypes("--dtype", "bfloat16", "float16") == dtypes("--dtype", "float16", "--dtype", "bfloat16")
+    assert dtypes("--dtype", "float16", "--dtype", "bfloat16", "--only", "sequence") == ["bfloat16", "float16"]
+    assert [
+        each["name"] for each in json.loads(Path("r.json").read_text())["adapters"][0]["dtypes"]["float16"]["checks"]
+    ] == ["step", "sequence"]
+
+
 @pytest.mark.parametrize(("name", "status"), [("import_exiting:x", 2), ("own:other", 1), ("own:right", 0)])
 def test_explain_runs_its_subject_in_a_process_of_its_own(check: Run, name: str, status: int) -> None:
     Case.random(T=3, dtype="float32").save("case.npz")

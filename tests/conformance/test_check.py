@@ -33,14 +33,20 @@ def statuses(cell: Callable[[Case], Any], **options: Any) -> list[str]:
     return [found.status for found in row.checks]
 
 
-def test_a_function_is_judged_in_all_dtypes_on_all_checks() -> None:
+def test_a_function_is_judged_in_float64_and_float32_on_all_checks() -> None:
     report = check(cells.right, stacks=1)
-    assert [row.dtype for row in report.rows] == ["float64", "float32", "bfloat16", "float16"]
+    assert [row.dtype for row in report.rows] == ["float64", "float32"]
     assert {row.adapter for row in report.rows} == {"right"}
     assert report.checks == list(NAMES)
     assert report.exit_status == 0
     assert all(row.cases > 100 for row in report.rows)
     assert "right    float32    " in str(report)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_function_is_judged_in_a_half_precision_on_request(dtype: str) -> None:
+    report = check(cells.right, stacks=1, dtypes=[dtype], only=["step", "sequence"])
+    assert [(row.dtype, row.status) for row in report.rows] == [(dtype, "pass")]
 
 
 def test_a_warning_of_numpy_s_about_nan_is_no_fault() -> None:
