@@ -74,7 +74,8 @@ class Adapter:
     recomputes: tuple[str, ...] = ()  # as of ``Precision``
     slow: bool = False  # True if the adapter runs only when its own name is given
     on_request: tuple[str, ...] = ()  # dtypes in which it is judged only if they are named
-    options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # name: another form of ``run``
+    # Name: another form of ``run``. "unbatched" is given one row.
+    options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)
     expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
 
     @property

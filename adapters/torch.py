@@ -12,10 +12,10 @@ from torch import nn
 from torch.func import functional_call
 
 from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way, _torch
-from adapters._torch import as_array, as_tensor, by_autograd, environment, read_state_dict, run, tanh
+from adapters._torch import as_array, as_tensor, by_autograd, environment, pull_back, read_state_dict, run, tanh
 from adapters._way import unroll
 
-__all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "read_state_dict"]
+__all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "pull_back", "read_state_dict"]
 
 # https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html, "Variables"; likewise RNNCell.
 LAYOUTS = {
@@ -74,6 +74,13 @@ def layer(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     return functional_call(module_for(nn.RNN, nonlinearity, weights), weights, inputs)[0]
 
 
+def last_state(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``nn.RNN``, and take the last step from its second output, the last state."""
+    inputs = (xs, *(state[None] for state in states))
+    outputs, last = functional_call(module_for(nn.RNN, nonlinearity, weights), weights, inputs)
+    return torch.cat([outputs[:-1], last])
+
+
 def batch_first(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run ``nn.RNN(batch_first=True)``."""
     module = module_for(nn.RNN, nonlinearity, weights, batch_first=True)
@@ -103,7 +110,9 @@ cell, rnn = partial(Way, LAYOUTS, run, "RNNCell"), partial(Way, LAYOUTS, run, "R
 STEPS, LOOP, TWO = cell((stepped, by_autograd)), rnn((layer, by_autograd)), rnn((layer, _torch.twice))
 OF_STEPS = {"unbatched": cell((stepped_unbatched, by_autograd)), "h0 omitted": replace(STEPS, has_state=False)}
 OF_LOOP = {"batch first": rnn((batch_first, by_autograd)), "unbatched": rnn((unbatched, by_autograd))}
-OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False)}
+OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False), "last state": rnn((last_state, by_autograd))}
+OF_LOOP |= {"second pull-back": rnn((layer, _torch.by_two_pull_backs))}
+OF_STEPS |= {"second pull-back": cell((stepped, _torch.by_two_pull_backs))}
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
 of_compiled = partial(Adapter, tanh=lambda x: as_array(compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
 ADAPTERS = (

@@ -143,7 +143,7 @@ def test_a_broken_cell_is_reported_in_one_sentence_and_every_check_runs(cell: Ca
 
 
 def test_a_crash_on_other_memory_is_reported_with_its_layout() -> None:
-    told = r"float32: reversed inputs: raised ValueError: negative strides \(T=4, N=2, D=8, H=5\)$"
+    told = r"float32: reversed xs: raised ValueError: negative strides \(T=4, N=2, D=8, H=5\)$"
     with pytest.raises(Mismatch, match=told):
         check(cells.crashing_on_reversed_memory, **QUICK | {"only": ["strides"]})
 
