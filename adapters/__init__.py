@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import ModuleType
@@ -54,6 +54,8 @@ def gated(cell: str, *, derivatives: str = "") -> dict[str, Any]:
 class Unsupported(NotImplementedError):
     """An adapter or its framework does not support a case; the message names the adapter."""
 
+    declared = True  # False if the subject itself raised it: no field of its adapter declares the case unsupported
+
 
 class UnexpectedlySupported(AssertionError):
     """A framework returned a result for an input that its adapter declares unsupported."""
@@ -92,7 +94,9 @@ class Adapter:
     takes_stacks: bool = False
     recomputes: tuple[str, ...] = ()  # as of ``Precision``
     slow: bool = False  # True if the adapter runs only when its own name is given
-    options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)  # name: another form of ``run``
+    on_request: tuple[str, ...] = ()  # dtypes in which it is judged only if they are named
+    # Name: another form of ``run``. "unbatched" is given one row.
+    options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)
     expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
 
     @property
@@ -104,6 +108,10 @@ class Adapter:
     def dtypes(self) -> tuple[str, ...]:
         """Names of the supported dtypes; along a direction, only those in which derivatives can be judged."""
         return tuple(dtype for dtype in self.tanh_ulps if dtype in ENCLOSED or not self.takes_direction)
+
+    def judged(self, named: Sequence[str] | None) -> list[str]:
+        """Return the dtypes in which the adapter is judged: those of ``named``, or all that need no request."""
+        return [dtype for dtype in self.dtypes if (dtype in named if named else dtype not in self.on_request)]
 
     @property
     def takes_direction(self) -> bool:
@@ -133,9 +141,10 @@ class Adapter:
         Returns:
             The text; None if the adapter needs a direction, or is not a ``Way`` of a framework with a file here.
         """
-        if self.takes_direction or not isinstance(self.run, Way):
+        way = getattr(self.run, "__wrapped__", self.run)  # a guarded function wraps it
+        if self.takes_direction or not isinstance(way, Way):
             return None
-        return self.run.script(self.framework, takes_stacks=self.takes_stacks)
+        return way.script(self.framework, takes_stacks=self.takes_stacks)
 
     def __call__(self, case: Case) -> Evaluation:
         """Evaluate one case or a stack.

@@ -105,6 +105,28 @@ def by_autograd(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any)
     return outputs, unflattened(weights, torch.autograd.grad(outputs, leaves, upstream))
 
 
+def pull_back(outputs: Any, leaves: Any, upstream: Any) -> Any:
+    """Return the gradients of the leaves, pulled back twice.
+
+    A backward that uses up or changes what its forward saved fails in the second.
+
+    Raises:
+        RuntimeError: the second pull-back returned other bits.
+    """
+    pull = partial(torch.autograd.grad, outputs, leaves, upstream, retain_graph=True, materialize_grads=True)
+    first, second = pull(), pull()
+    if any(as_array(one).tobytes() != as_array(two).tobytes() for one, two in zip(first, second, strict=True)):
+        raise RuntimeError("pull_back: expected the same gradients from a second pull-back, got others")
+    return first
+
+
+def by_two_pull_backs(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+    """Differentiate with ``torch.autograd.grad`` twice, and expect equal gradients."""
+    leaves = [tensor.requires_grad_() for tensor in flat(weights, xs, states)]
+    outputs = forward(weights, xs, states)
+    return outputs, unflattened(weights, pull_back(outputs, leaves, upstream))
+
+
 def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
     """Differentiate with ``torch.func.vjp``."""
     outputs, pull_back = vjp(forward, weights, xs, states)

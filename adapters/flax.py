@@ -36,6 +36,14 @@ def linen_rnn(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     return linen.RNN(cell, time_major=True).apply({"params": params}, xs, initial_carry=states[0])
 
 
+def linen_last_state(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``linen.RNN(return_carry=True)``, and take the last step from the last state."""
+    cell = linen.SimpleCell(states[0].shape[-1], activation_fn=getattr(linen, nonlinearity))
+    params = {"params": flax.traverse_util.unflatten_dict(weights, sep="/")}
+    last, outputs = linen.RNN(cell, time_major=True, return_carry=True).apply(params, xs, initial_carry=states[0])
+    return jnp.concatenate([outputs[:-1], last[None]])
+
+
 def nnx_module(kind: Any, nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Return ``kind`` of an ``nnx.SimpleCell`` with these parameters, without drawing other parameters first."""
     like = {"dtype": xs.dtype, "param_dtype": xs.dtype, "activation_fn": getattr(nnx, nonlinearity)}
@@ -57,6 +65,13 @@ def nnx_rnn(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     return nnx_module(kind, nonlinearity, weights, xs, states)(xs, initial_carry=states[0])
 
 
+def nnx_last_state(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``nnx.RNN(return_carry=True)``, and take the last step from the last state."""
+    kind = partial(nnx.RNN, time_major=True, return_carry=True, rngs=False)
+    last, outputs = nnx_module(kind, nonlinearity, weights, xs, states)(xs, initial_carry=states[0])
+    return jnp.concatenate([outputs[:-1], last[None]])
+
+
 # For the registry alone.
 
 
@@ -68,13 +83,17 @@ def environment() -> dict[str, str]:
 # D=0: the initialiser divides by D, although no parameters are drawn. T=0: the steps of a cell are unrolled, and
 # jnp.stack needs at least one.
 LAYER: dict[str, Any] = {"unsupported": ("D=0",)}
+LINEN, NNX = (
+    LAYER | {"options": {"last state": Way(LAYOUTS, run, name, (forward, by_vjp))}}
+    for name, forward in (("linen.RNN", linen_last_state), ("nnx.RNN", nnx_last_state))
+)
 CELL: dict[str, Any] = {"unsupported": ("D=0", "T=0"), "max_T": 32}
 ADAPTERS = tuple(
     Adapter(f"flax.{name}", Way(LAYOUTS, run, name, (forward, by_vjp)), describe, tanh, ULPS, **fields)
     for name, forward, describe, fields in (
         ("linen.SimpleCell", linen_cell, "linen.SimpleCell stepped, jit", CELL),
-        ("linen.RNN", linen_rnn, "linen.RNN over linen.SimpleCell, jit", LAYER),
+        ("linen.RNN", linen_rnn, "linen.RNN over linen.SimpleCell, jit", LINEN),
         ("nnx.SimpleCell", nnx_cell, "nnx.SimpleCell stepped, jit", CELL),
-        ("nnx.RNN", nnx_rnn, "nnx.RNN over nnx.SimpleCell, jit", LAYER),
+        ("nnx.RNN", nnx_rnn, "nnx.RNN over nnx.SimpleCell, jit", NNX),
     )
 )

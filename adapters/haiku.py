@@ -44,6 +44,13 @@ def unrolled(nonlinearity: str, weights: Any, xs: Any, states: Any, double_bias:
     return apply(lambda xs, h0: hk.dynamic_unroll(core(), xs, h0)[0], weights, xs, *states)
 
 
+def last_state(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``unrolled``, and take the last step from the second output, the last state."""
+    core = partial(hk.VanillaRNN, states[0].shape[-1], double_bias=False)
+    outputs, last = apply(lambda xs, h0: hk.dynamic_unroll(core(), xs, h0), weights, xs, *states)
+    return jnp.concatenate([outputs[:-1], last[None]])
+
+
 def with_two_biases(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run ``unrolled`` with two biases, the default of ``VanillaRNN``. Each is half of the bias of the case."""
     half = weights["vanilla_rnn/linear/b"] / 2
@@ -61,7 +68,7 @@ def environment() -> dict[str, str]:
 
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, nonlinearities=NONLINEARITIES)
 way = partial(Way, LAYOUTS, run, "VanillaRNN")
-OPTIONS = {"two biases": way((with_two_biases, by_vjp))}
+OPTIONS = {"two biases": way((with_two_biases, by_vjp)), "last state": way((last_state, by_vjp))}
 ADAPTERS = (
     of("haiku.VanillaRNN", way((stepped, by_vjp)), "VanillaRNN stepped, jit", max_T=32, unsupported=("T=0",)),
     of("haiku.dynamic_unroll", way((unrolled, by_vjp)), "dynamic_unroll of VanillaRNN, jit", options=OPTIONS),

@@ -60,6 +60,12 @@ def layer(module: Any, xs: Any, states: Any) -> Any:
     return module(xs, states[0][None])[0]
 
 
+def last_state(module: Any, xs: Any, states: Any) -> Any:
+    """Run a layer, and take the last step from its second output, the last state."""
+    outputs, last = module(xs, states[0][None])
+    return paddle.concat([outputs[:-1], last])
+
+
 def time_first(*sizes: int, **options: Any) -> Any:
     """Return an ``nn.SimpleRNN``, time first, always with biases; without biases, backward crashes (FINDINGS.md)."""
     return SimpleRNN(*sizes, time_major=True, **options)
@@ -80,7 +86,8 @@ FAILURES = {"nonfinite": ExpectedFailure("relu makes 0 of NaN", "FINDINGS.md")}
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, expected_failures=FAILURES)
 way = partial(Way, LAYOUTS, run)
 CELL, LAYER = way("SimpleRNNCell", (SimpleRNNCell, stepped)), way("SimpleRNN", (time_first, layer))
+OPTIONS = {"last state": way("SimpleRNN", (time_first, last_state))}
 ADAPTERS = (
     of("paddle.SimpleRNNCell", CELL, "nn.SimpleRNNCell stepped", unsupported=("T=0",)),
-    of("paddle.SimpleRNN", LAYER, "nn.SimpleRNN", unsupported=("T=0", "N=0", "D=0")),
+    of("paddle.SimpleRNN", LAYER, "nn.SimpleRNN", unsupported=("T=0", "N=0", "D=0"), options=OPTIONS),
 )

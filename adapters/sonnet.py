@@ -39,6 +39,12 @@ def unrolled(core: Any, weights: Any, xs: Any, states: Any) -> Any:
     return snt.dynamic_unroll(core, xs, *states)[0]
 
 
+def last_state(core: Any, weights: Any, xs: Any, states: Any) -> Any:
+    """Unroll a core, and take the last step from the second output, the last state."""
+    outputs, last = snt.dynamic_unroll(core, xs, *states)
+    return tf.concat([outputs[:-1], last[None]], axis=0)
+
+
 # For the registry alone.
 
 
@@ -50,8 +56,9 @@ def tanh(array: Any) -> Any:
 environment = facts(sonnet=snt.__version__, tensorflow=tf.__version__, precision="that of each core")
 way = partial(Way, LAYOUTS, run, "VanillaRNN")
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST)
+OPTIONS = {"last state": way((last_state,))}
 UNROLLED = "snt.VanillaRNN, snt.dynamic_unroll, GradientTape"
 ADAPTERS = (
     of("sonnet.VanillaRNN", way((stepped,)), "snt.VanillaRNN stepped, GradientTape"),
-    of("sonnet.dynamic_unroll", way((unrolled,)), UNROLLED, unsupported=("T=0",)),
+    of("sonnet.dynamic_unroll", way((unrolled,)), UNROLLED, unsupported=("T=0",), options=OPTIONS),
 )

@@ -10,9 +10,10 @@ import torch
 from torch.func import functional_call
 
 from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way, _torch, gated
-from adapters._torch import LAYERS, as_array, as_tensor, by_autograd, environment, module_for, read_state_dict, run
+from adapters._torch import LAYERS, as_array, as_tensor, by_autograd, environment, module_for, pull_back, run
+from adapters._torch import read_state_dict as read_state_dict
 
-__all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "read_state_dict"]
+__all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "pull_back", "read_state_dict"]
 
 # https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html, "Variables"; likewise LSTM, GRU and the cells.
 # fmt: off
@@ -37,6 +38,13 @@ def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run a layer over the sequence, time first, which is the default."""
     found = called(module_for(LAYERS, cell, weights), weights, xs, tuple(state[None] for state in states))
     return (found[0], found[1][0]) if len(states) > 1 else found
+
+
+def last_state(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``nn.RNN``, and take the last step from its second output, the last state."""
+    module = module_for(LAYERS, cell, weights)
+    outputs, last = functional_call(module, weights, (xs, *(state[None] for state in states)))
+    return torch.cat([outputs[:-1], last])
 
 
 def batch_first(cell: str, weights: Any, xs: Any, states: Any) -> Any:
@@ -70,7 +78,9 @@ STEPS, LOOP, VMAP = way("RNNCell", STEP), way("RNN", LOOPED), (_torch.stepped, _
 OF_STEPS = {"unbatched": way("RNNCell", (_torch.stepped_unbatched, by_autograd))}
 OF_STEPS |= {"h0 omitted": replace(STEPS, has_state=False)}
 OF_LOOP = {"batch first": way("RNN", (batch_first, by_autograd)), "unbatched": way("RNN", (unbatched, by_autograd))}
-OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False)}
+OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False), "last state": way("RNN", (last_state, by_autograd))}
+OF_LOOP |= {"second pull-back": way("RNN", (layer, _torch.by_two_pull_backs))}
+OF_STEPS |= {"second pull-back": way("RNNCell", (_torch.stepped, _torch.by_two_pull_backs))}
 of = partial(Adapter, tanh=_torch.tanh, tanh_ulps=ULPS, sigmoid=_torch.sigmoid)
 of_compiled = partial(Adapter, tanh=lambda x: as_array(_torch.compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Evaluation(Archive):
     """The results of an implementation for a case; a gradient that the implementation does not return is None.
 
-    The arrays may be of any kind. ``certify`` checks their shapes and dtype.
+    The arrays may be of any kind. ``certify`` checks their shapes and dtype. A subclass of ``np.ndarray`` is taken as a
+    plain array, because its arithmetic may differ.
     """
 
     hs: Any  # (T, N, H)
@@ -39,6 +40,11 @@ class Evaluation(Archive):
     c_dot: Any = None
     dc0_dot: Any = None
     dbn_dot: Any = None
+
+    def __post_init__(self) -> None:
+        for name, array in vars(self).items():
+            if isinstance(array, np.ndarray) and type(array) is not np.ndarray:
+                object.__setattr__(self, name, np.asarray(array))
 
     def fields(self) -> dict[str, Any]:
         """Return the fields by name; a field that a vanilla RNN does not have is included only if it is not None."""

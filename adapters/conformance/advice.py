@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from adapters import Adapter, Unsupported
-from adapters.conformance.contract import field, guarded, kind_of
+from adapters.conformance.contract import described, field, guarded, kind_of
 from reference import Case, Evaluation, Mismatch, Precision, certify
 from reference.archive import spell
 from reference.explain import explain, spelled
@@ -62,11 +62,14 @@ def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]
     """Yield what is wrong, sentence by sentence: the answer, its fields, their numbers, or its memory."""
     asked = adapter.taken(case)
     try:
-        answer: Any = adapter.run(asked.map(np.copy))  # a changed copy leaves the numbers as they are
+        with np.errstate(all="ignore"):
+            answer: Any = adapter.run(asked.map(np.copy))  # a changed copy leaves the numbers as they are
     except Unsupported as error:
-        yield f"It does not support the case: {error}"
+        yield f"It does not support the case: {described(error).removeprefix('Unsupported: ')}"
         return
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         yield _raised(error)
         if isinstance(error, Exception):
             given = (f"{name} ({', '.join(axes)}) = {getattr(asked, name).shape}" for name, axes in GIVEN.items())
@@ -116,9 +119,9 @@ def _raised(error: BaseException) -> str:
     where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     if isinstance(error, SystemExit):
         return f"It called sys.exit({error.code!r}): expected an Evaluation{where}."
-    if isinstance(error, ValueError) and "read-only" in str(error):
+    if isinstance(error, ValueError) and "read-only" in described(error):
         return f"It wrote to a read-only array, as those of the case are: copy what you change{where}."
-    return f"It raised {type(error).__name__}: {error}{where}."
+    return f"It raised {described(error)}{where}."
 
 
 def _numbers(case: Case, answer: Evaluation, precision: Precision, *, beside_other_faults: bool) -> Iterator[str]:

@@ -53,7 +53,7 @@ def check(
         stacks: stacks of cases a check.
         seed: of the cases.
         only: names of checks; all by default.
-        dtypes: all that the adapter offers by default; a function offers all four.
+        dtypes: all that the adapter offers by default; for a function float64 and float32.
 
     Returns:
         The report; ``report.exit_status`` is 0 if every check passed.
@@ -74,7 +74,7 @@ def check(
     with contextlib.redirect_stdout(io.StringIO()):
         advice = advise(subject, None if dtypes is None or "float32" in dtypes else dtypes[0])
     report.notes += advice
-    plan = Plan(stacks, seed, checks=[each.name for each in checks], dtypes=dtypes or subject.dtypes)
+    plan = Plan(stacks, seed, checks=[each.name for each in checks], dtypes=subject.judged(dtypes))
     for dtype in plan.dtypes:
         judge_row(report, lambda request, _, *arguments: request(judged, *arguments), subject, dtype, plan)
     report.runs.append(Run(seed, stacks, round(time.monotonic() - begun, 1)))
@@ -103,7 +103,7 @@ def parametrize(
         stacks: stacks of cases a check; by default the number of examples of Hypothesis's profile.
         seed: of the cases.
         only: names of checks; all by default.
-        dtypes: all that the adapter offers by default; a function offers all four.
+        dtypes: all that the adapter offers by default; for a function float64 and float32.
 
     Returns:
         A mark for a test with one argument, ``check``, which the test calls.
@@ -118,7 +118,7 @@ def parametrize(
     subject, checks = _prepared(adapter, dtypes, expected_failures, only)
     parameters = []
     for each in checks:
-        for dtype in dtypes or subject.dtypes:
+        for dtype in subject.judged(dtypes):
             expected = expected_failure(subject, each.name, dtype)
             marks = [pytest.mark.xfail(strict=True, raises=Mismatch, reason=expected)] if expected else []
             trial = _Trial(guarded(subject), each, dtype, stacks, seed)

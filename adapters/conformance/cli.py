@@ -43,18 +43,19 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"rnn-oracle {metadata.version('rnn-oracle')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     dtypes: dict[str, Any] = {"choices": DTYPES, "metavar": "D"}
-    several = dtypes | {"nargs": "+", "help": f"of {', '.join(DTYPES)}; default: all"}
+    several = dtypes | {"nargs": "+", "action": "extend"}
     positive = partial(whole_number, least=1)
-    names: dict[str, Any] = {"nargs": "+", "choices": NAMES, "metavar": "CHECK"}
+    names: dict[str, Any] = {"nargs": "+", "choices": NAMES, "metavar": "CHECK", "action": "extend"}
 
     commands.add_parser("list", help="list the adapters and what each supports")
 
     check = commands.add_parser("check", help="judge adapters against the oracle")
     check.add_argument("names", nargs="*", metavar="NAME", help=SUBJECTS)
-    check.add_argument("--dtype", **several)
+    default = "default: all that it offers; for a function float64 and float32"
+    check.add_argument("--dtype", **several, help=f"of {', '.join(DTYPES)}; {default}")
     kinds = check.add_mutually_exclusive_group()
     kinds.add_argument("--only", **names, help=f"of {', '.join(NAMES)}; default: all")
-    kinds.add_argument("--skip", **names, default=(), help="all checks but these")
+    kinds.add_argument("--skip", **names, default=[], help="all checks but these")
     check.add_argument("--stacks", type=positive, default=STACKS, metavar="N", help=f"of cases; default: {STACKS}")
     check.add_argument("--seed", type=whole_number, default=0, metavar="S", help="of the cases; default: 0")
     limit = f"a check in one dtype, or inf; default: {TIMEOUT:g}, and more for more stacks"
@@ -81,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     port.add_argument("--no-proof", dest="proof", action="store_false", help="write the file, and run nothing")
 
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
-    faults.add_argument("--dtype", **several)
+    faults.add_argument("--dtype", **several, help=f"of {', '.join(DTYPES)}; default: all")
     faults.add_argument("--seeds", type=positive, default=5, metavar="N", help="runs of each fault; default: 5")
 
     report = commands.add_parser("report", help="show the results of check --json, of one run or many, or make a page")

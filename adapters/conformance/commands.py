@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
 from adapters.conformance.checks import CHECKS, Plan, suits
+from adapters.conformance.contract import guarded
 from adapters.conformance.port import move, read_params
 from adapters.conformance.process import Ended, Worker
 from adapters.conformance.rendering import ENDLESS
@@ -30,6 +32,8 @@ from reference.archive import DTYPES
 from reference.explain import explain_subject
 from reference.shrink import outcome
 
+NO_FAULT = "no fault in this case"
+
 
 def wide_console() -> Console:
     """Return a console on standard output; into a file or pipe it is as wide as the tables."""
@@ -40,13 +44,14 @@ def wide_console() -> Console:
 
 
 def list_adapters(options: argparse.Namespace, console: Console) -> int:
-    """Print every adapter of every framework and plug-in, installed or not."""
+    """Print every adapter of every framework and plug-in, installed or not; return 1 if one does not load."""
     table = Table("adapter", "what it calls", "version", "dtypes", "nonlinearities", "T")
-    absent = []
+    absent, broken = list[str](), False
     with ThreadPoolExecutor(cores()) as threads:
         for found in threads.map(_subjects, [*adapters.frameworks(), *discovery.plugins()]):
-            if isinstance(found, str):
-                absent.append(found)
+            if isinstance(found, Exception):
+                absent.append(str(found))
+                broken |= not isinstance(found, ModuleNotFoundError)
                 continue
             for one, facts in found:
                 steps = "any" if one.max_T is None else f"up to {one.max_T}"
@@ -55,10 +60,10 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
     console.print(table)
     for line in absent:
         console.print(line, soft_wrap=True)
-    return 0
+    return int(broken)
 
 
-def _subjects(name: str) -> list[tuple[Adapter, dict[str, str]]] | str:
+def _subjects(name: str) -> list[tuple[Adapter, dict[str, str]]] | Exception:
     """Return the adapters of a framework or plug-in, imported in a process of its own; or why there are none."""
     try:
         if name in adapters.frameworks():
@@ -66,9 +71,9 @@ def _subjects(name: str) -> list[tuple[Adapter, dict[str, str]]] | str:
         with closing(Worker([name], find=discovery.everything)) as worker:
             return worker.start()
     except Ended as error:
-        return f"{name}: {error}"
+        return Ended(f"{name}: {error}")
     except (ValueError, ModuleNotFoundError) as error:
-        return str(error)
+        return error
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
@@ -78,21 +83,26 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     chosen = set(options.only or NAMES) - set(options.skip)
     plan = Plan(
         checks=[check.name for check in CHECKS if check.name in chosen and suits(check, params)],
-        dtypes=[dtype for dtype in DTYPES if dtype in (options.dtype or DTYPES)],
+        dtypes=[dtype for dtype in DTYPES if dtype in (options.dtype or ())],
         stacks=options.stacks,
         seed=options.seed,
         timeout=options.timeout or TIMEOUT * max(1, options.stacks / STACKS),
         params=params,
         reproduce=Path(options.reproduce) if options.reproduce else None,
     )
-    report, interrupted = Report({"oracle": machine()}), False
+    report, interrupted, failed = Report({"oracle": machine()}), False, None
     try:
         judge_all(groups, plan, options.jobs or cores(), report, console)
     except KeyboardInterrupt:
         interrupted = True
-    if not report.rows and not interrupted:
+    except (ValueError, TypeError, OSError) as error:
+        if not report.rows:
+            raise
+        failed = error  # the results until then are written and printed first
+    unjudged = [group.origin for group in groups if not (group.report.rows or interrupted or failed)]
+    if unjudged:
         expected = f"expected a precision that it offers, got {', '.join(plan.dtypes)}"
-        report.notes.append(f"unjudged  {', '.join(group.origin for group in groups)}: {expected}")
+        report.notes.append(f"unjudged  {', '.join(unjudged)}: {expected}")
     if options.json:
         write(report, options.json)
     if options.html:
@@ -104,7 +114,11 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     report.show(console, by_quantity=options.by_quantity)
     if interrupted:
         console.print("interrupted: the table has the results until then", style="yellow")
-    return 130 if interrupted else report.exit_status
+        return 130
+    if failed:
+        raise failed
+    # A framework that nobody named may lack the precision.
+    return 1 if unjudged and options.names else report.exit_status
 
 
 def _groups(names: list[str]) -> list[Group]:
@@ -141,19 +155,33 @@ def publish(options: argparse.Namespace, console: Console) -> int:
 
 
 def explain_case(options: argparse.Namespace, console: Console) -> int:
-    """Judge one adapter on one saved case and print the diagnosis."""
-    found = discovery.find(options.name)
-    if len(found) != 1:
-        raise ValueError(f"explain: expected one adapter, got {[adapter.name for adapter in found]}")
+    """Judge one adapter on one saved case, in a process of its own, and print the diagnosis."""
     case = Case.load(options.case)
-    precision = found[0].precision(case.dtype)
-    if outcome(found[0], case, precision) == "pass":
-        console.print(f"{found[0].name} {case.dtype}: no fault in this case", soft_wrap=True)
-        return 0
-    with bar(console, TRIES, "smallest case, and its faults") as update:
-        diagnosis = explain_subject(found[0], case, precision, progress=partial(update, advance=1), tries=TRIES)
-    console.print(f"{found[0].name} {case.dtype}\n{diagnosis}", soft_wrap=True)
-    return 1
+    discovery.home(options.name)
+    with (
+        closing(Worker([options.name], math.inf)) as worker,
+        bar(console, TRIES, "smallest case, and its faults") as update,
+    ):
+        try:
+            found = worker.start()
+            if len(found) != 1:
+                raise ValueError(f"explain: expected one adapter, got {[adapter.name for adapter, _ in found]}")
+            ((adapter, _),) = found
+            adapter.precision(case.dtype)
+            diagnosis = worker.call(diagnosed, adapter.name, case, progress=partial(update, advance=1))
+        except Ended as error:
+            raise ValueError(f"explain: {options.name}: {error}") from error
+    told = f": {diagnosis}" if diagnosis == NO_FAULT else f"\n{diagnosis}"
+    console.print(f"{adapter.name} {case.dtype}{told}", soft_wrap=True)
+    return int(diagnosis != NO_FAULT)
+
+
+def diagnosed(adapter: Adapter, case: Case, progress: Callable[[], Any]) -> str:
+    """Return the diagnosis of an adapter on a case."""
+    subject, precision = guarded(adapter), adapter.precision(case.dtype)
+    if outcome(subject, case, precision) == "pass":
+        return NO_FAULT
+    return str(explain_subject(subject, case, precision, progress=progress, tries=TRIES))
 
 
 def judge_suite(options: argparse.Namespace, console: Console) -> int:

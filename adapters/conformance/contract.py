@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from adapters import Adapter
+from adapters import Adapter, Unsupported
 from reference import Case, Evaluation, Mismatch
 from reference.verdict import QUANTITIES
+
+# The end of the description of an error without words.
+WORDLESS = ", whose __str__ raises an error"
 
 
 class Unusable(Mismatch):
@@ -38,8 +41,11 @@ def guarded(adapter: Adapter, printed: list[str] | None = None) -> Adapter:
             with np.errstate(all="ignore"), capture:
                 try:
                     answer = run(case)
-                except SystemExit as error:
-                    raise Unusable(f"contract: expected an Evaluation, got sys.exit({error.code!r})") from error
+                except KeyboardInterrupt:
+                    raise  # of the user
+                except BaseException as error:
+                    expect_usable(error)
+                    raise
                 finally:
                     if printed is not None and out.getvalue():
                         printed.append(out.getvalue())
@@ -51,6 +57,27 @@ def guarded(adapter: Adapter, printed: list[str] | None = None) -> Adapter:
     # An option may leave a quantity out: an initial state that is omitted has no gradient.
     options = {name: guard(run, None) for name, run in adapter.options.items()}
     return dataclasses.replace(adapter, run=guard(adapter.run, adapter.offers), options=options)
+
+
+def expect_usable(error: BaseException) -> None:
+    """Raise Unusable unless an error of a subject can be reported as it is; mark its own Unsupported as undeclared."""
+    words = described(error)
+    if not isinstance(error, Unusable) and (not isinstance(error, Exception) or words.endswith(WORDLESS)):
+        raise Unusable(f"contract: expected an Evaluation, got {words}") from error
+    if isinstance(error, Unsupported):
+        error.declared = False
+
+
+def described(error: BaseException) -> str:
+    """Return the kind of an error and its message, if it has one."""
+    kind = type(error).__name__
+    try:
+        if isinstance(error, SystemExit):
+            return f"sys.exit({error.code!r})"
+        words = str(error)
+    except Exception:
+        return f"{kind}{WORDLESS}"
+    return f"{kind}: {words}" if words else kind
 
 
 def expect_answer(case: Case, answer: object, offers: Sequence[str] | None) -> None:
@@ -91,7 +118,7 @@ def field(case: Case, name: str, actual: Any, *, offered: bool = True) -> tuple[
     try:
         corrected = np.asarray(actual).astype(case.dtype)
     except Exception as error:
-        words = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        words = described(error).removeprefix(f"{type(error).__name__}: ").strip().splitlines()[0].rstrip(".")
         return f"{wrong[0]}; np.asarray raises: {words}", None
     if corrected.shape != shape:
         got = corrected.shape

@@ -18,10 +18,13 @@ import numpy as np
 
 import adapters
 from adapters import Adapter
+from adapters.conformance.contract import described
 from reference import PRECISIONS
 from reference.archive import DTYPES
 
 GROUP = "rnn_oracle.adapters"
+# A function is judged in these only if they are named: NumPy has no bfloat16, and many kernels take neither.
+HALVES = ("bfloat16", "float16")
 
 
 def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
@@ -29,7 +32,7 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
 
     Args:
         subject: an adapter, or a function that returns all six quantities of a single case.
-        dtypes: dtypes that a function takes; all four by default.
+        dtypes: dtypes that a function takes; all four by default, half precisions only on request.
 
     Raises:
         TypeError: it is neither.
@@ -44,7 +47,8 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
         return subject
     name = str(getattr(subject, "__name__", type(subject).__name__))
     describe = (getattr(subject, "__doc__", None) or "a function of a case").strip().splitlines()[0]
-    return Adapter(name, subject, describe, np.tanh, {dtype: PRECISIONS[dtype].tanh_ulps for dtype in dtypes or DTYPES})
+    ulps = {dtype: PRECISIONS[dtype].tanh_ulps for dtype in dtypes or DTYPES}
+    return Adapter(name, subject, describe, np.tanh, ulps, on_request=() if dtypes else HALVES)
 
 
 def find(name: str) -> tuple[Adapter, ...]:
@@ -136,8 +140,10 @@ def from_plugin(entry: importlib.metadata.EntryPoint) -> tuple[Adapter, ...]:
 def _loaded(load: Callable[[], Any], expected: str) -> Any:
     try:
         return load()
-    except (Exception, SystemExit) as error:
-        raise ValueError(f"{expected}, got {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ValueError(f"{expected}, got {described(error)}") from error
 
 
 def _as_tuple(found: Any) -> tuple[Adapter, ...]:

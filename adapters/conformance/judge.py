@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import warnings
 from typing import TYPE_CHECKING
 
 import hypothesis
+import numpy as np
 
 from adapters import Adapter, Unsupported
 from adapters.conformance.contract import Unusable
+from adapters.conformance.invariants import rows_of
 from adapters.conformance.report import ErrorMap, Failure, Result
 from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
 from reference.certify import LONGEST_DIRECTION
@@ -52,7 +55,7 @@ def judge(check: Check, adapter: Adapter, dtype: str, plan: Plan) -> Result:
         try:
             check.judge(adapter, case, precision, result)
         except Unsupported as error:
-            result.note_unsupported(str(error))
+            result.note_unsupported(str(error), declared=error.declared)
         except Exception as error:
             verdict = error.verdict if isinstance(error, Mismatch) else None
             result.counterexample = verdict.case if verdict else case
@@ -122,12 +125,20 @@ def accept(verdict: Verdict, result: Result, where: str = "") -> None:
 
 
 def with_options(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
-    """Judge the options that a framework offers, from a state of zeros, which some leave out."""
+    """Judge the options that a framework offers, from a state of zeros, which some leave out.
+
+    The upstream is on every step, then on the last step alone: what a framework returns as its last state gets no
+    other gradient. The option "unbatched" has one row.
+    """
     case = case.replacing(h0=0 * case.h0)
     if not adapter.options:
         result.note_unsupported(f"{adapter.name}: no options")
-    for name, run in adapter.options.items():
+    last = np.array(case.upstream)
+    last[..., :-1, :, :] = 0
+    for (name, run), upstream in itertools.product(adapter.options.items(), (case.upstream, last)):
+        asked = case.replacing(upstream=upstream)
+        asked = rows_of(asked, np.arange(1)) if name == "unbatched" else asked
         try:
-            accept(certify(case, run(case), precision), result)
+            accept(certify(asked, run(asked), precision), result)
         except Mismatch as error:
             raise type(error)(f"{name}: {error}", error.verdict) from error

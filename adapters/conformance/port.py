@@ -17,6 +17,7 @@ from rich.console import Console
 
 import adapters
 from adapters import Adapter
+from adapters.conformance.contract import guarded
 from adapters.conformance.process import Ended, Worker
 from adapters.layout import Layout, expect_nonlinearity, layout, layouts
 from reference import Case, Params
@@ -193,7 +194,7 @@ def prove(adapter: Adapter, params: Params, nonlinearity: str) -> Proof:
     numbers.
 
     Args:
-        adapter: of the framework, guarded.
+        adapter: of the framework.
         params: of one cell, in the dtype of the cases.
         nonlinearity: "tanh" or "relu".
     """
@@ -203,7 +204,7 @@ def prove(adapter: Adapter, params: Params, nonlinearity: str) -> Proof:
         for seed, T in enumerate(LENGTHS):
             like: dict[str, Any] = {"dtype": precision.name, "nonlinearity": nonlinearity, "params": params}
             case = Case.random(T, ROWS, seed=seed, stack=stack, **like).probed()
-            verdict = trial(adapter, case, precision)
+            verdict = trial(guarded(adapter), case, precision)
             if verdict.status != "pass":
                 single = verdict.of(verdict.statuses.index(verdict.status))
                 first = "; ".join(str(single).splitlines()[:2])

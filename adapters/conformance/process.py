@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import tempfile
@@ -12,13 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from adapters import Adapter
 from adapters.conformance import TIMEOUT, discovery
-from adapters.conformance.contract import guarded
 
 # Frameworks have threads, which a fork would lose.
 SPAWN = multiprocessing.get_context("spawn")
@@ -41,6 +43,10 @@ class Stopped(Exception):
     """The run was interrupted."""
 
 
+class Advance:
+    """What a process sends for each step of a request whose progress is shown."""
+
+
 def elsewhere(*arguments: Any) -> Any:
     """Stand for a function of an adapter in other processes than its own, which cannot import it."""
     raise NotImplementedError
@@ -49,8 +55,30 @@ def elsewhere(*arguments: Any) -> Any:
 def sendable(adapter: Adapter) -> Adapter:
     """Return an adapter for other processes: without its functions, and of types that every process has."""
     found = {each.name: getattr(adapter, each.name) for each in fields(Adapter)}
-    plain: dict[str, Any] = {name: dict(one) if isinstance(one, Mapping) else one for name, one in found.items()}
-    return Adapter(**plain | {"run": elsewhere, "tanh": elsewhere, "options": {}})
+    return Adapter(**plain(found) | {"run": elsewhere, "tanh": elsewhere, "options": {}})
+
+
+def plain(value: Any) -> Any:
+    """Return a value with mappings, tuples and text of the types that every process has."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Mapping):
+        return {plain(name): plain(one) for name, one in value.items()}
+    return tuple(map(plain, value)) if isinstance(value, tuple) else value
+
+
+class Reader(pickle.Unpickler):
+    """Reads what a process sends, and imports nothing for it: a subject's own types stay in its process."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class or function of a module that is imported already.
+
+        Raises:
+            UnpicklingError: the module is not imported.
+        """
+        if module not in sys.modules:
+            raise pickle.UnpicklingError(f"a {module}.{name}")
+        return super().find_class(module, name)
 
 
 @dataclass
@@ -89,8 +117,16 @@ class Worker:
             raise ValueError(found)
         return list(found)
 
-    def call(self, function: Callable[..., Any], name: str, *arguments: Any) -> Any:
+    def call(
+        self, function: Callable[..., Any], name: str, *arguments: Any, progress: Callable[[], Any] | None = None
+    ) -> Any:
         """Return ``function(adapter, *arguments)``, computed in the process, for the adapter of a name.
+
+        Args:
+            function: is pickled by its name.
+            name: of the adapter.
+            arguments: of the function, after the adapter.
+            progress: called whenever the function calls its argument ``progress``; None if it has no such argument.
 
         Raises:
             Ended, Stopped, ValueError: as ``start`` does.
@@ -98,8 +134,10 @@ class Worker:
         if not self.process.is_alive():
             self.start()
         with contextlib.suppress(OSError):  # the process has just ended
-            self.connection.send((function, name, arguments))
-        return self._receive(self.timeout)
+            self.connection.send((function, name, arguments, progress is not None))
+        while isinstance(answer := self._receive(self.timeout), Advance):
+            progress() if progress else None
+        return answer
 
     def _receive(self, timeout: float) -> Any:
         until = time.monotonic() + timeout
@@ -112,12 +150,20 @@ class Worker:
                 raise Ended(f"no answer within {timeout:g} s; the process was killed")
         with contextlib.suppress(EOFError, OSError):
             if self.connection.poll():
-                return self.connection.recv()
+                return self._read(self.connection.recv_bytes())
         self.process.join()
         code = self.process.exitcode or 0
         how = f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit status {code}"
         last = "".join(f"; the last line it printed: {line}" for line in self.lines()[-1:])
         raise Ended(f"the process ended with {how}{last}")
+
+    def _read(self, answer: bytes) -> Any:
+        try:
+            return Reader(io.BytesIO(answer)).load()
+        except Exception as error:
+            self.process.kill()
+            self.process.join()
+            raise Ended(f"expected an answer of plain types, got {error}; the process was killed") from error
 
     def lines(self) -> list[str]:
         """Return the lines that the process has printed."""
@@ -139,12 +185,13 @@ def serve(connection: Connection, names: Sequence[str], printed: str, find: Call
             os.dup2(file.fileno(), descriptor)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
-        chosen = {adapter.name: guarded(adapter) for name in names for adapter in find(name)}
+        chosen = {adapter.name: adapter for name in names for adapter in find(name)}
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         connection.send(str(error))
         return
-    connection.send([(sendable(adapter), discovery.facts(adapter)) for adapter in chosen.values()])
+    connection.send([(sendable(adapter), plain(discovery.facts(adapter))) for adapter in chosen.values()])
     with contextlib.suppress(EOFError):
         while True:
-            function, name, arguments = connection.recv()
-            connection.send(function(chosen[name], *arguments))
+            function, name, arguments, shown = connection.recv()
+            more = {"progress": partial(connection.send, Advance())} if shown else {}
+            connection.send(function(chosen[name], *arguments, **more))

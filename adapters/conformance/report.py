@@ -38,8 +38,8 @@ class Row:
 
     @property
     def status(self) -> str:
-        """The worst status among the checks; "empty" without any."""
-        return min({check.status for check in self.checks} or {"empty"}, key=STATUSES.index)
+        """The worst status among the checks; "not judged" without any."""
+        return min({check.status for check in self.checks} or {"not judged"}, key=STATUSES.index)
 
     @property
     def cases(self) -> int:
@@ -62,7 +62,7 @@ class Row:
         by_name = {check.name: _cell(check) for check in self.checks}
         worst = spell_ratio(max(self.worst.values())) if self.worst else "-"
         bound = "-" if self.relative_bound is None else f"{self.relative_bound:.0e}"
-        verdicts = (by_name.get(name, "empty") for name in checks)
+        verdicts = (by_name.get(name, "-") for name in checks)
         return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, bound, self.status
 
     def briefly(self) -> tuple[str, ...]:
@@ -160,12 +160,12 @@ class Report:
         for row in self.rows:
             accounts: dict[tuple[str, ...], list[str]] = {}
             for check in row.checks:
-                if check.status in ("fail", "xpass"):
+                if check.status in ("fail", "xpass", "not judged"):
                     accounts.setdefault((check.status.upper(), *check.account), []).append(check.name)
             for (status, *account), names in accounts.items():
                 lines += [f"\n{status} in {', '.join(names)}", *account]
         for line in lines:
-            style = "red" if line.startswith(("\nFAIL", "\nXPASS")) else None
+            style = "red" if line.startswith(("\nFAIL", "\nXPASS", "\nNOT JUDGED")) else None
             console.print(line, highlight=False, markup=False, soft_wrap=True, style=style)
 
     def __str__(self) -> str:

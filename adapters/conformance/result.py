@@ -15,13 +15,14 @@ from reference import Case, Verdict
 T = TypeVar("T")
 
 # From the worst to the best. A row has the status of its worst check.
-STATUSES = ("fail", "xpass", "empty", "interrupted", "inconclusive", "xfail", "pass", "unsupported")
+STATUSES = ("fail", "xpass", "not judged", "interrupted", "inconclusive", "xfail", "pass", "unsupported")
 # The account of a status that is not good although no case failed.
 WITHOUT_FAILURE = {
     "xpass": "expected a failure, got none: {0.expected_failure}",
     "inconclusive": "expected bounds that can decide, got {0.inconclusive} of {0.cases} cases that are inconclusive",
-    "empty": "expected cases to be judged, got none",
+    "not judged": "expected cases with numbers to be judged, got none",
 }
+DECLARE = "It raised Unsupported in every case. Declare it in an Adapter (max_T, nonlinearities), or skip the check."
 # Rows and columns of an error map, at most. A person cannot tell more of them apart.
 LARGEST = 64
 
@@ -121,6 +122,7 @@ class Findings:
     examples: Count = 0  # stacks of cases that passed
     inconclusive: Count = 0
     unsupported: list[str] = field(default_factory=list)  # inputs that the framework does not take, with its error
+    undeclared: bool = False  # whether the subject itself raised Unsupported where its adapter declares nothing
     undetermined: list[str] = field(default_factory=list)  # what the bound is too wide to decide, and why
     expected_failure: str | None = None  # reason and reference
     failure: Failure | None = None
@@ -140,7 +142,8 @@ class Result(Findings):
         """Return one of ``STATUSES``.
 
         An xfail is a failure that was expected. An xpass is a check that passed although a failure was expected. A
-        check is unsupported if the framework takes none of its cases, and empty if no case was judged.
+        check is unsupported if its adapter declares that it takes none of the cases. It is not judged if no case with
+        numbers was judged although the adapter declares nothing.
         """
         if self.failure is not None:
             return "xfail" if self.expected_failure else "fail"
@@ -151,7 +154,7 @@ class Result(Findings):
         if self.inconclusive:
             return "inconclusive"
         if not self.cases:
-            return "unsupported" if self.unsupported else "empty"
+            return "unsupported" if self.unsupported and not self.undeclared else "not judged"
         return "pass"
 
     @property
@@ -168,8 +171,8 @@ class Result(Findings):
     def account(self) -> list[str]:
         """The lines that a person reads: the failure, its diagnosis, and the files that reproduce it."""
         if self.failure is None:
-            quantities = self.undetermined if self.status == "inconclusive" else []
-            return [WITHOUT_FAILURE.get(self.status, self.status).format(self), *quantities]
+            more = self.undetermined if self.status == "inconclusive" else [DECLARE] * self.undeclared
+            return [WITHOUT_FAILURE.get(self.status, self.status).format(self), *more]
         diagnosis, reproduction = self.failure.diagnosis, self.failure.reproduction
         written = [f"written: {path}" for path in reproduction]
         return [self.failure.message, *([diagnosis] if diagnosis else []), *written]
@@ -180,7 +183,9 @@ class Result(Findings):
         return bool(self.unsupported or self.undetermined)
 
     def add(self, verdict: Verdict) -> None:
-        """Count the cases of a verdict."""
+        """Count the cases of a verdict; cases without steps, rows or units have no numbers, and count as none."""
+        if not np.size(verdict.evaluation.hs):
+            return
         self.cases += len(verdict.statuses)
         self.inconclusive += verdict.statuses.count("inconclusive")
         ratios = {name: worst.ratio for name, worst in verdict.worst.items()}
@@ -189,9 +194,10 @@ class Result(Findings):
         for name in verdict.undetermined:
             self.note_undetermined(f"{name}: its bound is above {verdict.precision.coarsest:.2g} x the value's scale")
 
-    def note_unsupported(self, text: str) -> None:
-        """Note an unsupported input, once."""
+    def note_unsupported(self, text: str, *, declared: bool = True) -> None:
+        """Note an unsupported input, once, and whether its adapter declares it."""
         self.unsupported = once([*self.unsupported, text])
+        self.undeclared |= not declared
 
     def note_undetermined(self, text: str) -> None:
         """Note a quantity whose bound is too wide to decide, once."""
@@ -207,6 +213,7 @@ class Result(Findings):
             self.examples + other.examples,
             self.inconclusive + other.inconclusive,
             once(self.unsupported + other.unsupported),
+            self.undeclared or other.undeclared,
             once(self.undetermined + other.undetermined),
             None if unexpected else self.expected_failure or other.expected_failure,
             self.failure + other.failure if self.failure and other.failure else self.failure or other.failure,

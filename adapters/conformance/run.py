@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from adapters import Adapter
 from adapters.conformance.advice import advise
 from adapters.conformance.checks import CHECKS, Plan
+from adapters.conformance.contract import guarded
 from adapters.conformance.judge import expected_failure, judge
 from adapters.conformance.process import Ended, Stopped, Worker
 from adapters.conformance.report import Failure, Report, Result, Row, Run, machine
@@ -45,7 +46,7 @@ class Group:
 
 def judge_check(adapter: Adapter, dtype: str, check: str, plan: Plan) -> Result:
     """Judge an adapter on the check of a name."""
-    return judge(next(each for each in CHECKS if each.name == check), adapter, dtype, plan)
+    return judge(next(each for each in CHECKS if each.name == check), guarded(adapter), dtype, plan)
 
 
 def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
@@ -55,7 +56,7 @@ def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
     if case is None or case.direction is not None or (result.failure and result.failure.crashed):
         return None
     try:
-        return str(explain_subject(adapter, case, adapter.precision(dtype), tries=TRIES))
+        return str(explain_subject(guarded(adapter), case, adapter.precision(dtype), tries=TRIES))
     except ValueError:
         return None  # it fails only in this check, or not again
 
@@ -63,7 +64,8 @@ def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
 def write_down(adapter: Adapter, dtype: str, result: Result, folder: Path, facts: dict[str, str]) -> list[Path]:
     """Write the reproduction of a failure, and return the paths."""
     name = f"{adapter.name}-{dtype}-{result.name}"
-    return reproduce(adapter, result.counterexample, machine() | facts, folder, name) if result.counterexample else []
+    case = result.counterexample
+    return reproduce(guarded(adapter), case, machine() | facts, folder, name) if case else []
 
 
 def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, console: Console) -> None:
@@ -119,7 +121,7 @@ def judge_group(group: Group, plan: Plan, stopped: threading.Event, bars: Progre
             return
         except Ended as error:
             failed = Result("import", failure=Failure(f"{group.origin}: {error}", crashed=True))
-            group.report.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes), [failed]))
+            group.report.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes) or "-", [failed]))
             group.report.environment.setdefault(group.origin, {})
         finally:
             bars.remove_task(task)
@@ -133,7 +135,7 @@ def judge_adapters(group: Group, worker: Worker, plan: Plan, bars: Progress, tas
     Raises:
         Ended, Stopped, ValueError: as ``Worker.start`` does.
     """
-    found = [(adapter, facts, [d for d in adapter.dtypes if d in plan.dtypes]) for adapter, facts in worker.start()]
+    found = [(adapter, facts, adapter.judged(plan.dtypes)) for adapter, facts in worker.start()]
     bars.update(task, total=sum(len(dtypes) for *_, dtypes in found) * len(plan.checks))
     for adapter, facts, dtypes in found:
         group.report.environment |= {adapter.framework: facts} if dtypes else {}

@@ -50,7 +50,7 @@ def test_a_file_has_nothing_of_a_bar() -> None:
 
 def test_explain_counts_the_trials(rnn_oracle: Run, screen: io.StringIO, tmp_path: Path) -> None:
     Case.random(T=3, N=2, D=2, H=3, seed=1, dtype="float32").probed().save(tmp_path / "case.npz")
-    assert rnn_oracle("explain", str(tmp_path / "case.npz"), "numpy.wrong")[0] == 1
+    assert rnn_oracle("explain", str(tmp_path / "case.npz"), "own:wrong")[0] == 1
     assert 0 < max(counts(screen, TRIES)) <= TRIES
     assert "smallest case, and its faults" in screen.getvalue()
 

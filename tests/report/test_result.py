@@ -29,7 +29,7 @@ from tests.made import failing, passing, report_of
             ["expected bounds that can decide, got 2 of 9 cases that are inconclusive"],
         ),
         (Result("step", unsupported=["T=0"]), "unsupported", ["unsupported"]),
-        (Result("step"), "empty", ["expected cases to be judged, got none"]),
+        (Result("step"), "not judged", ["expected cases with numbers to be judged, got none"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -41,7 +41,7 @@ def test_the_status_follows_from_the_rest(check: Result, status: str, account: l
 
 def test_a_row_has_the_status_of_its_worst_check_and_is_empty_without_any() -> None:
     row = Row("a", "a", "1", "float32")
-    assert row.status == "empty"
+    assert row.status == "not judged"
     unsupported = Result("options", unsupported=["no options"])
     row.checks = [unsupported]
     assert row.status == "unsupported"

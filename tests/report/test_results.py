@@ -145,4 +145,4 @@ def test_a_file_that_is_not_there_is_an_error() -> None:
 
 def test_an_empty_result_is_read_as_empty(saved: Save) -> None:
     report = Report({}, report_of(Result("step")).rows, "0.1")
-    assert read(saved(report)).rows[0].status == "empty"
+    assert read(saved(report)).rows[0].status == "not judged"
