@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from reference.blame import Blame, spelled
 from reference.case import Case
 from reference.evaluation import Evaluation
 from reference.faults import FAULTS
@@ -58,22 +59,33 @@ class Diagnosis:
 
     case: Case  # the case that shows the failure
     status: str  # "pass", "fail" or "inconclusive", as of a verdict; "contract" if the contract was broken
-    wrong: tuple[str, ...]  # quantities out of their bounds
-    right: tuple[str, ...]  # quantities within their bounds
+    blame: Blame  # the quantities that are wrong or right, and those that follow from wrong ones
     start: Start | None  # None if every quantity is right
     account: str | None  # how the contract was broken
     names: frozenset[str] = frozenset()  # faults that match every result; several are indistinguishable here
     arithmetic: str | None = None  # text that names the lower precision that the errors look like
     comparable: bool = True  # False if rounding is as large as the error
+    elsewhere: tuple[str, ...] = ()  # quantities that are wrong in other cases only
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Names of the quantities out of their bounds."""
+        return self.blame.wrong
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        """Names of the quantities within their bounds and equal to the oracle's own."""
+        return self.blame.right
 
     def __str__(self) -> str:
-        sizes, right = self.case.spelled, f"; {spelled(self.right)} right" if self.right else ""
+        sizes = self.case.spelled
         if self.status == "pass":
-            return f"No fault: {', '.join(self.right)} are right ({sizes})."
+            return f"No fault: {self.blame} ({sizes})."
         if self.status == "inconclusive":
             return f"No diagnosis: the bounds are too wide to decide ({sizes})."
-        wrong = f"{spelled(self.wrong)} wrong{right} ({sizes})." if self.wrong else None
-        return "\n".join(str(line) for line in (self.account, wrong, self.start, *self._likeness()) if line)
+        wrong = f"{self.blame} ({sizes})." if self.wrong else None
+        others = f"In other cases, {spelled(self.elsewhere)} wrong, too." if self.elsewhere else None
+        return "\n".join(str(line) for line in (self.account, wrong, self.start, others, *self._likeness()) if line)
 
     def _likeness(self) -> Iterator[str | None]:
         """Yield the lines on the faults that match."""
@@ -87,11 +99,6 @@ class Diagnosis:
         yield f"Everything returned equals the result of {which}"
         yield from (f"  `{name}`: {FAULTS[name].description}" for name in names[:SHOWN])
         yield f"  and {len(names) - SHOWN} more" if len(names) > SHOWN else None
-
-
-def spelled(names: Sequence[str]) -> str:
-    """Return "h is" or "h, dx are"."""
-    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def explain(case: Case, evaluation: Evaluation, precision: Precision) -> Diagnosis:
@@ -165,9 +172,8 @@ def diagnose(seen: Sequence[Observed], calling: Calling, shown: Observed | None 
     """
     first = next((one for one in seen if one.status in BROKEN), seen[0])
     shown = shown or first
-    wrong = tuple(name for name in QUANTITIES.values() if any(name in one.wrong for one in (*seen, shown)))
-    right = tuple(name for name in shown.compared if name not in wrong)
-    found = Diagnosis(shown.case, shown.status, wrong, right, start_of(shown), shown.account)
+    accused = shown.last.blame if shown.last else Blame()
+    found = Diagnosis(shown.case, shown.status, accused, start_of(shown), shown.account)
     if shown.status not in BROKEN:
         return found
     arithmetic = first.last.arithmetic if first.last else None
@@ -177,7 +183,9 @@ def diagnose(seen: Sequence[Observed], calling: Calling, shown: Observed | None 
     suspects = [name for name, fault in FAULTS.items() if first.precision.name in fault.precisions]
     others = ((name, [imitate(name, one.case, one.precision, calling) for one in seen]) for name in suspects)
     names = frozenset(name for name, imitations in others if reproduced(seen, imitations))
-    return replace(found, names=names, arithmetic=None if names else arithmetic)
+    others = {name for one in seen for name in one.wrong} - {*shown.wrong}
+    elsewhere = tuple(name for name in QUANTITIES.values() if name in others)
+    return replace(found, names=names, elsewhere=elsewhere, arithmetic=None if names else arithmetic)
 
 
 @lru_cache(maxsize=16 * len(FAULTS))

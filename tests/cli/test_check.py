@@ -70,10 +70,11 @@ def test_a_wrong_subject_fails_with_the_place_and_the_bound_and_what_it_looks_li
     assert account[0].startswith("own.wrong float32 dWh[")
     assert "x its bound" in account[1]
     assert "elements exceed theirs (T=" in account[1]
-    assert account[2] == "dWh is wrong; h, dx, dh0, dWx are right (T=1, N=1, D=1, H=2, no bias)."
-    assert account[3].startswith("It starts at dWh[")
-    assert account[4] == "Everything returned equals the result of this fault:"
-    assert account[5].startswith("  `dWh transposed`: ")
+    assert account[2].startswith("dWh is wrong; h, dx, dh0, dWx")
+    assert account[3] == "dWh is wrong; h, dx, dh0, dWx are right (T=1, N=1, D=1, H=2, no bias)."
+    assert account[4].startswith("It starts at dWh[")
+    assert account[5] == "Everything returned equals the result of this fault:"
+    assert account[6].startswith("  `dWh transposed`: ")
     # Only the first failure of a row is explained. The advice from one small case comes before the table.
     assert out.count("It starts at") == 2
     assert out.startswith("own.wrong float32, one case of tanh (T=3, N=2, D=4, H=5):\nfloat32 dWh[")

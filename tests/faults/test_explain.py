@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from reference import PRECISIONS, Case, Evaluation, Params
+from reference.blame import Blame
 from reference.explain import Diagnosis, Start, explain, explain_subject
 from reference.faults import FAULTS, Fault, compute
 from reference.faults.fault import piecewise
@@ -69,10 +70,10 @@ def test_every_fault_is_named_with_another_rounding(name: str) -> None:
         ("h0 detached", ("dh0",)),
     ],
 )
-def test_no_right_quantity_is_named_as_wrong(name: str, wrong: tuple[str, ...]) -> None:
+def test_no_quantity_within_its_bounds_is_named_as_wrong(name: str, wrong: tuple[str, ...]) -> None:
     found = diagnosis(FAULTS[name], "float32")
     assert found.wrong == wrong
-    assert set(found.right) == {"h", "dx", "dh0", "dWx", "dWh", "db"} - set(wrong)
+    assert {*found.right, *found.blame.follows} == {"h", "dx", "dh0", "dWx", "dWh", "db"} - set(wrong)
 
 
 @IN_BOTH
@@ -257,7 +258,7 @@ def test_two_matches_are_called_indistinguishable() -> None:
 
 
 def test_many_matches_fit_on_one_screen() -> None:
-    found = Diagnosis(plain(), "fail", ("h",), (), None, None, names=frozenset(list(FAULTS)[:9]))
+    found = Diagnosis(plain(), "fail", Blame(("h",)), None, None, names=frozenset(list(FAULTS)[:9]))
     lines = str(found).splitlines()
     assert len(lines) == 9
     assert lines[-1] == "  and 3 more"
@@ -319,7 +320,7 @@ def test_a_mistake_in_torch_code_is_named(mistake: dict[str, Any], name: str, dt
 @IN_BOTH
 def test_two_mistakes_at_once_are_not_called_one(dtype: str) -> None:
     found = explain_subject(torch_subject(h0_ignored=True), plain(dtype), PRECISIONS[dtype].with_tanh(1.0))
-    assert {"h", "dh0"} <= set(found.wrong)
+    assert {"h", "dh0"} <= {*found.wrong, *found.elsewhere}
     assert not found.names
 
 
