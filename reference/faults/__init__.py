@@ -7,7 +7,8 @@ fault (``reference.mutation_score``), and ``reference.explain`` compares failure
     evaluation = subject(case)
 """
 
-from reference.faults.backward import BPTT, DERIVATIVE, WEIGHTS
+from reference.faults.backward import DERIVATIVE, WEIGHTS
+from reference.faults.bptt import BPTT, PERIODIC
 from reference.faults.contract import CONTRACT, CORNER
 from reference.faults.fault import COMPUTED, HALVES, Fault, compute
 from reference.faults.forward import ACTIVATION, BIAS, LAYOUT, STATE
@@ -17,4 +18,14 @@ TABLES = (LAYOUT, BIAS, ACTIVATION, STATE, DERIVATIVE, BPTT, WEIGHTS, NUMERICAL,
 FAULTS: dict[str, Fault] = {fault.name: fault for table in TABLES for fault in table}
 FAMILIES: dict[str, tuple[Fault, ...]] = {table[0].family: table for table in TABLES}
 
-__all__ = ["COMPUTED", "FAMILIES", "FAULTS", "HALVES", "Fault", "compute"]
+
+def named(name: str) -> Fault:
+    """Return the fault of a name; a fault with a period may have any, as "BPTT truncated at 7"."""
+    for (before, after), make in PERIODIC.items():
+        period = name.removeprefix(before).removesuffix(after)
+        if name not in FAULTS and name == f"{before}{period}{after}" and period.isdecimal():
+            return make(int(period))
+    return FAULTS[name]
+
+
+__all__ = ["COMPUTED", "FAMILIES", "FAULTS", "HALVES", "PERIODIC", "Fault", "compute", "named"]

@@ -222,32 +222,3 @@ def last_step(array: Any) -> Any:
     found = np.zeros_like(array)
     found[..., -1, :, :] = array[..., -1, :, :]
     return found
-
-
-def pieces(length: int, *, carry: bool) -> Change:
-    """Return a change of ``calls`` that calls correct code for a few steps at a time."""
-    return lambda run, case, kept: piecewise(run, case, length, carry=carry)
-
-
-def piecewise(run: Subject, case: Case, length: int, *, carry: bool) -> Evaluation:
-    """Evaluate a few steps at a time, each piece as its own sequence. Gradients do not cross between pieces.
-
-    Args:
-        run: correct code.
-        case: one case or a stack; T at least 1.
-        length: steps in a piece; the last piece may be shorter.
-        carry: whether each piece starts from the last state of the previous piece; otherwise all start from h0.
-
-    Returns:
-        The evaluation of the whole sequence. The parameter gradients of the pieces are added, and so are the gradients
-        of h0 if all pieces start from it.
-    """
-    parts: list[Evaluation] = []
-    for start in range(0, case.sizes["T"], length):
-        xs, upstream = (array[..., start : start + length, :, :] for array in (case.xs, case.upstream))
-        h0 = parts[-1].hs[..., -1, :, :] if parts and carry else case.h0
-        parts.append(run(case.replacing(xs=xs, upstream=upstream, h0=h0, finite=False)))
-    hs, dxs = (np.concatenate([getattr(part, name) for part in parts], axis=-3) for name in ("hs", "dxs"))
-    summed = [*weights(case, parts[0]), *([] if carry else ["dh0"])]
-    sums = {name: np.sum([getattr(part, name) for part in parts], axis=0, dtype=case.xs.dtype) for name in summed}
-    return parts[0].replacing(hs=hs, dxs=dxs, **sums)
