@@ -8,6 +8,7 @@ equal those of the fault up to rounding and differ from those of correct code (`
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -34,7 +35,7 @@ NONE = Matches()
 # Number of matching faults to print, so that the text fits on one screen.
 SHOWN = 6
 REMEMBERS = "It is right when it is the first call of a shape: what came before matters."
-NOTHING, HIDDEN = "no fault of the catalogue returns this", "rounding over these steps is as large as the error"
+NOTHING, HIDDEN = "no fault of the catalogue returns this", "rounding leaves too few digits to recognise a fault"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Diagnosis:
     account: str | None  # how the contract was broken
     matches: Matches = NONE  # faults that match every result
     arithmetic: str | None = None  # text that names the lower precision that the errors look like
-    comparable: bool = True  # False if rounding is as large as the error
+    comparable: bool = True  # False if rounding leaves too few digits to recognise a fault
     elsewhere: tuple[str, ...] = ()  # quantities that are wrong in other cases only
     remembers: bool = False  # whether it is right when it is the first call of a shape
 
@@ -182,8 +183,13 @@ def moderate(case: Case) -> list[Case]:
 
 @cache
 def _fresh(**options: Any) -> Case:
-    """Return a probed case drawn with these options; equal options give the same object."""
-    return Case.random(**options).probed()
+    """Return a probed case drawn with these options; equal options give the same object.
+
+    The last column is of the probe in the first length and an input in the other, so that no mistake there hides.
+    """
+    drawn, is_first = Case.random(**options), options["T"] == LENGTHS[0]
+    probed = (drawn.probed(seed) for seed in itertools.count())
+    return next(case for case in probed if (case.sizes["D"] - 1 in (case.probe or ())) == is_first)
 
 
 def diagnose(seen: Sequence[Observed], calling: Calling, shown: Observed | None = None) -> Diagnosis:

@@ -228,7 +228,7 @@ def test_a_case_with_too_much_rounding_is_not_compared() -> None:
     long = Case.random(200, 2, 2, 4, seed=1, dtype="float32", norm=3.0).probed()
     found = explain(long, FAULTS["derivative 1 - h"].subject()(long), PRECISIONS["float32"])
     assert (found.status, found.comparable, found.names) == ("fail", False, frozenset())
-    assert str(found).endswith("\nNo diagnosis: rounding over these steps is as large as the error.")
+    assert str(found).endswith("\nNo diagnosis: rounding leaves too few digits to recognise a fault.")
 
 
 def test_fresh_cases_distinguish_faults_that_match_the_shrunk_case() -> None:
