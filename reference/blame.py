@@ -68,14 +68,22 @@ def blame(compared: dict[str, Comparison], own: dict[str, Bounded], probe: Seque
     for name in (name for name in compared if name not in wrong):
         array = own[name].rounded()
         distance, differs = _distance(compared[name].actual, array)
-        # Derivatives along a direction are bounded from the inputs, not from neighbouring values.
-        if sources and " " not in name and (differs or (distance and not _decides(array, coarsest))):
+        if _used_by(name, sources) and (differs or (distance and not _decides(array, coarsest))):
             follows.append(name)
             off = max(off, distance)
         else:
             right.append(name)
     known = off if follows and np.isfinite(off) and off > 0 else None
     return Blame(wrong, tuple(right), tuple(follows), sources, known)
+
+
+def _used_by(name: str, sources: Sequence[str]) -> bool:
+    """Return whether a quantity is computed from one of the wrong values.
+
+    The output is computed from itself alone, and A is used by gradients only. Derivatives along a direction are bounded
+    from the inputs, not from neighbouring values.
+    """
+    return " " not in name and name != "h" and bool(sources if name[0] == "d" else "h" in sources)
 
 
 def _distance(actual: Any, own: Bounded) -> tuple[float, bool]:
@@ -87,7 +95,7 @@ def _distance(actual: Any, own: Bounded) -> tuple[float, bool]:
         distance = np.abs(actual - own.value)
         counted = np.isfinite(distance)
         largest = np.max(np.abs(own.value), initial=0, where=counted)
-        differs = bool((counted & ~(distance <= own.error)).any())
+        differs = bool((counted & (distance > own.error)).any())
         return float(np.max(distance, initial=0, where=counted) / largest), differs
 
 
@@ -96,4 +104,5 @@ def _decides(own: Bounded, coarsest: float) -> bool:
     with np.errstate(all="ignore"):
         # Zeros, such as the probe's rows of dWx, decide nothing.
         relative = (own.error / np.maximum(own.scale, own.precision.floor))[own.value != 0]
+    relative = relative[~np.isnan(relative)]
     return bool(np.median(relative) <= coarsest) if relative.size else True

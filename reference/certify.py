@@ -91,7 +91,8 @@ def enclose(case: Case, precision: Precision, hs: NDArray[Any] | None = None) ->
 
 def _own(case: Case, precision: Precision) -> Evaluation:
     """Return the oracle's own results with bounds on the rounding of all steps; its own relu units are open."""
-    return enclose(case, precision, evaluate(case).hs)
+    with np.errstate(all="ignore"):
+        return enclose(case, precision, evaluate(case).hs)
 
 
 @dataclass(frozen=True)

@@ -42,14 +42,14 @@ def differentiated(subject: Subject, case: Case) -> Evaluation:
     Returns:
         The evaluation, rounded to the dtype of the case.
     """
-    wide = case.astype("float64").replacing(probe=None, finite=False)
-    found = subject(wide)
-    fields = {name: array for name, array in found.present().items() if name[0] != "d"}
-    for name in _inputs(case):
-        losses = np.concatenate([_losses(subject, moved) for moved in _moved(wide, name)])
-        gradient = losses.reshape(-1, len(MOVES)) @ WEIGHTS / STEP
-        fields[f"d{name}"] = gradient.reshape(wide.arrays()[name].shape)
-    return Evaluation(**fields).astype(case.dtype)
+    with np.errstate(all="ignore"):
+        wide = case.astype("float64").replacing(probe=None, finite=False)
+        fields = {name: array for name, array in subject(wide).present().items() if name[0] != "d"}
+        for name in _inputs(case):
+            losses = np.concatenate([_losses(subject, moved) for moved in _moved(wide, name)])
+            gradient = losses.reshape(-1, len(MOVES)) @ WEIGHTS / STEP
+            fields[f"d{name}"] = gradient.reshape(wide.arrays()[name].shape)
+        return Evaluation(**fields).astype(case.dtype)
 
 
 def _inputs(case: Case) -> list[str]:

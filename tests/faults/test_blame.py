@@ -104,6 +104,22 @@ def test_a_pass_has_right_quantities_alone() -> None:
     assert str(Blame(right=("h",))) == "h is right"
 
 
+def test_states_beside_nan_do_not_follow_from_gradients() -> None:
+    case = plain("float32", values="nan")
+    found = certify(case, FAULTS["recurrent path detached"].subject()(case), PRECISIONS["float32"]).blame
+    assert found.sources == ("A",)
+    assert "h" in found.right
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("values", ["nan", "huge", "subnormal", "wide"])
+def test_the_words_raise_no_warning(values: str) -> None:
+    case = plain("float32", values=values)
+    answer = FAULTS["recurrent path detached"].subject()(case)
+    assert "wrong" in str(certify(case, answer, PRECISIONS["float32"]))
+    assert "wrong" in str(explain(case, answer, PRECISIONS["float32"]))
+
+
 def test_a_stack_has_words_too() -> None:
     stack = plain("float32", stack=3)
     right, wrong = evaluate(stack).astype("float32"), FAULTS["bias doubled"].subject()(stack)
