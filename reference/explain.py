@@ -68,6 +68,7 @@ class Diagnosis:
     arithmetic: str | None = None  # text that names the lower precision that the errors look like
     comparable: bool = True  # False if rounding leaves too few digits to recognise a fault
     elsewhere: tuple[str, ...] = ()  # quantities that are wrong in other cases only
+    ended: int | None = None  # number of trials after which the search for a smaller case ended, if it was not done
     remembers: bool = False  # whether it is right when it is the first call of a shape
 
     @property
@@ -94,7 +95,8 @@ class Diagnosis:
         wrong = f"{self.blame} ({sizes})." if self.wrong else None
         others = f"In other cases, {spelled(self.elsewhere)} wrong, too." if self.elsewhere else None
         before = REMEMBERS if self.remembers else None
-        lines = (self.account, wrong, self.start, others, before, *self._likeness())
+        ended = f"The search for a smaller case ended after {self.ended:,} trials." if self.ended is not None else None
+        lines = (self.account, wrong, self.start, others, before, *self._likeness(), ended)
         return "\n".join(str(line) for line in lines if line)
 
     def _likeness(self) -> Iterator[str | None]:
@@ -150,7 +152,8 @@ def explain_subject(
         seen.append(tried(subject, one, precision))
         if seen[-1].status in BROKEN:
             break
-    small = _shrunk(subject, case, precision, seen, progress=progress, tries=tries)
+    trials: list[Any] = []
+    small = _shrunk(subject, case, precision, seen, tries=tries, progress=lambda: trials.append(progress()))
     broken = [i for i, one in enumerate(seen) if one.account is not None]
     # If a subject keeps a state, only its first calls can match those of a fault, which starts fresh.
     seen = seen[: broken[0] + 1] if broken else [one for one in seen if one.is_comparable]
@@ -158,7 +161,8 @@ def explain_subject(
     # Of a contract that a state breaks in the first calls alone, the shrunk case may show nothing.
     shows = small.account is not None if broken else small.status in BROKEN
     shown = small if shows else next(one for one in seen if one.status in BROKEN)
-    found = diagnose(seen, tried, shown)
+    ended = tries if len(trials) >= tries and shown is small else None
+    found = replace(diagnose(seen, tried, shown), ended=ended)
     if found.names or found.account or (matches := remembering(subject, case, precision)) is None:
         return found
     return replace(found, matches=matches, remembers=True, arithmetic=None)

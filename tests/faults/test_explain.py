@@ -210,6 +210,14 @@ def test_correct_code_has_nothing_to_explain() -> None:
         explain_subject(compute, plain(), PRECISIONS["float64"])
 
 
+def test_a_search_that_runs_out_of_trials_is_mentioned() -> None:
+    subject, case = FAULTS["dWh transposed"].subject(), plain(T=9, N=5)
+    found = explain_subject(subject, case, PRECISIONS["float64"], tries=7)
+    assert str(found).splitlines()[-1] == "The search for a smaller case ended after 7 trials."
+    assert_named(found, "dWh transposed")
+    assert "ended after" not in str(explain_subject(subject, case, PRECISIONS["float64"]))
+
+
 def test_a_stack_is_explained_by_its_first_failing_case() -> None:
     stack = plain(stack=3)
     right, wrong = compute(stack), FAULTS["db missing"].subject()(stack)
@@ -342,6 +350,7 @@ def test_fewer_digits_in_torch_code_are_recognised(dtype: str, inner: str) -> No
     case = plain(dtype, norm=1.5)
     found = explain(case, torch_subject(dtype=inner)(case), PRECISIONS[dtype].with_tanh(1.0))
     assert not found.names
+    assert "No diagnosis" not in str(found)
     assert f"\nLooks like {inner}: every value of the wrong quantities fits in {BITS[inner]} bits." in str(found)
 
 
