@@ -10,8 +10,17 @@ import torch
 from torch.func import functional_call
 
 from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way, _torch, gated
-from adapters._torch import LAYERS, as_array, as_tensor, by_autograd, environment, module_for, pull_back, run
-from adapters._torch import read_state_dict as read_state_dict
+from adapters._torch import (
+    LAYERS,
+    as_array,
+    as_tensor,
+    by_autograd,
+    environment,
+    module_for,
+    pull_back,
+    read_state_dict,
+    run,
+)
 
 __all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "pull_back", "read_state_dict"]
 

@@ -15,7 +15,7 @@ from reference.case import Case
 from reference.cells import OpenedRNNCell
 from reference.comparison import Comparison, Flags, Tally
 from reference.evaluation import Evaluation
-from reference.layer import Layer, evaluate_in, steps
+from reference.layer import Layer, evaluate, evaluate_in, steps
 from reference.masks import beside_nan, met_by_infinity, undetermined
 from reference.precision import Precision
 from reference.step_bounds import StepBounds, exact_layer
@@ -66,7 +66,7 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
     tallies = {QUANTITIES[field]: Tally(array.size // (case.K or 1), case.K) for field, array in given.items()}
     for field, place, compared in _compare(case, given, precision):
         tallies[QUANTITIES[field]].add(compared, place.cases, place.offset(case.axes()[field]))
-    return Verdict(case, evaluation, precision, tallies, certify, _comparisons)
+    return Verdict(case, evaluation, precision, tallies, certify, _comparisons, _own)
 
 
 def enclose(case: Case, precision: Precision, hs: NDArray[Any] | None = None) -> Evaluation:
@@ -87,6 +87,12 @@ def enclose(case: Case, precision: Precision, hs: NDArray[Any] | None = None) ->
     cell = None if hs is None or case.nonlinearity != "relu" else OpenedRNNCell(steps(hs))
     with np.errstate(all="ignore"):
         return evaluate_in(case, lambda array: Bounded.exact(array, model), cell=cell)
+
+
+def _own(case: Case, precision: Precision) -> Evaluation:
+    """Return the oracle's own results with bounds on the rounding of all steps; its own relu units are open."""
+    with np.errstate(all="ignore"):
+        return enclose(case, precision, evaluate(case).hs)
 
 
 @dataclass(frozen=True)

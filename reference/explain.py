@@ -8,31 +8,34 @@ equal those of the fault up to rounding and differ from those of correct code (`
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from reference.blame import Blame, spelled
+from reference.candidates import Calling, Matches, matching
 from reference.case import Case
 from reference.evaluation import Evaluation
-from reference.faults import FAULTS
-from reference.likeness import BROKEN, Observed, called, reproduced, returned, tried
+from reference.faults import named
+from reference.history import remembering
+from reference.likeness import BROKEN, Observed, called, returned, tried
 from reference.precision import Precision
 from reference.shrink import kind_of, shrink_subject, singles
 from reference.trial import Subject
 from reference.verdict import QUANTITIES
 
-# Sizes and number of the fresh cases on which a subject is tried. They are long enough for every fault to show, and
+# Sizes and lengths of the fresh cases on which a subject is tried. They are long enough for every fault to show, and
 # small enough to distinguish faults.
-MODERATE, DRAWN = {"T": 6, "N": 3, "D": 2, "H": 4}, 2
+MODERATE, LENGTHS = {"N": 3, "D": 2, "H": 4}, (6, 9)
+NONE = Matches()
 # Number of matching faults to print, so that the text fits on one screen.
 SHOWN = 6
-# Size of xs up to which the evaluations of all faults are cached. Together they take 600 times the memory of xs.
-SMALL = 2**14
-
-Calling = Callable[[Subject, Case, Precision], Observed]
+REMEMBERS = "It is right when it is the first call of a shape: what came before matters."
+NOTHING, HIDDEN = "no fault of the catalogue returns this", "rounding leaves too few digits to recognise a fault"
 
 
 @dataclass(frozen=True)
@@ -58,40 +61,55 @@ class Diagnosis:
 
     case: Case  # the case that shows the failure
     status: str  # "pass", "fail" or "inconclusive", as of a verdict; "contract" if the contract was broken
-    wrong: tuple[str, ...]  # quantities out of their bounds
-    right: tuple[str, ...]  # quantities within their bounds
+    blame: Blame  # the quantities that are wrong or right, and those that follow from wrong ones
     start: Start | None  # None if every quantity is right
     account: str | None  # how the contract was broken
-    names: frozenset[str] = frozenset()  # faults that match every result; several are indistinguishable here
+    matches: Matches = NONE  # faults that match every result
     arithmetic: str | None = None  # text that names the lower precision that the errors look like
-    comparable: bool = True  # False if rounding is as large as the error
+    comparable: bool = True  # False if rounding leaves too few digits to recognise a fault
+    elsewhere: tuple[str, ...] = ()  # quantities that are wrong in other cases only
+    ended: int | None = None  # number of trials after which the search for a smaller case ended, if it was not done
+    remembers: bool = False  # whether it is right when it is the first call of a shape
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the faults that match every result; several are indistinguishable here."""
+        return frozenset(self.matches.names)
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Names of the quantities out of their bounds."""
+        return self.blame.wrong
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        """Names of the quantities within their bounds and equal to the oracle's own."""
+        return self.blame.right
 
     def __str__(self) -> str:
-        sizes, right = self.case.spelled, f"; {spelled(self.right)} right" if self.right else ""
+        sizes = self.case.spelled
         if self.status == "pass":
-            return f"No fault: {', '.join(self.right)} are right ({sizes})."
+            return f"No fault: {self.blame} ({sizes})."
         if self.status == "inconclusive":
             return f"No diagnosis: the bounds are too wide to decide ({sizes})."
-        wrong = f"{spelled(self.wrong)} wrong{right} ({sizes})." if self.wrong else None
-        return "\n".join(str(line) for line in (self.account, wrong, self.start, *self._likeness()) if line)
+        wrong = f"{self.blame} ({sizes})." if self.wrong else None
+        others = f"In other cases, {spelled(self.elsewhere)} wrong, too." if self.elsewhere else None
+        before = REMEMBERS if self.remembers else None
+        ended = f"The search for a smaller case ended after {self.ended:,} trials." if self.ended is not None else None
+        lines = (self.account, wrong, self.start, others, before, *self._likeness(), ended)
+        return "\n".join(str(line) for line in lines if line)
 
     def _likeness(self) -> Iterator[str | None]:
         """Yield the lines on the faults that match."""
-        names = [name for name in FAULTS if name in self.names]
+        names = self.matches.names
         if not names:
-            none = "no fault of the catalogue returns this" if self.comparable else None
-            yield f"No diagnosis: {none or 'rounding over these steps is as large as the error'}."
-            yield self.arithmetic
+            yield self.arithmetic or f"No diagnosis: {NOTHING if self.comparable else HIDDEN}."
             return
         which = "this fault:" if len(names) == 1 else "each of these faults, which are indistinguishable here:"
-        yield f"Everything returned equals the result of {which}"
-        yield from (f"  `{name}`: {FAULTS[name].description}" for name in names[:SHOWN])
+        what = "the exact gradient of the forward of " if self.matches.is_differentiated else ""
+        yield f"Everything returned equals {what or 'the result of '}{which}"
+        yield from (f"  `{name}`: {named(name).description}" for name in names[:SHOWN])
         yield f"  and {len(names) - SHOWN} more" if len(names) > SHOWN else None
-
-
-def spelled(names: Sequence[str]) -> str:
-    """Return "h is" or "h, dx are"."""
-    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def explain(case: Case, evaluation: Evaluation, precision: Precision) -> Diagnosis:
@@ -134,25 +152,48 @@ def explain_subject(
         seen.append(tried(subject, one, precision))
         if seen[-1].status in BROKEN:
             break
-    small = tried(subject, shrink_subject(subject, case, precision, progress=progress, tries=tries), precision)
+    trials: list[Any] = []
+    small = _shrunk(subject, case, precision, seen, tries=tries, progress=lambda: trials.append(progress()))
     broken = [i for i, one in enumerate(seen) if one.account is not None]
     # If a subject keeps a state, only its first calls can match those of a fault, which starts fresh.
     seen = seen[: broken[0] + 1] if broken else [one for one in seen if one.is_comparable]
     seen = seen if any(one.status in BROKEN for one in seen) else [*seen, small]
-    shown = small if small.status in BROKEN else next(one for one in seen if one.status in BROKEN)
-    return diagnose(seen, tried, shown)
+    # Of a contract that a state breaks in the first calls alone, the shrunk case may show nothing.
+    shows = small.account is not None if broken else small.status in BROKEN
+    shown = small if shows else next(one for one in seen if one.status in BROKEN)
+    ended = tries if len(trials) >= tries and shown is small else None
+    found = replace(diagnose(seen, tried, shown), ended=ended)
+    if found.names or found.account or (matches := remembering(subject, case, precision)) is None:
+        return found
+    return replace(found, matches=matches, remembers=True, arithmetic=None)
+
+
+def _shrunk(subject: Subject, case: Case, precision: Precision, seen: list[Observed], **options: Any) -> Observed:
+    """Return the observation of the shrunk case; of the first failure, if a state makes the subject pass again."""
+    try:
+        return tried(subject, shrink_subject(subject, case, precision, **options), precision)
+    except ValueError:
+        failures = [one for one in seen[len(LENGTHS) :] if one.status in BROKEN]
+        if not failures:
+            raise
+        return failures[0]
 
 
 def moderate(case: Case) -> list[Case]:
     """Return fresh cases of the same kind as the given case, of moderate sizes, with the probe."""
     sizes = MODERATE | {"H": min(max(case.sizes["H"], 2), 2 * MODERATE["H"])}
-    return [_fresh(seed=seed, **kind_of(case), **sizes) for seed in range(DRAWN)]
+    return [_fresh(seed=seed, **kind_of(case), **sizes, T=T) for seed, T in enumerate(LENGTHS)]
 
 
 @cache
 def _fresh(**options: Any) -> Case:
-    """Return a probed case drawn with these options; equal options give the same object."""
-    return Case.random(**options).probed()
+    """Return a probed case drawn with these options; equal options give the same object.
+
+    The last column is of the probe in the first length and an input in the other, so that no mistake there hides.
+    """
+    drawn, is_first = Case.random(**options), options["T"] == LENGTHS[0]
+    probed = (drawn.probed(seed) for seed in itertools.count())
+    return next(case for case in probed if (case.sizes["D"] - 1 in (case.probe or ())) == is_first)
 
 
 def diagnose(seen: Sequence[Observed], calling: Calling, shown: Observed | None = None) -> Diagnosis:
@@ -165,28 +206,17 @@ def diagnose(seen: Sequence[Observed], calling: Calling, shown: Observed | None 
     """
     first = next((one for one in seen if one.status in BROKEN), seen[0])
     shown = shown or first
-    wrong = tuple(name for name in QUANTITIES.values() if any(name in one.wrong for one in (*seen, shown)))
-    right = tuple(name for name in shown.compared if name not in wrong)
-    found = Diagnosis(shown.case, shown.status, wrong, right, start_of(shown), shown.account)
+    accused = shown.last.blame if shown.last else Blame()
+    found = Diagnosis(shown.case, shown.status, accused, start_of(shown), shown.account)
     if shown.status not in BROKEN:
         return found
     arithmetic = first.last.arithmetic if first.last else None
     if first.account is None and not any(one.telling for one in seen):
         return replace(found, comparable=False, arithmetic=arithmetic)
-    imitate = imitated if all(one.case.xs.size <= SMALL for one in seen) else imitated.__wrapped__
-    suspects = [name for name, fault in FAULTS.items() if first.precision.name in fault.precisions]
-    others = ((name, [imitate(name, one.case, one.precision, calling) for one in seen]) for name in suspects)
-    names = frozenset(name for name, imitations in others if reproduced(seen, imitations))
-    return replace(found, names=names, arithmetic=None if names else arithmetic)
-
-
-@lru_cache(maxsize=16 * len(FAULTS))
-def imitated(name: str, case: Case, precision: Precision, calling: Calling) -> Observed | None:
-    """Return the observation of a fault; None if the fault raises an error for this case."""
-    try:
-        return calling(FAULTS[name].subject(), case, precision)
-    except Exception:
-        return None
+    matches = matching(seen, calling)
+    beside = {name for one in seen for name in one.wrong} - {*shown.wrong}
+    elsewhere = tuple(name for name in QUANTITIES.values() if name in beside)
+    return replace(found, matches=matches, elsewhere=elsewhere, arithmetic=None if matches.names else arithmetic)
 
 
 def start_of(seen: Observed) -> Start | None:

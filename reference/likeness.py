@@ -12,9 +12,10 @@ rounding may pile up to in correct arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from reference.trial import Subject, trial
 from reference.verdict import QUANTITIES, Mismatch, Verdict
 
 BROKEN = ("fail", "contract")
+Written = tuple[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,7 @@ class Observed:
     precision: Precision
     verdicts: tuple[Verdict | None, ...]  # one for each call; None if the shapes do not allow a verdict
     account: str | None = None  # how the contract was broken
+    written: tuple[Written, ...] = ()  # the arrays of the case that the subject wrote to, and what it wrote
 
     @property
     def last(self) -> Verdict | None:
@@ -67,6 +70,14 @@ class Observed:
         wrong = {name: self.compared[name] for name in self.wrong if self.is_comparable}
         accuracy = accuracies(self.case, self.precision)
         return {name for name, each in wrong.items() if (~within(each, each, accuracy[name]) & (each.ratio > 1)).any()}
+
+    def under(self, precision: Precision) -> Observed:
+        """Return the same results, judged by another model of the arithmetic; they kept the contract."""
+        verdicts = tuple(
+            verdict and certify(self.case, verdict.evaluation, precision)
+            for verdict in (self.verdicts if precision != self.precision else ())
+        )
+        return Observed(self.case, precision, verdicts) if verdicts else self
 
     @property
     def is_comparable(self) -> bool:
@@ -98,13 +109,16 @@ def tried(subject: Subject, case: Case, precision: Precision) -> Observed:
             evaluations.append(evaluation.map(np.array))  # copied, because the subject may overwrite its arrays
         return evaluation
 
+    own = case.map(np.array)
     try:
-        verdict = replace(trial(recorded, case.map(np.array), precision, repeat=True), case=case)
+        verdict = replace(trial(recorded, own, precision, repeat=True), case=case)
         return Observed(case, precision, (replace(verdict, evaluation=evaluations[0]),))
     except Exception as error:
         kept = isinstance(error, Mismatch | TypeError | ValueError)
         account = str(error) if kept else f"raised {type(error).__name__}: {error}"
-    return Observed(case, precision, tuple(_fitted(case, each, precision) for each in evaluations), account)
+    before = case.arrays()
+    written = tuple(each for each in own.arrays().items() if each[1].tobytes() != before[each[0]].tobytes())
+    return Observed(case, precision, tuple(_fitted(case, each, precision) for each in evaluations), account, written)
 
 
 def _fitted(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict | None:
@@ -129,20 +143,30 @@ def reproduced(seen: Sequence[Observed], others: Sequence[Observed | None]) -> b
     )
 
 
-def alike(one: Observed, other: Observed) -> bool:
-    """Return whether two subjects returned equal results for a case, up to rounding."""
+def alike(one: Observed, other: Observed, only: Collection[str] = QUANTITIES.values()) -> bool:
+    """Return whether two subjects returned equal results for a case, up to rounding, in some quantities or all."""
     if one.account != other.account or len(one.verdicts) != len(other.verdicts):
         return False
     accuracy = accuracies(one.case, one.precision)
+    if not _wrote_alike(one.written, other.written, max(accuracy.values())):
+        return False
     for p, q in zip(one.verdicts, other.verdicts, strict=True):
         quantities, others = ({} if verdict is None else verdict.compared for verdict in (p, q))
         if quantities.keys() - others.keys():
             return False
-        for name, each in quantities.items():
+        for name, each in ((name, each) for name, each in quantities.items() if name in only):
             both_right = (each.ratio <= 1) & (others[name].ratio <= 1)
             if not (within(each, others[name], accuracy[name]) | both_right).all():
                 return False
     return True
+
+
+def _wrote_alike(one: Sequence[Written], other: Sequence[Written], accuracy: float) -> bool:
+    """Return whether the same numbers were written to the same arrays, up to rounding."""
+    pairs = [(p, q) for (name, p), (written, q) in zip(one, other, strict=False) if name == written]
+    with np.errstate(invalid="ignore"):
+        close = [np.abs(p - q) <= 2 * accuracy * np.max(np.abs(q), initial=0) for p, q in pairs]
+    return len(pairs) == len(one) == len(other) and all(each.all() for each in close)
 
 
 def within(one: Comparison, other: Comparison, accuracy: float) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.blame import Blame, blame
 from reference.case import Case
 from reference.cells import CELLS
 from reference.comparison import Comparison, Tally, Worst
@@ -65,6 +66,7 @@ class Verdict:
     tallies: dict[str, Tally]
     again: Callable[[Case, Evaluation, Precision], Verdict]  # ``certify``
     comparisons: Callable[[Case, Evaluation, Precision], dict[str, Comparison]]
+    enclosed: Callable[[Case, Precision], Evaluation]  # the oracle's own results, bounded
 
     @cached_property
     def compared(self) -> dict[str, Comparison]:
@@ -80,6 +82,14 @@ class Verdict:
     def wrong(self) -> tuple[str, ...]:
         """Names of the quantities with an element outside its bound."""
         return tuple(name for name, worst in self.worst.items() if worst.ratio > 1)
+
+    @cached_property
+    def blame(self) -> Blame:
+        """The quantities that are wrong, that are right, and that follow from wrong ones."""
+        if not self.wrong:
+            return Blame(right=tuple(self.tallies))
+        own = {QUANTITIES[field]: array for field, array in self.enclosed(self.case, self.precision).present().items()}
+        return blame(self.compared, own, self.case.probe or (), self.precision.coarsest)
 
     @cached_property
     def ratios(self) -> NDArray[np.float64]:
@@ -147,7 +157,8 @@ class Verdict:
         sizes = self.case.spelled
         if self.wrong:
             failing = [self._describe(name, self.worst[name]) for name in self.wrong]
-            return "\n".join([*failing, *([self.arithmetic] if self.arithmetic else [])])
+            lines = [*failing, f"{self.blame} ({sizes}).", *([self.arithmetic] if self.arithmetic else [])]
+            return "\n".join(lines)
         if self.status == "inconclusive":
             widest = {name: float(tally.relative_bounds.max()) for name, tally in self.tallies.items()}
             name, bound = max(widest.items(), key=lambda item: item[1])

@@ -16,7 +16,8 @@ from adapters import Adapter, Unsupported
 from adapters.conformance.contract import described, field, guarded, kind_of
 from reference import Case, Evaluation, Mismatch, Precision, certify
 from reference.archive import spell
-from reference.explain import explain, spelled
+from reference.blame import spelled
+from reference.explain import explain
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 

@@ -63,9 +63,9 @@ def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
 
 def write_down(adapter: Adapter, dtype: str, result: Result, folder: Path, facts: dict[str, str]) -> list[Path]:
     """Write the reproduction of a failure, and return the paths."""
-    name = f"{adapter.name}-{dtype}-{result.name}"
+    name, account = f"{adapter.name}-{dtype}-{result.name}", result.failure.message if result.failure else ""
     case = result.counterexample
-    return reproduce(guarded(adapter), case, machine() | facts, folder, name) if case else []
+    return reproduce(adapter, case, machine() | facts, folder, name, account) if case else []
 
 
 def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, console: Console) -> None:

@@ -12,7 +12,8 @@ fault (``reference.mutation_score``), and ``reference.explain`` compares failure
 from dataclasses import replace
 
 from reference.cells import CELLS
-from reference.faults.backward import BPTT, DERIVATIVE, WEIGHTS
+from reference.faults.backward import DERIVATIVE, WEIGHTS
+from reference.faults.bptt import BPTT, PERIODIC
 from reference.faults.contract import CONTRACT, CORNER
 from reference.faults.fault import COMPUTED, HALVES, Fault, compute
 from reference.faults.forward import ACTIVATION, BIAS, LAYOUT, STATE
@@ -30,7 +31,8 @@ PLAIN = {
     ),
     *("relu for tanh", "tanh for relu", "relu'(0) = 1", "relu's derivative of h >= 0", "dh0 one product short"),
     *("bias added after the nonlinearity", "derivative of a instead of h", "derivative of the step before"),
-    "Wx transposed where D = H",
+    *("Wx transposed where D = H", "BPTT in windows of 3", "f' after Wh.T", "Jacobians in the wrong order"),
+    *("state added to the next", "half of the state kept", "derivative assigned", "states overwritten in backward"),
 }
 
 
@@ -60,7 +62,17 @@ CATALOGUE: dict[str, dict[str, Fault]] = {
     cell: {fault.name: fault for table in (*TABLES, LSTM, GRU) for fault in table if cell in fault.cells}
     for cell in CELLS
 }
-FAULTS = CATALOGUE["rnn"]
+FAULTS, EVERY = CATALOGUE["rnn"], {name: fault for faults in CATALOGUE.values() for name, fault in faults.items()}
 FAMILIES: dict[str, tuple[Fault, ...]] = {table[0].family: table for table in TABLES}
 
-__all__ = ["CATALOGUE", "COMPUTED", "FAMILIES", "FAULTS", "HALVES", "Fault", "compute"]
+
+def named(name: str) -> Fault:
+    """Return the fault of a name; a fault with a period may have any, as "BPTT truncated at 7"."""
+    for (before, after), make in PERIODIC.items():
+        period = name.removeprefix(before).removesuffix(after)
+        if name not in FAULTS and name == f"{before}{period}{after}" and period.isdecimal():
+            return everywhere((make(int(period)),))[0]
+    return EVERY[name]
+
+
+__all__ = ["CATALOGUE", "COMPUTED", "FAMILIES", "FAULTS", "HALVES", "PERIODIC", "Fault", "compute", "named"]

@@ -46,6 +46,21 @@ def unsteady(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
     return evaluation.replacing(dWh=moved) if kept["odd"] else evaluation
 
 
+def used_up(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
+    """Return zeros for dWh from the second call of a shape on."""
+    evaluation, shape = run(case), case.upstream.shape
+    is_first = shape not in kept
+    kept[shape] = True
+    return evaluation if is_first else evaluation.replacing(dWh=np.zeros_like(evaluation.dWh))
+
+
+def first_weights(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
+    """Use the weights of the first call of their shape."""
+    given = {name: np.array(array) for name, array in case.params.present().items()}
+    first = kept.setdefault((case.params.Wx.shape, case.params.b is None), given)
+    return run(case.replacing(probe=None, finite=False, **first))
+
+
 def cleared(array: Any, index: Any) -> Any:
     """Return a copy of an array with zeros at an index."""
     found = np.array(array)
@@ -68,9 +83,15 @@ CONTRACT = (
              result=lambda case, found: after(found, overwrite(case.params.Wh, case.params.Wh - found.dWh))),
     contract("result written over an input", "Returns the states in the memory of the upstream gradient.",
              result=lambda case, found: found.replacing(hs=overwrite(case.upstream, found.hs))),
+    contract("upstream written to", "Uses the upstream gradient as its buffer, and clears it at the end.",
+             result=lambda case, found: after(found, overwrite(case.upstream, np.zeros_like(case.upstream)))),
+    contract("buffer consumed", "Frees what backward needs after the first call; dWh is then zero.", calls=used_up),
+    contract("weights of the first call kept", "Caches the weights of the first call.", calls=first_weights),
     contract("buffer of the result used again", "Returns a buffer that the next call overwrites.", calls=reused),
     contract("another dtype", "Returns dWh in a dtype other than that of Wh.",
              result=lambda case, found: found.replacing(dWh=found.dWh.astype(OTHER[case.dtype]))),
+    contract("upcast to float64", "Returns float64 for every dtype.",
+             hidden={"float64": "it is the dtype itself"}, result=lambda case, found: found.map(np.float64)),
     contract("axes of length 1 squeezed", "Squeezes its results, so that a batch of one loses its axis.",
              lambda case: 1 in case.upstream.shape + case.xs.shape, result=lambda case, found: found.map(np.squeeze)),
     contract("non-deterministic", "Changes the order of a sum between calls; dWh differs in one bit.", calls=unsteady),

@@ -17,7 +17,6 @@ from reference.faults.fault import (
     given,
     more,
     picked,
-    pieces,
     reshaped,
     returned,
     rolled,
@@ -27,6 +26,7 @@ from reference.faults.fault import (
     with_relu,
     with_tanh,
 )
+from reference.faults.pieces import pieces
 from reference.layer import Layer, spread
 from reference.trial import Subject
 
@@ -66,6 +66,19 @@ def bias_after(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any
     return (h + spread(layer.parameters["b"], h.ndim), *others), saved
 
 
+def residual(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any:
+    """Return f(u + v) + h_prev as the state, with the right derivative of f and no gradient of the connection."""
+    (h,), saved = right(u, v, states)
+    return (h + states[0],), saved
+
+
+def leaky(layer: Layer, right: Any, u: Array, v: Array, states: Any) -> Any:
+    """Return the mean of f(u + v) and h_prev as the state, with the derivative of f alone."""
+    (h,), saved = right(u, v, states)
+    half = h.dtype.type(0.5)
+    return (h * half + states[0] * half,), saved
+
+
 def bias_at_even_steps(layer: Layer, right: Any, xs: Array) -> Array:
     """Return the input terms; at odd steps, the bias is missing."""
     u = right(xs)
@@ -99,6 +112,8 @@ LAYOUT = (
     layout("hidden units permuted", "Returns units in another order.", more(H=1), result=returned("hs", rolled(-1))),
     layout("upstream units reversed", "Reads the units in reverse.", more(H=1), case=given("upstream", flipped(-1))),
     layout("batch first read as time first", "Reads (T, N, D) as (N, T, D).", more(N=1, T=1), case=batch_first),
+    layout("upstream read as contiguous", "Reads the memory of a transposed upstream gradient as (T, N, H).",
+           more(N=1, T=1), case=lambda case: case.replacing(upstream=flattened(case.upstream))),
     layout("states flattened in the wrong order", "Writes the states as (N, T, H) into an output of (T, N, H).",
            more(N=1, T=1), result=returned("hs", flattened)),
     layout("rows of the inputs rolled", "Is off by one in the batch.", more(N=1), case=given("xs", rolled(-2))),
@@ -133,6 +148,10 @@ ACTIVATION = (
                f=lambda layer, right, a: np.clip(a, -1, 1), derivative=lambda layer, right, h: np.abs(h) < 1),
     activation("sigmoid for tanh", "Uses the sigmoid, as the gates of an LSTM do.", with_tanh,
                f=lambda layer, right, a: (1 + right(a / 2)) / 2, derivative=lambda layer, right, h: h * (1 - h)),
+    activation("activation twice", "Applies the nonlinearity to its own result.", with_tanh,
+               f=lambda layer, right, a: right(right(a))),
+    activation("softsign for tanh", "Uses a / (1 + |a|).", with_tanh,
+               f=lambda layer, right, a: a / (1 + np.abs(a)), derivative=lambda layer, right, h: (1 - np.abs(h)) ** 2),
     activation("activation forgotten", "Returns a itself as the next state.", f=lambda layer, right, a: a),
     activation("polynomial tanh", "Uses the rational function a (27 + a^2) / (27 + 9 a^2), right to 2 %.",
                with_tanh, f=lambda layer, right, a: np.clip(a * (27 + a * a) / (27 + 9 * a * a), -1, 1)),
@@ -155,5 +174,10 @@ STATE = (
     state("inputs one step late", "Feeds x[t-1] at step t, and x[0] twice.",
           more(T=1), case=given("xs", lambda xs: np.concatenate([xs[..., :1, :, :], xs[..., :-1, :, :]], axis=-3))),
     state("h0 used at every step", "Passes h0 instead of the last state.", more(T=1), calls=pieces(1, carry=False)),
+    state("state before the step returned", "Returns the state before each step, h0 first.",
+          result=lambda case, found: found.replacing(
+              hs=np.concatenate([case.h0[..., None, :, :], found.hs[..., :-1, :, :]], axis=-3))),
+    state("state added to the next", "Has a residual connection: h[t] = h[t-1] + f(a).", forward=residual),
+    state("half of the state kept", "Returns the mean of h[t-1] and f(a), as a leaky unit does.", forward=leaky),
     state("state reset after 4 steps", "Starts every 4 steps from h0.", more(T=4), calls=pieces(4, carry=False)),
 )

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from adapters import Adapter
 from reference import Case, Evaluation, Params, Verdict, certify
-from reference.explain import diagnose, explain
+from reference.explain import diagnose, explain, explain_subject
 from reference.faults import Fault, compute
 from reference.faults.fault import Change
 from reference.layer import Layer
 from reference.likeness import tried
 from reference.trial import Subject
-from tests.named import CASES, assert_named, case_of_a_trial, diagnosed, is_seen_by_a_trial_alone, plain
+from tests.named import CASES, REMEMBERING, assert_named, case_of_a_trial, diagnosed, is_seen_by_a_trial_alone, plain
 
 pytestmark = [
     pytest.mark.gradients(nonlinearity="tanh"),
@@ -59,7 +59,12 @@ def behind(adapter: Adapter, fault: Fault) -> Subject:
 @pytest.mark.gradients(nonlinearity="tanh", first=True)
 def test_every_fault_is_named(adapter: Adapter, dtype: str, fault: Fault) -> None:
     precision = adapter.precision(dtype)
-    if is_seen_by_a_trial_alone(fault):
+    if fault.name in REMEMBERING:
+        subject = behind(adapter, fault)
+        subject(plain(dtype, seed=7))
+        found = explain_subject(subject, plain(dtype), precision)
+        own = found.wrong
+    elif is_seen_by_a_trial_alone(fault):
         case = case_of_a_trial(fault, dtype)
         found = diagnose([tried(behind(adapter, fault), case, precision)], tried)
         own = tried(fault.subject(), case, precision).wrong

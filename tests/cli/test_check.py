@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -70,10 +72,11 @@ def test_a_wrong_subject_fails_with_the_place_and_the_bound_and_what_it_looks_li
     assert account[0].startswith("own.wrong float32 dWh[")
     assert "x its bound" in account[1]
     assert "elements exceed theirs (T=" in account[1]
-    assert account[2] == "dWh is wrong; h, dx, dh0, dWx are right (T=1, N=1, D=1, H=2, no bias)."
-    assert account[3].startswith("It starts at dWh[")
-    assert account[4] == "Everything returned equals the result of this fault:"
-    assert account[5].startswith("  `dWh transposed`: ")
+    assert account[2].startswith("dWh is wrong; h, dx, dh0, dWx")
+    assert account[3] == "dWh is wrong; h, dx, dh0, dWx are right (T=1, N=1, D=1, H=2, no bias)."
+    assert account[4].startswith("It starts at dWh[")
+    assert account[5] == "Everything returned equals the result of this fault:"
+    assert account[6].startswith("  `dWh transposed`: ")
     # Only the first failure of a row is explained. The advice from one small case comes before the table.
     assert out.count("It starts at") == 2
     assert out.startswith("own.wrong float32, one case of tanh (T=3, N=2, D=4, H=5):\nfloat32 dWh[")
@@ -112,10 +115,33 @@ def test_a_failure_is_saved_as_a_shrunk_case(rnn_oracle: Run, tmp_path: Path) ->
     assert Case.load(path).sizes == {"T": 1, "N": 1, "D": 1, "H": 2}
     assert f"written: {path}" in out
     checks = json.loads(found.read_text())["adapters"][0]["dtypes"]["float32"]["checks"]
-    assert checks[1]["failure"]["reproduction"] == [str(path)]
+    assert checks[1]["failure"]["reproduction"] == [str(path.with_suffix(end)) for end in (".npz", ".py", ".md")]
+    ran = subprocess.run([sys.executable, path.with_suffix(".py")], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (1, "WRONG"), ran.stderr
     told = [check["failure"]["diagnosis"] for check in checks if check["failure"]]
     assert "`dWh transposed`" in told[0]
     assert not any(told[1:])
+
+
+IN_STRIDES = """
+import numpy as np
+from reference.faults import compute
+
+def my_rnn(case):
+    found = compute(case)
+    return found if case.xs.flags.c_contiguous else found.replacing(dWx=-found.dWx)
+"""
+
+
+def test_a_failure_in_strides_alone_is_reported_and_written(rnn_oracle: Run, tmp_path: Path) -> None:
+    (tmp_path / "strided.py").write_text(IN_STRIDES)
+    asked = ("--only", "step", "strides", "--reproduce", str(tmp_path / "new"))
+    status, out, err = rnn_oracle("check", "strided:my_rnn", *QUICK, *asked)
+    assert (status, err) == (1, "")
+    assert "\nFAIL in strides\nmy_rnn " in out
+    report = tmp_path / "new" / "my_rnn-float32-strides.md"
+    assert f"written: {report}" in out
+    assert "passes by itself. The failure shows in this check alone:\n\n```\nmy_rnn " in report.read_text()
 
 
 def test_a_crash_costs_its_own_row_and_no_other(rnn_oracle: Run) -> None:
