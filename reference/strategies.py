@@ -59,6 +59,8 @@ MANY = 8
 FEW = 24
 # Size of a batch whose sums are so long that a half precision loses the terms added late.
 LONG = 1024
+# T and N of shapes as large as real data: half a thousand to ten thousand rows in all steps.
+LARGE = ((50, 32), (50, 100), (100, 64), (300, 32))
 # D and H of the shapes without the probe: one input, fewer inputs than units, or as many.
 NARROW = ((1, 2), (2, 2), (1, 4), (3, 3), (1, 3), (4, 4), (2, 6), (1, 6))
 # Largest number of numbers in a stack of cases.
@@ -100,6 +102,13 @@ def narrow() -> st.SearchStrategy[Shape]:
     T, N = st.sampled_from((1, 2, 2, 3, 2)), st.sampled_from((1, 2, 3, 4, 5))
     options = st.sampled_from(("tanh", "relu")), st.sampled_from((True, True, True, False)), st.just(False)
     return st.sampled_from(NARROW).flatmap(lambda size: st.builds(Shape, T, N, *map(st.just, size), *options))
+
+
+def large() -> st.SearchStrategy[Shape]:
+    """Draw shapes with as many steps and rows as real data, and few inputs and units."""
+    few, nonlinearities, biases = st.sampled_from((2, 3, 4)), st.sampled_from(("tanh", "relu")), st.booleans()
+    options = few, few, nonlinearities, biases, st.just(True)
+    return st.sampled_from(LARGE).flatmap(lambda size: st.builds(Shape, *map(st.just, size), *options))
 
 
 def shapes_for(dtype: str) -> st.SearchStrategy[Shape]:

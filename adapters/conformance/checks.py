@@ -138,13 +138,13 @@ class Fixed:
     norm: float = 1.0
 
     def cases(self, adapter: Adapter, dtype: str, plan: Plan, judge: Callable[[Case], None]) -> None:
-        """Judge one case after the other, with the probe except without inputs, which it would add."""
+        """Judge one case after the other. A case without inputs has no probe, which would add some."""
         offered, along = adapter.nonlinearities, adapter.takes_direction
-        for T, N, D, H, nonlinearity, bias, _ in self.shapes:
+        for T, N, D, H, nonlinearity, bias, probe in self.shapes:
             like: dict[str, Any] = {"seed": plan.seed, "dtype": dtype, "bias": bias, "norm": self.norm}
             f = nonlinearity if nonlinearity in offered else offered[0]
             case = Case.random(T, N, D, H, nonlinearity=f, direction=along, **like)
-            judge(case.probed(plan.seed) if D else case)
+            judge(case.probed(plan.seed) if D and probe else case)
 
 
 Check = Drawn | Fixed
@@ -155,6 +155,9 @@ EXTREMES = dataclasses.replace(SEQUENCE, name="extremes", norms=(0.5, 1.0), valu
 LONG = Drawn(name="long", lengths=(1000,), stack=4, pool=1, thin=8, batches=(2, 4), nonlinearities=("tanh",))
 NO_STEPS, NO_ROWS, NO_INPUTS = Shape(0, 2, 3, 4), Shape(3, 0, 3, 4, "relu"), Shape(1, 2, 0, 4)
 ONES, INPUTS, UNITS = Shape(1, 1, 1, 1, "relu", False), Shape(2, 2, 512, 4, bias=False), Shape(2, 1, 4, 512, "relu")
+ONE_INPUT = Shape(3, 4, 1, 3, probe=False), Shape(2, 6, 1, 4, "relu", bias=False, probe=False)
+# Rows and steps of real data.
+LARGE = Shape(50, 100, 3, 4), Shape(100, 64, 2, 5, "relu"), Shape(300, 32, 3, 4, bias=False)
 OF_OPTIONS = (Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu", bias=False))
 ROWS = (Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu"))
 TANH = ("tanh",)
@@ -165,7 +168,7 @@ CHECKS: tuple[Check, ...] = (
     dataclasses.replace(EXTREMES, name="nonfinite", values=("poisoned",), thin=2),
     LONG,
     Drawn(name="trained", lengths=(12,), stack=8, pool=1, thin=4, nonlinearities=TANH, params=TRAINED),
-    Fixed(name="shapes", shapes=(NO_STEPS, NO_ROWS, NO_INPUTS, ONES, INPUTS, UNITS), norm=0.5),
+    Fixed(name="shapes", shapes=(NO_STEPS, NO_ROWS, NO_INPUTS, ONES, INPUTS, UNITS, *ONE_INPUT, *LARGE), norm=0.5),
     Fixed(name="strides", shapes=ROWS[:1], nonlinearities=TANH, judge=strides.judge),
     Fixed(name="options", shapes=OF_OPTIONS, judge=with_options),
     Fixed(name="invariants", shapes=ROWS, judge=invariants.judge),
