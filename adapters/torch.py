@@ -100,15 +100,17 @@ def of_gated(cell: str, name: str) -> tuple[Adapter, ...]:
     step, loop, by_jvp = partial(way, f"{name}Cell"), partial(way, name), (_torch.stepped, _torch.by_jvp)
     # If its backward can be differentiated, nn.LSTM recomputes all states from the first step: dWh has other states
     # than the returned ones.
-    again, forward, called_by = (step, _torch.stepped, "Cell") if cell == "lstm" else (loop, layer, "")
+    is_cell = cell == "lstm"
+    again, forward, where = (step, _torch.stepped, f"nn.{name}Cell") if is_cell else (loop, layer, f"nn.{name}")
     by_vjp, by_two = again((forward, _torch.by_vjp)), again((forward, _torch.twice))
+    of_again, of_jvp = CELL if is_cell else LAYER, (*OF_CELL, "repeated")
     return (
         of(f"torch.{name}Cell", step(STEP), f"nn.{name}Cell stepped through time, autograd", **CELL, **own),
         of(f"torch.{name}", loop(LOOPED), f"nn.{name}, autograd", **LAYER, **own),
-        of(f"torch.{name}.func", by_vjp, f"nn.{name}{called_by}, torch.func.vjp", **LAYER, **own),
+        of(f"torch.{name}.func", by_vjp, f"{where}, torch.func.vjp", **of_again, **own),
         of(f"torch.{name}.vmap", step(VMAP), f"nn.{name}Cell, vmap over stacked parameters", **STACKS, **own),
-        of(f"torch.{name}.jvp", step(by_jvp), f"nn.{name}Cell, torch.func.jvp", unsupported=OF_JVP, **along),
-        of(f"torch.{name}.twice", by_two, f"nn.{name}{called_by}, autograd twice", unsupported=OF_LAYER, **second),
+        of(f"torch.{name}.jvp", step(by_jvp), f"nn.{name}Cell, torch.func.jvp", unsupported=of_jvp, **along),
+        of(f"torch.{name}.twice", by_two, f"{where}, autograd twice", unsupported=of_again["unsupported"], **second),
     )
 
 

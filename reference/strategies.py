@@ -6,6 +6,7 @@ draws, and can shrink, the shape and a seed, and a generator with that seed draw
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -186,8 +187,8 @@ def sized(shape: Shape, dtype: str, direction: bool, cell: str = "rnn") -> Shape
     if shape.nonlinearity not in kind.nonlinearities:
         shape = shape._replace(nonlinearity=kind.nonlinearities[0])
     if half and kind.carries:
-        # An unseen state adds up the roundings of all steps. In a few rows of few units, most gates may be closed.
-        T = min(shape.T, 1 if len(kind.states) > 1 else 2)
+        # In a few rows of few units, most gates may be closed.
+        T = int(min(shape.T, longest(dtype, cell)))
         shape = shape._replace(T=T, N=max(shape.N, 4), H=max(shape.H, 4), probe=shape.probe or T > 1)
     T = shape.T
     small = not direction and (shape == shortened(shape) if half else T <= UNPROBED)
@@ -199,6 +200,16 @@ def sized(shape: Shape, dtype: str, direction: bool, cell: str = "rnn") -> Shape
     rows = 5 if shape.nonlinearity == "relu" else 2
     H, N = (max(shape.H, 2) if T > 1 or half else shape.H), shape.N
     return shape._replace(T=T, H=H, N=N if probe or not half else max(N, rows), probe=probe)
+
+
+def longest(dtype: str, cell: str) -> int:
+    """Return the largest number of steps for which a verdict on a cell can decide in a precision.
+
+    In a half precision, an unseen state adds up the roundings of all steps, and a direct path those of a few.
+    """
+    if not PRECISIONS[dtype].is_mixed or not CELLS[cell].carries:
+        return sys.maxsize
+    return 1 if len(CELLS[cell].states) > 1 else 2
 
 
 def shortened(shape: Shape) -> Shape:

@@ -56,7 +56,9 @@ def advise(adapter: Adapter, dtype: str | None = None) -> list[str]:
 
 
 def _case(adapter: Adapter, dtype: str, **options: Any) -> Case:
-    return Case.random(**(SIZES | {"seed": 0, "dtype": dtype, "direction": adapter.takes_direction} | options))
+    return Case.random(
+        **(SIZES | {"seed": 0, "dtype": dtype, "cell": adapter.cell, "direction": adapter.takes_direction} | options)
+    )
 
 
 def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]:

@@ -19,13 +19,24 @@ from hypothesis import strategies as st
 
 from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, invariants, strides
-from adapters.conformance.judge import whole, with_options
+from adapters.conformance.judge import TRAINED, whole, with_options
 from adapters.conformance.report import Result
 from reference import Case, Params, Precision
-from reference.strategies import BATCHES, EDGES, FINITE, MANY, NORMS, UNPROBED, Shape, cases, shapes, shortened
+from reference.strategies import (
+    BATCHES,
+    EDGES,
+    FINITE,
+    GATED,
+    MANY,
+    NORMS,
+    UNPROBED,
+    Shape,
+    cases,
+    longest,
+    shapes,
+    shortened,
+)
 
-# A character RNN of 64 units; tests/trained has the text and the script that trained it.
-TRAINED = Path(__file__).parent / "char_rnn.npz"
 # Numbers in a stack, at most. Otherwise two of twelve shapes would take half of the time.
 NUMBERS = 2**18
 
@@ -60,7 +71,7 @@ class Drawn:
     norms: tuple[float, ...] = NORMS
     values: tuple[str, ...] = FINITE
     rows: int = 1  # T * N of its shapes, at least
-    params: Path | None = None
+    trained: bool = False  # whether the weights are those of a trained model
 
     def shapes(self, adapter: Adapter, plan: Plan) -> tuple[Shape, ...]:
         """Return the shapes of a run, which depend on the seed, the number of stacks and the nonlinearities alone."""
@@ -75,13 +86,14 @@ class Drawn:
         for i, shape in enumerate(pool[:count]):
             strategy = cases(
                 dtype=dtype,
+                cell=adapter.cell,
                 shape=st.just(shape),
                 stack=self.stack,
                 numbers=NUMBERS,
                 norms=self.norms,
                 values=self.values,
                 assorted=True,
-                params=Params.load(self.params) if self.params else plan.params,
+                params=Params.load(TRAINED[adapter.cell]) if self.trained else plan.params,
                 direction=adapter.takes_direction,
                 # Hypothesis prefers small numbers, with which the values of a run would be those of another.
                 seed=Random(f"{self.name} {plan.seed} {i}").getrandbits(32),
@@ -140,10 +152,11 @@ class Fixed:
     def cases(self, adapter: Adapter, dtype: str, plan: Plan, judge: Callable[[Case], None]) -> None:
         """Judge one case after the other. A case without inputs has no probe, which would add some."""
         offered, along = adapter.nonlinearities, adapter.takes_direction
+        most = longest(dtype, adapter.cell)
         for T, N, D, H, nonlinearity, bias, probe in self.shapes:
             like: dict[str, Any] = {"seed": plan.seed, "dtype": dtype, "bias": bias, "norm": self.norm}
             f = nonlinearity if nonlinearity in offered else offered[0]
-            case = Case.random(T, N, D, H, nonlinearity=f, direction=along, **like)
+            case = Case.random(min(T, most), N, D, H, cell=adapter.cell, nonlinearity=f, direction=along, **like)
             judge(case.probed(plan.seed) if D and probe else case)
 
 
@@ -151,7 +164,7 @@ Check = Drawn | Fixed
 STEP = Drawn(name="step", lengths=(1,), stack=52, pool=4)
 SEQUENCE = Drawn(name="sequence", lengths=(3, 4, 5, 2, 3, 4, 5, 6, 20), stack=76, pool=4, rows=MANY)
 # The shapes of SEQUENCE, for which a compiler has compiled already.
-EXTREMES = dataclasses.replace(SEQUENCE, name="extremes", norms=(0.5, 1.0), values=EDGES)
+EXTREMES = dataclasses.replace(SEQUENCE, name="extremes", norms=(0.5, 1.0), values=(*EDGES, *GATED))
 LONG = Drawn(name="long", lengths=(1000,), stack=4, pool=1, thin=8, batches=(2, 4), nonlinearities=("tanh",))
 NO_STEPS, NO_ROWS, NO_INPUTS = Shape(0, 2, 3, 4), Shape(3, 0, 3, 4, "relu"), Shape(1, 2, 0, 4)
 ONES, INPUTS, UNITS = Shape(1, 1, 1, 1, "relu", False), Shape(2, 2, 512, 4, bias=False), Shape(2, 1, 4, 512, "relu")
@@ -167,7 +180,7 @@ CHECKS: tuple[Check, ...] = (
     EXTREMES,
     dataclasses.replace(EXTREMES, name="nonfinite", values=("poisoned",), thin=2),
     LONG,
-    Drawn(name="trained", lengths=(12,), stack=8, pool=1, thin=4, nonlinearities=TANH, params=TRAINED),
+    Drawn(name="trained", lengths=(12,), stack=8, pool=1, thin=4, nonlinearities=TANH, trained=True),
     Fixed(name="shapes", shapes=(NO_STEPS, NO_ROWS, NO_INPUTS, ONES, INPUTS, UNITS, *ONE_INPUT, *LARGE), norm=0.5),
     Fixed(name="strides", shapes=ROWS[:1], nonlinearities=TANH, judge=strides.judge),
     Fixed(name="options", shapes=OF_OPTIONS, judge=with_options),
@@ -178,7 +191,7 @@ CHECKS: tuple[Check, ...] = (
 
 def suits(check: Check, params: Params | None) -> bool:
     """Return whether a check can run on parameters that a user gives: they replace drawn ones."""
-    return params is None or (isinstance(check, Drawn) and check.params is None)
+    return params is None or (isinstance(check, Drawn) and not check.trained)
 
 
 def quiet(examples: int, *phases: Phase) -> settings:

@@ -18,10 +18,10 @@ from reference import Case, Evaluation, Mismatch, Precision, certify, evaluate
 from reference.certify import enclose
 from reference.verdict import QUANTITIES
 
-BACKWARD = ("dxs", "dh0", "dWx", "dWh", "db")
+BACKWARD = [name for name in QUANTITIES if name[0] == "d" and not name.endswith("_dot")]
 # Fields of an evaluation, and of a case, with the rows on their last axis but one.
-BY_ROW = ("hs", "dxs", "dh0")
-BY_CASE_ROW = ("xs", "h0", "upstream", "xs_dot", "h0_dot")
+BY_ROW = ("hs", "c", "dxs", "dh0", "dc0")
+BY_CASE_ROW = ("xs", "h0", "c0", "upstream", "upstream_c", "xs_dot", "h0_dot", "c0_dot")
 
 
 def judge(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
@@ -54,17 +54,17 @@ def a_sequence_may_be_cut(adapter: Adapter, case: Case, precision: Precision) ->
         return
     early, late = (slice_of(case, part) for part in (slice(0, T // 2), slice(T // 2, T)))
     first = adapter(early)
-    second = adapter(late.replacing(h0=first.hs[..., -1, :, :]))
+    second = adapter(late.replacing(h0=first.hs[..., -1, :, :], c0=first.c))
     if second.dh0 is not None:
         upstream = np.array(early.upstream)
         upstream[..., -1, :, :] += second.dh0
-        first = adapter(early.replacing(upstream=upstream))
+        first = adapter(early.replacing(upstream=upstream, upstream_c=second.dc0))
     parts = [first.present(), second.present()]
     whole: dict[str, Any] = {}
     for name in parts[0]:
         one, two = (part[name] for part in parts)
         whole[name] = np.concatenate([one, two], axis=-3) if name in ("hs", "dxs") else one + two
-    whole["dh0"] = first.dh0
+    whole |= {"dh0": first.dh0, "dc0": first.dc0, "c": second.c}
     certify(case, Evaluation(**whole), precision).require("cut in two:")
 
 
@@ -73,9 +73,15 @@ def slice_of(case: Case, part: slice) -> Case:
     return case.replacing(xs=case.xs[..., part, :, :], upstream=case.upstream[..., part, :, :])
 
 
+def above(case: Case, change: Callable[[Any], Any]) -> Case:
+    """Return a case with a change of every upstream gradient."""
+    names = [name for name in case.arrays() if name.startswith("upstream")]
+    return case.replacing(**{name: change(getattr(case, name)) for name in names})
+
+
 def no_upstream_gives_no_gradient(adapter: Adapter, case: Case, precision: Precision) -> None:
     """The pull-back of zero is zero, to the bit but for the sign."""
-    answer = adapter(case.replacing(upstream=0 * case.upstream)).present()
+    answer = adapter(above(case, lambda upstream: 0 * upstream)).present()
     for name in BACKWARD:
         if name in answer and np.any(answer[name] != 0):
             largest = np.abs(answer[name].astype(float)).max()
@@ -85,7 +91,7 @@ def no_upstream_gives_no_gradient(adapter: Adapter, case: Case, precision: Preci
 def the_pull_back_scales(adapter: Adapter, case: Case, precision: Precision) -> None:
     """Twice the upstream gives twice every gradient, to the bit: a power of two rounds nothing."""
     two = np.asarray(2, case.upstream.dtype)
-    answers = adapter(case), adapter(case.replacing(upstream=case.upstream * two))
+    answers = adapter(case), adapter(above(case, lambda upstream: upstream * two))
     once, twice = (answer.astype("float64").present() for answer in answers)
     for name in BACKWARD:
         # A subnormal number may have lost its last digit.
@@ -99,7 +105,8 @@ def the_pull_back_adds(adapter: Adapter, case: Case, precision: Precision) -> No
         return
     last, others = np.array(case.upstream), np.array(case.upstream)
     last[..., :-1, :, :], others[..., -1, :, :] = 0, 0
-    parts = [case.replacing(upstream=upstream) for upstream in (case.upstream, last, others)]
+    earlier = None if case.upstream_c is None else 0 * case.upstream_c
+    parts = [case, case.replacing(upstream=last), case.replacing(upstream=others, upstream_c=earlier)]
     answers = [adapter(part).astype("float64").present() for part in parts]
     bounds = [enclose(part, precision) for part in parts]
     for name in BACKWARD:

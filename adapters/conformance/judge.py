@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -15,7 +16,9 @@ from adapters.conformance.contract import Unusable
 from adapters.conformance.invariants import rows_of
 from adapters.conformance.report import ErrorMap, Failure, Result
 from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
+from reference.cells import CELLS
 from reference.certify import LONGEST_DIRECTION
+from reference.strategies import longest
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 
@@ -32,23 +35,41 @@ BEYOND = {
 }
 
 
+# Steps of the checks with many.
+MANY_STEPS = {"trained": 12, "long": 1000, "10k-steps": 10_000}
+# Weights of trained character models of 64 units, by cell; tests/trained has the text and the script.
+TRAINED = {cell: Path(__file__).parent / f"char_{cell}.npz" for cell in ("rnn", "lstm")}
+
+
 def expected_failure(adapter: Adapter, check: str, dtype: str) -> str | None:
     """Return the reason and the reference of the failure that is expected of a check; None without one."""
     found = adapter.expected_failures.get(check) or adapter.expected_failures.get(f"{check} {dtype}")
     return f"{found.reason} ({found.reference})" if found else None
 
 
+def not_judged(check: Check, adapter: Adapter, dtype: str) -> str | None:
+    """Return why a check does not suit an adapter in a dtype; None if it does."""
+    if adapter.takes_direction and check.name in BEYOND:
+        return BEYOND[check.name]
+    if check.name == "trained" and adapter.cell not in TRAINED:
+        return f"there are no trained weights of a {adapter.cell}"
+    most = longest(dtype, adapter.cell)
+    if check.name in ("long", "trained", "10k-steps") and most < MANY_STEPS[check.name]:
+        return f"in {dtype} the bound on what the cell carries is too wide to decide beyond {most} steps"
+    return None
+
+
 def judge(check: Check, adapter: Adapter, dtype: str, plan: Plan) -> Result:
     """Return the result of one check with one adapter in one dtype."""
     precision = adapter.precision(dtype)
     result = Result(check.name, expected_failure=expected_failure(adapter, check.name, dtype))
-    for nonlinearity in check.nonlinearities:
+    for nonlinearity in set(check.nonlinearities) & {*CELLS[adapter.cell].nonlinearities}:
         try:
             adapter.expect_nonlinearity(nonlinearity)
         except Unsupported as error:
             result.note_unsupported(str(error))
-    if adapter.takes_direction and check.name in BEYOND:
-        result.note_unsupported(f"{adapter.name}: {BEYOND[check.name]}")
+    if why := not_judged(check, adapter, dtype):
+        result.note_unsupported(f"{adapter.name}: {why}")
         return result
 
     def judge_case(case: Case) -> None:
@@ -130,7 +151,7 @@ def with_options(adapter: Adapter, case: Case, precision: Precision, result: Res
     The upstream is on every step, then on the last step alone: what a framework returns as its last state gets no
     other gradient. The option "unbatched" has one row.
     """
-    case = case.replacing(h0=0 * case.h0)
+    case = case.replacing(**{f"{state}0": 0 * case.h0 for state in case.cell_type.states})
     if not adapter.options:
         result.note_unsupported(f"{adapter.name}: no options")
     last = np.array(case.upstream)
