@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from reference.case import Case
 from reference.differentiated import differentiated, is_small
-from reference.faults import FAULTS, PERIODIC, compute, named
+from reference.faults import FAULTS, PERIODIC, catalogue, compute, named
 from reference.likeness import Observed, alike, reproduced, returned
 from reference.precision import FORMATS, Precision
 from reference.trial import Subject
@@ -36,22 +36,24 @@ def matching(seen: Sequence[Observed], calling: Calling) -> Matches:
         seen: observations of the subject.
         calling: function that observes a fault in the way the subject was observed.
     """
-    if names := _written(seen, [*FAULTS, *_periodic(seen)], calling):
+    known = catalogue(seen[0].case.cell)
+    if names := _written(seen, [*known, *_periodic(seen, known)], calling):
         return Matches(tuple(names))
-    names = [name for name in FAULTS if _matches_differentiated(name, seen, calling)]
+    names = [name for name in known if _matches_differentiated(name, seen, calling)]
     return Matches(tuple(names), is_differentiated=bool(names))
 
 
 def _written(seen: Sequence[Observed], names: Iterable[str], calling: Calling) -> list[str]:
     """Return the faults that match as they are written in the catalogue."""
     imitate = imitated if all(one.case.xs.size <= SMALL for one in seen) else imitated.__wrapped__
-    suspects = [name for name in names if seen[0].precision.name in named(name).precisions]
+    precision, cell = seen[0].precision.name, seen[0].case.cell
+    suspects = [name for name in names if precision in named(name, cell).precisions]
     others = ((name, [imitate(name, one.case, one.precision, calling) for one in seen]) for name in suspects)
     return [name for name, imitations in others if reproduced(seen, imitations)]
 
 
-def _periodic(seen: Sequence[Observed]) -> Iterator[str]:
-    """Yield the faults with a period that fits the steps at which dx is wrong."""
+def _periodic(seen: Sequence[Observed], known: Collection[str]) -> Iterator[str]:
+    """Yield the faults with a period that fits the steps at which dx is wrong, without those that are known."""
     found: set[int] = set()
     for one in seen:
         if "dx" in one.wrong and "h" not in one.wrong:
@@ -59,7 +61,7 @@ def _periodic(seen: Sequence[Observed]) -> Iterator[str]:
             found |= {int(wrong[0]) + 1, int(wrong[-1]) + 1, one.case.sizes["T"] - 1 - int(wrong[-1])}
     for period in sorted(found - {0, 1}):
         names = (f"{before}{period}{after}" for before, after in PERIODIC)
-        yield from (name for name in names if name not in FAULTS)
+        yield from (name for name in names if name not in known)
 
 
 def _matches_differentiated(name: str, seen: Sequence[Observed], calling: Calling) -> bool:
@@ -68,7 +70,7 @@ def _matches_differentiated(name: str, seen: Sequence[Observed], calling: Callin
     The forward is compared first, because it is there. In large cases, it is all that is compared.
     """
     precision = seen[0].precision
-    if precision.name not in FAULTS[name].precisions or any(one.account is not None for one in seen):
+    if precision.name not in named(name, seen[0].case.cell).precisions or any(one.account is not None for one in seen):
         return False
     others = [imitated(name, one.case, one.precision, calling) for one in seen]
     pairs = [(one, other) for one, other in zip(seen, others, strict=True) if other is not None]
@@ -86,7 +88,7 @@ def _matches_differentiated(name: str, seen: Sequence[Observed], calling: Callin
 def imitated(name: str, case: Case, precision: Precision, calling: Calling) -> Observed | None:
     """Return the observation of a fault; None if the fault raises an error for this case."""
     try:
-        return calling(named(name).subject(), case, precision)
+        return calling(named(name, case.cell).subject(), case, precision)
     except Exception:
         return None
 
@@ -103,6 +105,6 @@ def is_smooth(case: Case, precision: Precision) -> bool:
 def exactly(name: str, case: Case, precision: Precision) -> Observed | None:
     """Return the observation of the forward of a fault with its exact gradient; None if the fault raises an error."""
     try:
-        return returned(case, differentiated(named(name).subject(), case), precision)
+        return returned(case, differentiated(named(name, case.cell).subject(), case), precision)
     except Exception:
         return None

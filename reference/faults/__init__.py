@@ -19,13 +19,19 @@ FAULTS: dict[str, Fault] = {fault.name: fault for table in TABLES for fault in t
 FAMILIES: dict[str, tuple[Fault, ...]] = {table[0].family: table for table in TABLES}
 
 
-def named(name: str) -> Fault:
-    """Return the fault of a name; a fault with a period may have any, as "BPTT truncated at 7"."""
+def catalogue(cell: str) -> dict[str, Fault]:
+    """Return the faults that authors of a cell make, by name."""
+    return {name: fault for name, fault in FAULTS.items() if cell in fault.cells}
+
+
+def named(name: str, cell: str = "rnn") -> Fault:
+    """Return the fault of a name in a cell; a fault with a period may have any, as "BPTT truncated at 7"."""
+    found = catalogue(cell)
     for (before, after), make in PERIODIC.items():
         period = name.removeprefix(before).removesuffix(after)
-        if name not in FAULTS and name == f"{before}{period}{after}" and period.isdecimal():
+        if name not in found and name == f"{before}{period}{after}" and period.isdecimal():
             return make(int(period))
-    return FAULTS[name]
+    return found[name]
 
 
-__all__ = ["COMPUTED", "FAMILIES", "FAULTS", "HALVES", "PERIODIC", "Fault", "compute", "named"]
+__all__ = ["COMPUTED", "FAMILIES", "FAULTS", "HALVES", "PERIODIC", "Fault", "catalogue", "compute", "named"]
