@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from reference.case import Case
 from reference.differentiated import differentiated, is_small
-from reference.faults import CATALOGUE, EVERY, PERIODIC, compute, named
+from reference.faults import CATALOGUE, PERIODIC, catalogue, compute, named
 from reference.likeness import Observed, alike, reproduced, returned
 from reference.precision import FORMATS, Precision
 from reference.trial import Subject
@@ -36,24 +36,24 @@ def matching(seen: Sequence[Observed], calling: Calling) -> Matches:
         seen: observations of the subject.
         calling: function that observes a fault in the way the subject was observed.
     """
-    own = CATALOGUE[seen[0].case.cell]
-    if names := _written(seen, [*own, *_periodic(seen)], calling):
+    known = catalogue(seen[0].case.cell)
+    if names := _written(seen, [*known, *_periodic(seen, known)], calling):
         return Matches(tuple(names))
-    names = [name for name in own if _matches_differentiated(name, seen, calling)]
+    names = [name for name in known if _matches_differentiated(name, seen, calling)]
     return Matches(tuple(names), is_differentiated=bool(names))
 
 
 def _written(seen: Sequence[Observed], names: Iterable[str], calling: Calling) -> list[str]:
     """Return the faults that match as they are written in the catalogue."""
     imitate = imitated if all(one.case.xs.size <= SMALL for one in seen) else imitated.__wrapped__
-    cell, dtype = seen[0].case.cell, seen[0].precision.name
-    suspects = [name for name in names if dtype not in named(name).hidden_in(cell)]
+    precision, cell = seen[0].precision.name, seen[0].case.cell
+    suspects = [name for name in names if precision not in named(name, cell).hidden_in(cell)]
     others = ((name, [imitate(name, one.case, one.precision, calling) for one in seen]) for name in suspects)
     return [name for name, imitations in others if reproduced(seen, imitations)]
 
 
-def _periodic(seen: Sequence[Observed]) -> Iterator[str]:
-    """Yield the faults with a period that fits the steps at which dx is wrong."""
+def _periodic(seen: Sequence[Observed], known: Collection[str]) -> Iterator[str]:
+    """Yield the faults with a period that fits the steps at which dx is wrong, without those that are known."""
     found: set[int] = set()
     for one in seen:
         if "dx" in one.wrong and "h" not in one.wrong:
@@ -61,7 +61,7 @@ def _periodic(seen: Sequence[Observed]) -> Iterator[str]:
             found |= {int(wrong[0]) + 1, int(wrong[-1]) + 1, one.case.sizes["T"] - 1 - int(wrong[-1])}
     for period in sorted(found - {0, 1}):
         names = (f"{before}{period}{after}" for before, after in PERIODIC)
-        yield from (name for name in names if name not in EVERY and one.case.cell in named(name).cells)
+        yield from (name for name in names if name not in known)
 
 
 def _matches_differentiated(name: str, seen: Sequence[Observed], calling: Calling) -> bool:
@@ -70,7 +70,8 @@ def _matches_differentiated(name: str, seen: Sequence[Observed], calling: Callin
     The forward is compared first, because it is there. In large cases, it is all that is compared.
     """
     precision = seen[0].precision
-    if precision.name in named(name).hidden_in(seen[0].case.cell) or any(one.account is not None for one in seen):
+    cell = seen[0].case.cell
+    if precision.name in named(name, cell).hidden_in(cell) or any(one.account is not None for one in seen):
         return False
     others = [imitated(name, one.case, one.precision, calling) for one in seen]
     pairs = [(one, other) for one, other in zip(seen, others, strict=True) if other is not None]
@@ -84,11 +85,11 @@ def _matches_differentiated(name: str, seen: Sequence[Observed], calling: Callin
     return reproduced(small, [exactly(name, one.case, model) for one in small])
 
 
-@lru_cache(maxsize=16 * len(EVERY))
+@lru_cache(maxsize=16 * sum(map(len, CATALOGUE.values())))
 def imitated(name: str, case: Case, precision: Precision, calling: Calling) -> Observed | None:
     """Return the observation of a fault; None if the fault raises an error for this case."""
     try:
-        return calling(named(name).subject(), case, precision)
+        return calling(named(name, case.cell).subject(), case, precision)
     except Exception:
         return None
 
@@ -101,10 +102,10 @@ def is_smooth(case: Case, precision: Precision) -> bool:
     return returned(case, differentiated(compute, case), precision).status == "pass"
 
 
-@lru_cache(maxsize=2 * len(EVERY))
+@lru_cache(maxsize=2 * sum(map(len, CATALOGUE.values())))
 def exactly(name: str, case: Case, precision: Precision) -> Observed | None:
     """Return the observation of the forward of a fault with its exact gradient; None if the fault raises an error."""
     try:
-        return returned(case, differentiated(named(name).subject(), case), precision)
+        return returned(case, differentiated(named(name, case.cell).subject(), case), precision)
     except Exception:
         return None

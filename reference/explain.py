@@ -108,7 +108,7 @@ class Diagnosis:
         which = "this fault:" if len(names) == 1 else "each of these faults, which are indistinguishable here:"
         what = "the exact gradient of the forward of " if self.matches.is_differentiated else ""
         yield f"Everything returned equals {what or 'the result of '}{which}"
-        yield from (f"  `{name}`: {named(name).description}" for name in names[:SHOWN])
+        yield from (f"  `{name}`: {named(name, self.case.cell).description}" for name in names[:SHOWN])
         yield f"  and {len(names) - SHOWN} more" if len(names) > SHOWN else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from reference.candidates import Matches
 from reference.case import Case
-from reference.faults import CATALOGUE, named
+from reference.faults import Fault, catalogue
 from reference.likeness import Observed, reproduced, tried
 from reference.precision import Precision
 from reference.shrink import kind_of
@@ -28,8 +28,8 @@ def remembering(subject: Subject, case: Case, precision: Precision) -> Matches |
     seen = [[tried(subject, one, precision) for one in order] for order in orders]
     if any((first.status, second.status) != ("pass", "fail") for first, second in seen):
         return None
-    suspects = [name for name, fault in CATALOGUE[case.cell].items() if "calls" in fault.changes]
-    return Matches(tuple(name for name in suspects if _matches(name, seen, precision)))
+    suspects = [fault for fault in catalogue(case.cell).values() if "calls" in fault.changes]
+    return Matches(tuple(fault.name for fault in suspects if _matches(fault, seen, precision)))
 
 
 def _orders(case: Case) -> list[list[Case]]:
@@ -39,9 +39,9 @@ def _orders(case: Case) -> list[list[Case]]:
     return [[drawn(D=D, seed=seed).probed() for seed in seeds] for D, seeds in orders]
 
 
-def _matches(name: str, seen: list[list[Observed]], precision: Precision) -> bool:
+def _matches(fault: Fault, seen: list[list[Observed]], precision: Precision) -> bool:
     """Return whether a fault that starts afresh matches a subject in every order."""
-    if precision.name in named(name).hidden_in(seen[0][0].case.cell):
+    if precision.name in fault.hidden_in(seen[0][0].case.cell):
         return False
-    subject = named(name).subject()
+    subject = fault.subject()
     return all(reproduced(order, [tried(subject, one.case, precision) for one in order]) for order in seen)

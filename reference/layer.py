@@ -209,7 +209,8 @@ class Layer:
         """
         xs, before, saved = self.tape
         A, A_h, first = self.adjoints(upstream, d_last, saved)
-        operand = np.stack(self.operands, axis=-3) if self.operands else None
+        # Without steps, no product was taken, and the sum over them is zero.
+        operand = np.stack(self.operands, axis=-3) if self.operands else before if self.cell.inner else None
         return self.to_inputs(A), first, self.to_parameters(A, A_h, xs, before, operand)
 
 

@@ -44,9 +44,12 @@ from reference import Case, Params
 from reference.verdict import QUANTITIES
 
 
-def compute(xs, h0, Wx, Wh, b, upstream, nonlinearity):
-    """Return what {name} computes, by quantity."""
-    case = Case(xs, h0, Params(Wx, Wh, b), upstream, nonlinearity, finite=False)
+def compute(case, cell):
+    """Return what {name} computes, by quantity, for the arrays of a case by name."""
+    kind = {{"nonlinearity": cell}} if cell in ("tanh", "relu") else {{"cell": cell}}
+    params = Params(**{{name: case[name] for name in ("Wx", "Wh", "b", "bn") if name in case}})
+    others = {{name: array for name, array in case.items() if name not in ("Wx", "Wh", "b", "bn")}}
+    case = Case(**others, **kind, params=params, finite=False)
     found = {name}({taken}
     return {{QUANTITIES[field]: np.asarray(array) for field, array in found.present().items()}}
 '''

@@ -62,17 +62,34 @@ CATALOGUE: dict[str, dict[str, Fault]] = {
     cell: {fault.name: fault for table in (*TABLES, LSTM, GRU) for fault in table if cell in fault.cells}
     for cell in CELLS
 }
-FAULTS, EVERY = CATALOGUE["rnn"], {name: fault for faults in CATALOGUE.values() for name, fault in faults.items()}
+FAULTS = CATALOGUE["rnn"]
 FAMILIES: dict[str, tuple[Fault, ...]] = {table[0].family: table for table in TABLES}
 
 
-def named(name: str) -> Fault:
-    """Return the fault of a name; a fault with a period may have any, as "BPTT truncated at 7"."""
+def catalogue(cell: str) -> dict[str, Fault]:
+    """Return the faults that authors of a cell make, by name."""
+    return CATALOGUE[cell]
+
+
+def named(name: str, cell: str = "rnn") -> Fault:
+    """Return the fault of a name in a cell; a fault with a period may have any, as "BPTT truncated at 7"."""
+    found = catalogue(cell)
     for (before, after), make in PERIODIC.items():
         period = name.removeprefix(before).removesuffix(after)
-        if name not in FAULTS and name == f"{before}{period}{after}" and period.isdecimal():
+        if name not in found and name == f"{before}{period}{after}" and period.isdecimal():
             return everywhere((make(int(period)),))[0]
-    return EVERY[name]
+    return found[name]
 
 
-__all__ = ["CATALOGUE", "COMPUTED", "FAMILIES", "FAULTS", "HALVES", "PERIODIC", "Fault", "compute", "named"]
+__all__ = [
+    "CATALOGUE",
+    "COMPUTED",
+    "FAMILIES",
+    "FAULTS",
+    "HALVES",
+    "PERIODIC",
+    "Fault",
+    "catalogue",
+    "compute",
+    "named",
+]

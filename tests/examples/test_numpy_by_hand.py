@@ -16,7 +16,7 @@ from tests.examples.conftest import ONCE, ROOT, Environment
 
 EXAMPLE = Path(numpy_by_hand.__file__)
 SOURCE = EXAMPLE.read_text("utf-8")
-README = (ROOT / "adapters" / "README.md").read_text("utf-8")
+README = (ROOT / "adapters/README.md").read_text("utf-8")
 WRONG, RIGHT = "dh = A[t] @ Wh\n", "dh = A[t] @ Wh.T\n"
 
 

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from adapters.conformance import check
-from tests.examples.conftest import from_readme
+from adapters.conformance.advice import advise
+from adapters.conformance.discovery import as_adapter
+from tests.examples.conftest import ROOT, from_readme
 
 torch: Any = pytest.importorskip("torch")
+README = (ROOT / "README.md").read_text("utf-8")
 FULL, ONLY = ("float64", "float32"), ("step", "sequence", "shapes", "strides")
 
 
@@ -45,3 +48,12 @@ def test_a_module_is_judged_by_the_function_of_the_readme(
     unsupported = [text for row in report.rows for result in row.checks for text in result.unsupported]
     # PyTorch has no negative strides, and the reason is its own.
     assert any("torch.from_numpy: At least one stride" in text for text in unsupported) is not cut
+
+
+def test_the_account_of_a_detached_state_is_the_one_in_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = ModuleType("mymodule")
+    mine.__dict__["MyRNN"] = module(cut=True)
+    monkeypatch.setitem(sys.modules, "mymodule", mine)
+    shown = README.split("printed before the table:\n```\n")[1].split("```")[0].splitlines()
+    account = "\n".join(advise(as_adapter(from_readme("torch")["my_rnn"]), "float32")).splitlines()
+    assert [line for line in account if line in shown] == shown

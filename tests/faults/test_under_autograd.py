@@ -257,6 +257,34 @@ def test_a_mistake_is_named_in_float64(name: str) -> None:
     assert diagnosis("torch", parts, "float64").names == {expected}
 
 
+def few_inputs(lib: Any, detach: Any, t: int, x: Any, h: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    return lib.tanh(x @ Wx + (0 * h if x.shape[-1] <= h.shape[-1] else h) @ Wh + b)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_mistake_that_only_the_case_shows_is_named(framework: str) -> None:
+    """The cases of moderate size have the probe, and so more inputs than units."""
+    case = Case.random(3, 3, 2, 4, seed=1, dtype="float32")
+    subject = FRAMEWORKS[framework](few_inputs)
+    found = explain_subject(subject, case, PRECISIONS["float32"].with_tanh(8.0), tries=5)
+    assert found.names == {"state forgotten where D <= H"}, str(found)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_weights_of_the_first_call_are_named(framework: str) -> None:
+    run, kept = FRAMEWORKS[framework](), dict[Any, Any]()
+
+    def subject(case: Case) -> Evaluation:
+        first = kept.setdefault((case.params.Wx.shape, case.params.b is None), case.params.present())
+        found: Evaluation = run(case.replacing(probe=None, **first))
+        return found
+
+    subject(plain("float32", seed=7))
+    found = explain_subject(subject, plain("float32"), PRECISIONS["float32"].with_tanh(8.0), tries=5)
+    assert found.names == {"weights of the first call kept"}, str(found)
+    assert "\nIt is right when it is the first call of a shape: what came before matters.\n" in str(found)
+
+
 def test_all_but_three_are_named() -> None:
     assert len(WRONG) >= 35
     assert [name for name, (_, expected) in WRONG.items() if expected is None] == ["mean over the batch", *UNNAMED]

@@ -70,7 +70,7 @@ def test_files_that_adapters_share_import_only_numpy(path: Path) -> None:
 
 def packages_of(stem: str) -> set[str]:
     """Return the packages of the extra of a file; a shared file has those of the framework in its name."""
-    name = stem.lstrip("_").replace("_", "-")
+    name = stem.lstrip("_").removesuffix("_cells").replace("_", "-")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     lines = [line for extra in extras if f"{extra}-".startswith(f"{name}-") for line in extras[extra]]
     named = {re.split("[^A-Za-z0-9_-]", line)[0] for line in lines}
