@@ -130,7 +130,10 @@ class Layout:
         if Wx.ndim != len(axes.split()):
             raise ValueError(f"port: expected {name} of shape ({axes}), got {Wx.shape}")
         D, H = self.to_reference({name: Wx})["Wx"].shape
-        like = self.to_framework(Params(np.zeros((D, H)), np.zeros((H, H)), np.zeros(H)))
+        one = np.zeros(())  # takes no memory, however large H is
+        like = to_framework(
+            self.places, {"Wx": np.broadcast_to(one, (D, H)), "Wh": np.broadcast_to(one, (H, H)), "b": np.zeros(H)}
+        )
         for other, array in found.items():
             if array.shape != (expected := like[other].shape):
                 raise ValueError(f"port: expected {other} of shape {expected}, got {array.shape} (D={D}, H={H})")

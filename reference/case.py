@@ -207,7 +207,7 @@ class Case(Archive):
             if "probe" in found:
                 plain["probe"] = tuple(found["probe"].tolist())
             return cls(**(found | plain), params=params, direction=direction)
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:
             raise ValueError(f"Case.load: expected the fields of a case in {path}, got {error}") from error
 
     @classmethod
