@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from reference.kinds import expect_kinds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,9 +77,16 @@ class Archive:
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    """Return the dtype of a name. Only bfloat16 needs ml_dtypes, so it is imported here."""
-    if name != "bfloat16":
-        return np.dtype(name)
+    """Return the dtype of a name. Only bfloat16 needs ml_dtypes, so it is imported here.
+
+    Raises:
+        TypeError: there is no such dtype.
+    """
+    if str(name) != "bfloat16":
+        try:
+            return np.dtype(name)
+        except TypeError as error:
+            raise TypeError(f"astype: expected a dtype in {list(DTYPES)}, got {name!r}") from error
     import ml_dtypes
 
     bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
@@ -94,6 +104,7 @@ def _from_bits(name: str, array: Any) -> tuple[str, Any]:
 
 def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
     """Write arrays and plain values by name as an uncompressed ``.npz``."""
+    expect_kinds("save", {"path": (str, os.PathLike)}, {"path": path})
     with open(path, "wb") as file:
         np.savez(file, **dict(_as_bits(name, value) for name, value in arrays.items()))
 
@@ -110,6 +121,7 @@ def read_npz(where: str, path: str | Path, needed: Callable[[str], bool] = lambd
         FileNotFoundError: there is no such file.
         ValueError: the file is not a whole ``.npz`` of plain arrays, or has too large an array.
     """
+    expect_kinds(where, {"path": (str, os.PathLike)}, {"path": path})
     try:
         with open(path, "rb") as file:  # NumPy leaves a damaged file open if NumPy opened it
             archive = np.load(file, allow_pickle=False)
@@ -150,6 +162,13 @@ def _expect_members(archive: Any, names: list[str]) -> None:
 def spell(sizes: dict[str, int]) -> str:
     """Return sizes in the form that messages use: "T=5, N=4"."""
     return ", ".join(f"{name}={size}" for name, size in sizes.items())
+
+
+def expect_arrays(where: str, record: Archive, names: tuple[str, ...]) -> None:
+    """Raise TypeError if one of these fields is no array: None, text, or a plain value."""
+    for name in names:
+        if isinstance(value := getattr(record, name), PLAIN):
+            raise TypeError(f"{where}: expected {name} as an array, got {type(value).__name__}")
 
 
 def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:
