@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 import zipfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,14 @@ def as_array(tensor: Tensor) -> Any:
     """Return a NumPy array. For bfloat16 its dtype is that of ml_dtypes."""
     still = tensor.detach()
     return still.view(torch.int16).numpy().view("bfloat16") if tensor.dtype == torch.bfloat16 else still.numpy()
+
+
+@cache
+def compiler(function: Any, **options: Any) -> Any:
+    """Return a compiled function. It is created on first use, because importing the compiler takes seconds."""
+    # If the compiler cannot trace a function, it raises an error and also logs a traceback.
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
+    return torch.compile(function, **options)
 
 
 def run(forward: Any, differentiate: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:

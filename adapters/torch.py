@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -52,20 +51,12 @@ def stepped_unbatched(nonlinearity: str, weights: Any, xs: Any, states: Any) -> 
     return stepped(nonlinearity, weights, xs[:, 0], [state[0] for state in states])[:, None]
 
 
-@cache
-def compiler(function: Any, **options: Any) -> Any:
-    """Return a compiled function. It is created on first use, because importing the compiler takes seconds."""
-    # If the compiler cannot trace a function, it raises an error and also logs a traceback.
-    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
-    return torch.compile(function, **options)
-
-
 def compiled(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step ``nn.RNNCell``, compiled for each new shape as one graph."""
     cell = module_for(nn.RNNCell, nonlinearity, weights)
     # After more than eight shapes, its default limit, the compiler would run the code uncompiled and only log this.
     with torch._dynamo.config.patch(recompile_limit=10_000):
-        return compiler(steps, dynamic=False, fullgraph=True)(cell, weights, xs, states)
+        return _torch.compiler(steps, dynamic=False, fullgraph=True)(cell, weights, xs, states)
 
 
 def layer(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
@@ -76,8 +67,7 @@ def layer(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
 
 def last_state(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run ``nn.RNN``, and take the last step from its second output, the last state."""
-    inputs = (xs, *(state[None] for state in states))
-    outputs, last = functional_call(module_for(nn.RNN, nonlinearity, weights), weights, inputs)
+    outputs, last = functional_call(module_for(nn.RNN, nonlinearity, weights), weights, (xs, states[0][None]))
     return torch.cat([outputs[:-1], last])
 
 
@@ -114,7 +104,7 @@ OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False), "last state": rnn((las
 OF_LOOP |= {"second pull-back": rnn((layer, _torch.by_two_pull_backs))}
 OF_STEPS |= {"second pull-back": cell((stepped, _torch.by_two_pull_backs))}
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
-of_compiled = partial(Adapter, tanh=lambda x: as_array(compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
+of_compiled = partial(Adapter, tanh=lambda x: as_array(_torch.compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
 ADAPTERS = (
     of("torch.RNNCell", STEPS, "nn.RNNCell stepped through time, autograd", options=OF_STEPS, **CELL),
     of("torch.RNN", LOOP, "nn.RNN, autograd", options=OF_LOOP, **LAYER),
