@@ -17,6 +17,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any, NoReturn
 
+from adapters._errors import UnexpectedlySupported as UnexpectedlySupported
+from adapters._errors import Unsupported as Unsupported
 from adapters._source import frameworks as frameworks
 from adapters._source import packages as packages
 from adapters._source import source
@@ -49,16 +51,6 @@ def gated(cell: str, *, derivatives: str = "") -> dict[str, Any]:
     if derivatives == "hvp":
         fields["offers"] = (*offers, *along)
     return fields | ({"max_T": LONGEST_DIRECTION} if derivatives else {})
-
-
-class Unsupported(NotImplementedError):
-    """An adapter or its framework does not support a case; the message names the adapter."""
-
-    declared = True  # False if the subject itself raised it: no field of its adapter declares the case unsupported
-
-
-class UnexpectedlySupported(AssertionError):
-    """A framework returned a result for an input that its adapter declares unsupported."""
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import warnings
+import zipfile
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -186,17 +187,44 @@ def environment() -> dict[str, str]:
     }
 
 
-def read_state_dict(path: Path) -> dict[str, Any]:
-    """Read the arrays of a ``.pt`` state dict with ``weights_only``, so that no code in the file runs.
+def read_state_dict(path: Path, needed: Callable[[str], bool] = lambda name: True) -> dict[str, Any]:
+    """Read arrays of a ``.pt`` state dict with ``weights_only``, so that no code in the file runs.
+
+    Args:
+        path: the file.
+        needed: of a name, whether its array is read; in place of another array comes an empty one.
 
     Raises:
         ValueError: the file is damaged, or is not a dict of tensors by name.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+        if zipfile.is_zipfile(path):
+            unpacked = sum(info.file_size for info in zipfile.ZipFile(path).infolist())
+            if unpacked > path.stat().st_size:
+                raise ValueError(f"it unpacks to {unpacked} bytes")  # torch.save does not compress
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many kinds, if the file is damaged
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"expected a whole .pt file of tensors, got {path} ({reason})") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"expected a state dict in {path}, got a {type(found).__name__} of other things")
-    return {name: as_array(tensor) for name, tensor in found.items()}
+    named = ((str(name), tensor) for name, tensor in found.items())
+    return {name: read_tensor(name, tensor) if needed(name) else np.zeros(0) for name, tensor in named}
+
+
+def read_tensor(name: str, tensor: Tensor) -> Any:
+    """Return a tensor of a file as an array.
+
+    Raises:
+        ValueError: it has more elements than are stored, or is of a kind that NumPy does not have.
+    """
+    try:
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ValueError("it is expanded from fewer elements")
+        return as_array(tensor.resolve_conj())
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        got = f"{tuple(tensor.shape)} {tensor.dtype} ({reason})"
+        raise ValueError(f"expected {name} as a plain tensor, got {got}") from error

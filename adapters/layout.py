@@ -152,8 +152,10 @@ class Layout:
             raise ValueError(f"port: expected {name} of shape ({axes}), got {Wx.shape}")
         D, columns = self.to_reference({name: Wx})["Wx"].shape
         H = columns // len(GATES[self.cell].split())
-        bn = np.zeros(H) if self.has_bn else None
-        like = self.to_framework(Params(np.zeros((D, columns)), np.zeros((H, columns)), np.zeros(columns), bn))
+        one = np.zeros(())  # takes no memory, however large H is
+        zeros = {"Wx": np.broadcast_to(one, (D, columns)), "Wh": np.broadcast_to(one, (H, columns))}
+        zeros |= {"b": np.broadcast_to(one, (columns,)), "bn": np.broadcast_to(one, (H,))}
+        like = to_framework(self.places, zeros)
         for other, array in found.items():
             if array.shape != (expected := like[other].shape):
                 raise ValueError(f"port: expected {other} of shape {expected}, got {array.shape} (D={D}, H={H})")

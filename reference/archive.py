@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from reference.kinds import expect_kinds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +19,10 @@ if TYPE_CHECKING:
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 # An ``.npz`` cannot store bfloat16, so its bits are stored as integers under a name with this ending.
 BITS = ".bfloat16"
+# Bytes in the arrays that are read from one file, at most: a layer of 16,000 units in float32 has as many.
+LARGEST = 2**31
+# In place of an array that nobody needs.
+EMPTY = np.zeros(0)
 PLAIN = (str, bool, tuple, type(None))
 
 
@@ -69,9 +77,16 @@ class Archive:
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    """Return the dtype of a name. Only bfloat16 needs ml_dtypes, so it is imported here."""
-    if name != "bfloat16":
-        return np.dtype(name)
+    """Return the dtype of a name. Only bfloat16 needs ml_dtypes, so it is imported here.
+
+    Raises:
+        TypeError: there is no such dtype.
+    """
+    if str(name) != "bfloat16":
+        try:
+            return np.dtype(name)
+        except TypeError as error:
+            raise TypeError(f"astype: expected a dtype in {list(DTYPES)}, got {name!r}") from error
     import ml_dtypes
 
     bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
@@ -83,48 +98,77 @@ def _as_bits(name: str, value: Any) -> tuple[str, Any]:
 
 
 def _from_bits(name: str, array: Any) -> tuple[str, Any]:
-    return (name.removesuffix(BITS), array.view(dtype_of("bfloat16"))) if name.endswith(BITS) else (name, array)
+    is_read = name.endswith(BITS) and array is not EMPTY
+    return (name.removesuffix(BITS), array.view(dtype_of("bfloat16")) if is_read else array)
 
 
 def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
     """Write arrays and plain values by name as an uncompressed ``.npz``."""
+    expect_kinds("save", {"path": (str, os.PathLike)}, {"path": path})
     with open(path, "wb") as file:
         np.savez(file, **dict(_as_bits(name, value) for name, value in arrays.items()))
 
 
-def read_npz(where: str, path: str | Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an ``.npz``, without unpickling anything.
+def read_npz(where: str, path: str | Path, needed: Callable[[str], bool] = lambda name: True) -> dict[str, Any]:
+    """Read arrays of an ``.npz``, without unpickling anything. Memory is taken only for sizes that the file has.
+
+    Args:
+        where: the beginning of messages.
+        path: the file.
+        needed: of a name, whether its array is read; in place of another array comes an empty one.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a whole ``.npz`` of plain arrays.
+        ValueError: the file is not a whole ``.npz`` of plain arrays, or has too large an array.
     """
-    # Imported here, because they take half as long to import as all other modules of the oracle together.
-    import zipfile
-    import zlib
-
-    # NumPy and zipfile raise these for damaged files, RuntimeError if the damage looks like an unsupported feature.
-    unreadable = (ValueError, EOFError, OSError, KeyError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+    expect_kinds(where, {"path": (str, os.PathLike)}, {"path": path})
     try:
         with open(path, "rb") as file:  # NumPy leaves a damaged file open if NumPy opened it
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
-            arrays = dict(_from_bits(name, archive[name]) for name in archive.files)
-        # If a member is not an .npy, NumPy returns its bytes.
-        strange = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-        if strange:
-            raise ValueError(f"{strange[0]} is not an array")
-        return arrays
+            names = [name for name in archive.files if needed(name.removesuffix(BITS))]
+            _expect_members(archive, names)
+            found = {name: archive[name] if name in names else EMPTY for name in archive.files}
+        return dict(_from_bits(name, array) for name, array in found.items())
     except FileNotFoundError:
         raise FileNotFoundError(f"{where}: expected an .npz file, got no file at {path}") from None
-    except unreadable as error:
-        raise ValueError(f"{where}: expected a whole .npz of plain arrays, got {path} ({error})") from error
+    except Exception as error:  # zipfile, zlib, struct and NumPy raise errors of many kinds for damaged files
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{where}: expected a whole .npz of plain arrays, got {path} ({words})") from error
+
+
+def _expect_members(archive: Any, names: list[str]) -> None:
+    """Raise ValueError unless each member is an array of the size that its header states, and all are small enough."""
+    total = 0
+    for name in names:
+        stored = name if name in archive.zip.namelist() else f"{name}.npy"
+        info = archive.zip.getinfo(stored)
+        with archive.zip.open(info) as member:
+            if member.read(6) != b"\x93NUMPY":
+                raise ValueError(f"{name} is not an array")
+            member.seek(0)
+            version = np.lib.format.read_magic(member)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = header(member)
+            size = math.prod(shape) * dtype.itemsize
+            if not dtype.hasobject and size != info.file_size - member.tell():
+                raise ValueError(f"{name} of shape {shape} in {info.file_size} bytes")
+        total += info.file_size
+    if total > LARGEST:
+        raise ValueError(f"arrays of {total} bytes, which is more than {LARGEST}")
 
 
 def spell(sizes: dict[str, int]) -> str:
     """Return sizes in the form that messages use: "T=5, N=4"."""
     return ", ".join(f"{name}={size}" for name, size in sizes.items())
+
+
+def expect_arrays(where: str, record: Archive, names: tuple[str, ...]) -> None:
+    """Raise TypeError if one of these fields is no array: None, text, or a plain value."""
+    for name in names:
+        if isinstance(value := getattr(record, name), PLAIN):
+            raise TypeError(f"{where}: expected {name} as an array, got {type(value).__name__}")
 
 
 def freeze(record: Archive, where: str, dtype: np.dtype[Any]) -> None:

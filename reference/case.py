@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.archive import Archive, expect_finite, expect_shapes, freeze, read_npz, spell
+from reference.archive import Archive, expect_arrays, expect_finite, expect_shapes, freeze, read_npz, spell
 from reference.cells import CELLS, Cell
+from reference.kinds import NONE, expect_kinds
 from reference.params import Direction, Floats, Params
 from reference.precision import FORMATS
 from reference.values import INFINITE, assort, draw_arrays, expect_drawable, thin_out
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# Kinds of the arguments of ``Case.random``.
+DRAWN: dict[str, Any] = dict.fromkeys(("T", "N", "D", "H", "seed"), Integral) | {
+    "norm": Real,
+    "stack": (Integral, NONE),
+}
+DRAWN |= dict.fromkeys(("dtype", "cell", "nonlinearity", "upstream"), str) | {"values": (str, Sequence)}
+DRAWN |= {"bias": bool, "params": (Params, NONE), "direction": bool}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +54,8 @@ class Case(Archive):
     upstream_c: Floats | None = None  # dLoss/dc after the last step, likewise
 
     def __post_init__(self) -> None:
+        expect_kinds("Case", {"params": Params}, vars(self))
+        expect_arrays("Case", self, ("xs", "h0", "upstream"))
         if self.cell not in CELLS:
             raise ValueError(f"Case: expected cell in {sorted(CELLS)}, got {self.cell!r}")
         if self.nonlinearity not in (offered := self.cell_type.nonlinearities):
@@ -167,6 +180,7 @@ class Case(Archive):
         Raises:
             ValueError: the case already has a probe.
         """
+        expect_kinds("Case.probed", {"seed": (Integral, NONE)}, {"seed": seed})
         if self.is_probed:
             raise ValueError(f"Case.probed: expected a case without a probe, got one with it ({spell(self.sizes)})")
         D, G = self.sizes["D"], self.params.Wx.shape[-1]
@@ -207,7 +221,7 @@ class Case(Archive):
             if "probe" in found:
                 plain["probe"] = tuple(found["probe"].tolist())
             return cls(**(found | plain), params=params, direction=direction)
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:
             raise ValueError(f"Case.load: expected the fields of a case in {path}, got {error}") from error
 
     @classmethod
@@ -252,7 +266,9 @@ class Case(Archive):
 
         Raises:
             ValueError: an argument out of its range.
+            TypeError: an argument of another kind.
         """
+        expect_kinds("Case.random", DRAWN, locals())
         kinds = (values,) if isinstance(values, str) else tuple(values)
         sizes = {"T": T, "N": N, "D": D, "H": H, "stack": stack, "norm": norm}
         expect_drawable(sizes, params is None or params.Wx.ndim == 2, cell, upstream, dtype, kinds)

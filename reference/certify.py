@@ -15,9 +15,10 @@ from reference.case import Case
 from reference.cells import OpenedRNNCell
 from reference.comparison import Comparison, Flags, Tally
 from reference.evaluation import Evaluation
+from reference.kinds import expect_kinds
 from reference.layer import Layer, evaluate, evaluate_in, steps
 from reference.masks import beside_nan, met_by_infinity, undetermined
-from reference.precision import Precision
+from reference.precision import Precision, named
 from reference.step_bounds import StepBounds, exact_layer
 from reference.verdict import QUANTITIES, Verdict
 
@@ -27,7 +28,7 @@ CHUNK = 2**16
 LONGEST_DIRECTION = 8
 
 
-def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict:
+def certify(case: Case, evaluation: Evaluation, precision: Precision | str) -> Verdict:
     """Judge an evaluation of a case or a stack by the range of results that correct arithmetic may return.
 
     Each step is compared with one step of the oracle, computed from the neighbouring values in the evaluation. So
@@ -44,7 +45,7 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
     Args:
         case: one case or a stack, with or without a probe, in the dtype of ``precision``.
         evaluation: the results of the implementation for this case; hs is required, a gradient may be None.
-        precision: the model of the arithmetic, with the implementation's accuracy of tanh.
+        precision: the model of the arithmetic, with the implementation's accuracy of tanh; or a key of ``PRECISIONS``.
 
     Returns:
         The verdict. "fail": an element is outside its bound, or is not finite although the oracle is. "inconclusive":
@@ -52,12 +53,15 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
         inputs lead beyond the largest number of the format. "pass": neither.
 
     Raises:
-        TypeError: the dtype of the case or of the evaluation is not that of ``precision``.
+        TypeError: an argument is of another kind, or the dtype of the case or evaluation is not that of ``precision``.
         ValueError: an array of the evaluation is missing or has the wrong shape, the stack is empty, or a case with a
             direction is in a half precision or has too many steps.
 
     Source: derived in reference/README.md, section "A thousand steps, checked at the accuracy of one".
     """
+    kinds = {"case": Case, "evaluation": Evaluation, "precision": (Precision, str)}
+    expect_kinds("certify", kinds, {"case": case, "evaluation": evaluation, "precision": precision})
+    precision = named(precision) if isinstance(precision, str) else precision
     if case.dtype != precision.name:
         raise TypeError(f"certify: expected a case of dtype {precision.name}, got {case.dtype} ({spell(case.sizes)})")
     if case.K == 0:

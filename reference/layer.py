@@ -19,6 +19,7 @@ from reference.case import Case
 from reference.cells import Array, Cell
 from reference.dual import Dual, value_of
 from reference.evaluation import Evaluation
+from reference.kinds import expect_kinds
 
 
 class Layer:
@@ -262,6 +263,7 @@ def evaluate(case: Case) -> Evaluation:
 
     Source: the equations of this module and of the cell.
     """
+    expect_kinds("evaluate", {"case": Case}, {"case": case})
     return evaluate_in(case, lambda array: np.asarray(array, np.float64))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.archive import Archive, expect_shapes, freeze, read_npz
+from reference.archive import Archive, expect_arrays, expect_shapes, freeze, read_npz
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +31,7 @@ class Params(Archive):
     bn: Floats | None = None  # (H,) or (K, H): the second bias, if the cell has one
 
     def __post_init__(self) -> None:
+        expect_arrays("Params", self, ("Wx", "Wh"))
         freeze(self, "Params", np.asarray(self.Wx).dtype)
         if self.Wx.ndim not in (2, 3):
             raise ValueError(f"Params: expected Wx of shape (D, H) or (K, D, H), got {self.Wx.shape}")

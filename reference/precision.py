@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Self
 
 from reference.archive import DTYPES
+from reference.kinds import expect_kinds
 
 # Largest number of roundings to storage in a sum that is kept in a wider accumulator.
 STORED = 4
@@ -102,6 +104,7 @@ class Precision:
 
     def with_tanh(self, ulps: float) -> Self:
         """Return the model with another largest error of tanh, in ulp."""
+        expect_kinds("Precision.with_tanh", {"ulps": Real}, {"ulps": ulps})
         return replace(self, tanh_ulps=ulps)
 
     def with_sigmoid(self, ulps: float, absolute: float = 0.0) -> Self:
@@ -129,6 +132,9 @@ class Precision:
         Raises:
             ValueError: the accumulator is narrower than the storage.
         """
+        expect_kinds("Precision.with_accumulator", {"name": str}, {"name": name})
+        if name not in FORMATS:
+            raise ValueError(f"Precision: expected an accumulator in {list(FORMATS)}, got {name!r}")
         accumulator = FORMATS[name]
         if accumulator.u > self.u:
             raise ValueError(f"Precision: expected an accumulator no narrower than {self.name}, got {name}")
@@ -146,3 +152,10 @@ class Precision:
 
 # Frameworks add products of a half precision in float32.
 PRECISIONS = {name: Precision(FORMATS[name], FORMATS["float64" if name == "float64" else "float32"]) for name in DTYPES}
+
+
+def named(name: str) -> Precision:
+    """Return the model of a name; raise ValueError if there is none."""
+    if name not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {list(PRECISIONS)}, got {name!r}")
+    return PRECISIONS[name]

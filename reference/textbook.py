@@ -20,6 +20,7 @@ class Textbook:
             cell = self.Cell(nonlinearity)
         except ValueError as error:
             raise ValueError(str(error).replace(self.Cell.__name__, name)) from None
+        expect_floating(name, **{key: array for key, array in parameters.items() if key in ("Wx", "Wh")})
         given = {key: array for key, array in parameters.items() if array is not None}
         expect_floating(name, **given)
         Wx, gates = given["Wx"], len(cell.gates)

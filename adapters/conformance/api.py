@@ -14,6 +14,7 @@ import dataclasses
 import io
 import time
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import hypothesis
@@ -27,6 +28,7 @@ from adapters.conformance.judge import expected_failure, judge
 from adapters.conformance.report import Report, Run, machine
 from adapters.conformance.run import diagnose, judge_row
 from reference import Case, Evaluation, Mismatch
+from reference.kinds import expect_kinds
 
 if TYPE_CHECKING:
     import pytest
@@ -155,6 +157,7 @@ class _Trial(NamedTuple):
 
 
 def _expect_numbers(where: str, stacks: int, seed: int) -> None:
+    expect_kinds(where, {"stacks": Integral, "seed": Integral}, {"stacks": stacks, "seed": seed})
     if stacks < 1:
         raise ValueError(f"{where}: expected stacks of at least 1, got {stacks}")
     if seed < 0:
@@ -168,6 +171,15 @@ def _prepared(
     only: Sequence[str] | None,
 ) -> tuple[Adapter, list[Check]]:
     """Return an adapter with the failures that are expected of it, and the checks of some names."""
+    given = {"dtypes": dtypes, "only": only, "expected_failures": expected_failures}
+    for name, kind, words in (
+        ("dtypes", Sequence, "a sequence of names"),
+        ("only", Sequence, "a sequence of names"),
+        ("expected_failures", Mapping, "a mapping from checks to reasons"),
+    ):
+        value = given[name]
+        if value is not None and (isinstance(value, str) or not isinstance(value, kind)):
+            raise TypeError(f"{name}: expected {words}, got {value!r}")
     if only is not None and (not only or set(only) - set(NAMES)):
         raise ValueError(f"only: expected some of {list(NAMES)}, got {list(only)}")
     subject = discovery.as_adapter(adapter, dtypes)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -13,6 +16,10 @@ from adapters.conformance import NAMES, STACKS, TIMEOUT
 from reference.archive import DTYPES
 
 ABOUT = "Judge implementations of the textbook RNN: outputs and all gradients, each held to a bound that is derived."
+# Above this, most readers of JSON round an integer.
+LARGEST_SEED = 2**53
+# A run of more stacks would not end.
+MOST = 10**8
 SUBJECTS = "torch, torch.RNN, or MODULE:NAME for a cell of your own; default: all frameworks that are installed"
 
 
@@ -26,15 +33,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if everything was judged and passed; 1 for a mismatch, or if nothing was judged; 2 for bad
         usage, or a framework that was named and is not installed; 130 if interrupted.
     """
-    options = parser().parse_args(arguments)
-    # Only now: --help and a mistyped word need none of it.
-    from adapters.conformance import commands
+    with ended_by_sigterm():
+        try:
+            options = parser().parse_args(arguments)
+            # Only now: --help and a mistyped word need none of it.
+            from adapters.conformance import commands
 
+            return commands.run(options)
+        except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+            sys.stderr.write(f"rnn-oracle: {error}\n")
+            return 2
+        except KeyboardInterrupt:
+            sys.stderr.write("rnn-oracle: interrupted\n")
+            return 130
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the command as an error does, so that folders are removed and processes are killed."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number)) if is_main else None
     try:
-        return commands.run(options)
-    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"rnn-oracle: {error}\n")
-        return 2
+        yield
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     dtypes: dict[str, Any] = {"choices": DTYPES, "metavar": "D"}
     several = dtypes | {"nargs": "+", "action": "extend"}
-    positive = partial(whole_number, least=1)
+    positive = partial(whole_number, least=1, most=MOST)
     names: dict[str, Any] = {"nargs": "+", "choices": NAMES, "metavar": "CHECK", "action": "extend"}
 
     commands.add_parser("list", help="list the adapters and what each supports")
@@ -93,12 +116,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def whole_number(text: str, least: int = 0) -> int:
-    """Return a whole number that is at least ``least``.
+def whole_number(text: str, least: int = 0, most: int = LARGEST_SEED) -> int:
+    """Return a whole number that is at least ``least`` and at most ``most``.
 
     Raises:
         argparse.ArgumentTypeError: the text is none.
     """
+    if text.isdecimal() and (len(text) > len(str(most)) or int(text) > most):
+        got = text if len(text) < 24 else f"one of {len(text)} digits"
+        raise argparse.ArgumentTypeError(f"expected a whole number of at most {most}, got {got}")
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
     return int(text)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
 from adapters.conformance.checks import CHECKS, Plan, suits
 from adapters.conformance.contract import guarded
+from adapters.conformance.outputs import expect_writable
 from adapters.conformance.port import move, read_params
 from adapters.conformance.process import Ended, Worker
 from adapters.conformance.rendering import ENDLESS
@@ -47,8 +49,9 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
     """Print every adapter of every framework and plug-in, installed or not; return 1 if one does not load."""
     table = Table("adapter", "what it calls", "version", "dtypes", "nonlinearities", "T")
     absent, broken = list[str](), False
-    with ThreadPoolExecutor(cores()) as threads:
-        for found in threads.map(_subjects, [*adapters.frameworks(), *discovery.plugins()]):
+    stopped, names = threading.Event(), [*adapters.frameworks(), *discovery.plugins()]
+    with ThreadPoolExecutor(cores()) as threads, setting(stopped):
+        for found in threads.map(partial(_subjects, stopped), names):
             if isinstance(found, Exception):
                 absent.append(str(found))
                 broken |= not isinstance(found, ModuleNotFoundError)
@@ -63,17 +66,26 @@ def list_adapters(options: argparse.Namespace, console: Console) -> int:
     return int(broken)
 
 
-def _subjects(name: str) -> list[tuple[Adapter, dict[str, str]]] | Exception:
+def _subjects(stopped: threading.Event, name: str) -> list[tuple[Adapter, dict[str, str]]] | Exception:
     """Return the adapters of a framework or plug-in, imported in a process of its own; or why there are none."""
     try:
         if name in adapters.frameworks():
             adapters.expect_installed(name)
-        with closing(Worker([name], find=discovery.everything)) as worker:
+        with contextlib.closing(Worker([name], stopped=stopped, find=discovery.everything)) as worker:
             return worker.start()
     except Ended as error:
         return Ended(f"{name}: {error}")
     except (ValueError, ModuleNotFoundError) as error:
         return error
+
+
+@contextlib.contextmanager
+def setting(stopped: threading.Event) -> Iterator[None]:
+    """Set an event at the end of the body, however it ends."""
+    try:
+        yield
+    finally:
+        stopped.set()
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
@@ -103,22 +115,43 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     if unjudged:
         expected = f"expected a precision that it offers, got {', '.join(plan.dtypes)}"
         report.notes.append(f"unjudged  {', '.join(unjudged)}: {expected}")
-    if options.json:
-        write(report, options.json)
-    if options.html:
-        page.write(page.render([report]), options.html)
-    if options.markdown:
-        more = f"\n{report.markdown(by_quantity=True)}" if options.by_quantity else ""
-        page.write(report.markdown() + more, options.markdown)
+    try:
+        save(report, options)
+    except OSError as error:
+        failed = error
     # Last: the reader of a pipe may close it before the end of the table.
     report.show(console, by_quantity=options.by_quantity)
     if interrupted:
         console.print("interrupted: the table has the results until then", style="yellow")
-        return 130
     if failed:
         raise failed
+    if interrupted:
+        return 130
     # A framework that nobody named may lack the precision.
     return 1 if unjudged and options.names else report.exit_status
+
+
+def save(report: Report, options: argparse.Namespace) -> None:
+    """Write a report to the files that the options name.
+
+    Raises:
+        OSError: a file could not be written; the others are.
+    """
+    more = f"\n{report.markdown(by_quantity=True)}" if options.by_quantity else ""
+    writers: dict[str, Callable[[str], Any]] = {
+        "json": partial(write, report),
+        "html": lambda path: page.write(page.render([report]), path),
+        "markdown": lambda path: page.write(report.markdown() + more, path),
+    }
+    failed = None
+    for option, writer in writers.items():
+        path = getattr(options, option)
+        try:
+            writer(path) if path else None
+        except OSError as error:
+            failed = failed or type(error)(f"--{option}: {path} was not written: {error.strerror or error}")
+    if failed:
+        raise failed
 
 
 def _groups(names: list[str]) -> list[Group]:
@@ -159,7 +192,7 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
     case = Case.load(options.case)
     discovery.home(options.name)
     with (
-        closing(Worker([options.name], math.inf)) as worker,
+        contextlib.closing(Worker([options.name], math.inf)) as worker,
         bar(console, TRIES, "smallest case, and its faults") as update,
     ):
         try:
@@ -197,18 +230,13 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "port": move,
     "faults": judge_suite,
 }
-# Options whose value is a file to be written.
-WRITTEN = ("json", "html", "markdown", "summary", "output")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command of the options, and return its exit status.
 
     Raises:
-        FileNotFoundError: before any work is done, a file has no folder to be written to.
+        ValueError, OSError: before any work is done, a file cannot be written.
     """
-    for option in WRITTEN:
-        path = getattr(options, option, None)
-        if path and not Path(path).absolute().parent.is_dir():
-            raise FileNotFoundError(f"--{option}: expected a file in a folder that is there, got {path}")
+    expect_writable(options)
     return COMMANDS[options.command](options, wide_console())

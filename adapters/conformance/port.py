@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -53,8 +53,8 @@ def read_params(path: str | Path) -> Params:
     Source: names, shapes and the sum are documented at torch.nn.RNN, section "Variables".
     """
     where = f"--params {path}"
-    arrays = read_arrays("--params", path)
-    ends = {name.replace("/", ".").rpartition(".")[2] for name in arrays}
+    arrays = read_arrays("--params", path, READABLE)
+    ends = set(map(end_of, arrays))
     found = [one for one in READABLE if one.weights[0] in ends]
     if len(found) != 1:
         raise ValueError(f"{where}: expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays {sorted(arrays)}")
@@ -68,33 +68,45 @@ def read_params(path: str | Path) -> Params:
     return params
 
 
-def read_arrays(where: str, path: str | Path) -> dict[str, Any]:
-    """Read all arrays of a file by name, without running any code in it.
+def read_arrays(where: str, path: str | Path, layouts: Sequence[Layout]) -> dict[str, Any]:
+    """Read arrays of a file by name, without running any code in it.
 
     Args:
         where: the beginning of messages.
         path: the file, ``.npz``, ``.safetensors``, ``.pt`` or ``.pth``.
+        layouts: an array is read if its name may be one of theirs; in place of another array comes an empty one.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged or of an unknown format, or a ``.pt`` file is no state dict.
         ModuleNotFoundError: the file is a ``.pt`` file and PyTorch is not installed.
     """
+    ends = {end_of(name) for one in layouts for name in one.places}
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{where}: expected a file, got {path}")
     if path.suffix == ".npz":
-        return read_npz(where, path)
+        return read_npz(where, path, lambda name: end_of(name) in ends)
     try:
         if path.suffix == ".safetensors":
-            return dict(safetensors.numpy.load_file(path))
+            with safetensors.safe_open(path, framework="np") as file:
+                names = list(file.keys())
+                return {name: file.get_tensor(name) if end_of(name) in ends else np.zeros(0) for name in names}
         if path.suffix in (".pt", ".pth"):
-            return dict(adapters.load_framework("torch").read_state_dict(path))
-    except (safetensors.SafetensorError, KeyError) as error:
-        raise ValueError(f"{where}: expected a whole .safetensors file, got {path} ({error})") from error
-    except ValueError as error:
+            return dict(adapters.load_framework("torch").read_state_dict(path, lambda name: end_of(name) in ends))
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        if path.suffix == ".safetensors":
+            words = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{where}: expected a whole .safetensors file, got {path} ({words})") from error
         raise ValueError(f"{where}: {error}") from error
     raise ValueError(f"{where}: expected a file ending in .npz, .safetensors or .pt, got {path}")
+
+
+def end_of(name: str) -> str:
+    """Return the last part of the name of an array."""
+    return name.replace("/", ".").rpartition(".")[2]
 
 
 def write_arrays(where: str, path: str | Path, arrays: dict[str, Any]) -> None:
@@ -130,7 +142,7 @@ def move(options: argparse.Namespace, console: Console) -> int:
     nonlinearity = expect_nonlinearity(source, target, options.nonlinearity)
     for one in (source, target) if options.proof else ():
         expect_provable(one)
-    arrays = read_arrays("port", options.model)
+    arrays = read_arrays("port", options.model, [source])
     held = source.params(arrays)
     expect_finite(f"port {options.model}", held.fields())
     dtype = options.dtype or str(held.Wx.dtype)
@@ -145,7 +157,7 @@ def move(options: argparse.Namespace, console: Console) -> int:
         say("not proved: neither framework was run")
         return 0
     # The proof reads the file again, so that it covers the writing.
-    moved = target.params(read_arrays("port", options.output))
+    moved = target.params(read_arrays("port", options.output, [target]))
     proofs = []
     for one, weights in ((source, params), (target, moved)):
         proofs.append(prove_apart(one.name, weights, nonlinearity))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ def spell_ratio(ratio: float | None) -> str:
     return "inf" if ratio is None else f"{ratio:.2f}" if ratio < 1000 else f"{ratio:.1e}"
 
 
+def printable(text: str) -> str:
+    """Return a text with a question mark for every control character, which a terminal would obey."""
+    return re.sub(r"[^\n\t -~\xa0-\U0010ffff]", "?", text)
+
+
 def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -> Table:
     """Return a table for the terminal, with its verdicts in colour."""
     table = Table(title=title, title_style="dim", title_justify="center", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -34,7 +40,7 @@ def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) ->
         table.add_column(name, justify="left" if verdicts or name in TEXT else "right", no_wrap=name != "checks")
     for cells in rows:
         # As Text, because an adapter's name may have brackets, which are markup in a string.
-        table.add_row(*(Text(cell, style=COLOURS.get(cell.removesuffix("*"), "")) for cell in cells))
+        table.add_row(*(Text(printable(cell), style=COLOURS.get(cell.removesuffix("*"), "")) for cell in cells))
     return table
 
 

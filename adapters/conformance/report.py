@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from adapters.conformance.rendering import ENDLESS, drawn, markdown, spell_ratio
+from adapters.conformance.rendering import ENDLESS, drawn, markdown, printable, spell_ratio
 from adapters.conformance.result import STATUSES as STATUSES
 from adapters.conformance.result import ErrorMap as ErrorMap
 from adapters.conformance.result import Failure as Failure
@@ -149,7 +149,7 @@ class Report:
         """Print the environment, the table, the largest errors by quantity if asked for, remarks and failures."""
         for name, facts in self.environment.items():
             listed = ", ".join(f"{key} {value}" for key, value in facts.items())
-            console.print(Text.assemble((name, "bold"), f"  {listed}"), soft_wrap=True)
+            console.print(Text.assemble((printable(name), "bold"), printable(f"  {listed}")), soft_wrap=True)
         table = drawn(self.header, [row.cells(self.checks) for row in self.rows], "verdicts")
         if console.measure(table, options=console.options.update(width=ENDLESS)).maximum > console.width:
             table = drawn(BRIEFLY, [row.briefly() for row in self.rows], "verdicts")
@@ -166,7 +166,7 @@ class Report:
                 lines += [f"\n{status} in {', '.join(names)}", *account]
         for line in lines:
             style = "red" if line.startswith(("\nFAIL", "\nXPASS", "\nNOT JUDGED")) else None
-            console.print(line, highlight=False, markup=False, soft_wrap=True, style=style)
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True, style=style)
 
     def __str__(self) -> str:
         """Return the text that ``show`` prints, without colours."""

@@ -1,0 +1,69 @@
+"""Signals: an interrupt prints the results until then, also during an import, and SIGTERM leaves no folder behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WAITING = "import time\nopen('waiting', 'w').close()\ntime.sleep(1000)\n"
+RIGHT = "from reference.faults import compute as right\n"
+COMMANDS = {
+    "check": ("check", "own:right", "waiting:x", "--only", "step", "--stacks", "1", "--jobs", "1"),
+    "explain": ("explain", "case.npz", "waiting:x"),
+}
+
+
+def interrupted(folder: Path, number: int, *words: str) -> tuple[int, str, str]:
+    """Send a signal to the process group of a command that imports a module; return status, output and errors."""
+    (folder / "waiting.py").write_text(WAITING)
+    (folder / "own.py").write_text(RIGHT)
+    (folder / "tmp").mkdir()
+    code = "import sys; from adapters.conformance.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while process.poll() is None and not (folder / "waiting").exists():
+        time.sleep(0.1)
+    os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_an_interrupt_during_an_import_prints_the_results_until_then(tmp_path: Path) -> None:
+    status, out, err = interrupted(tmp_path, signal.SIGINT, *COMMANDS["check"])
+    assert (status, err) == (130, "")
+    assert " float32 " in out
+    assert "interrupted: the table has the results until then" in out
+    assert not any((tmp_path / "tmp").iterdir())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_sigterm_leaves_no_folder_behind(tmp_path: Path, command: str) -> None:
+    from reference import Case
+
+    Case.random(dtype="float32").save(tmp_path / "case.npz")
+    status, _, err = interrupted(tmp_path, signal.SIGTERM, *COMMANDS[command])
+    assert (status, err) == (128 + signal.SIGTERM, "")
+    assert not any((tmp_path / "tmp").iterdir())
+
+
+def test_an_interrupt_of_explain_ends_with_130(tmp_path: Path) -> None:
+    from reference import Case
+
+    Case.random(dtype="float32").save(tmp_path / "case.npz")
+    status, out, err = interrupted(tmp_path, signal.SIGINT, *COMMANDS["explain"])
+    assert (status, out, err) == (130, "", "rnn-oracle: interrupted\n")
