@@ -98,7 +98,7 @@ def judge(session: nox.Session, *asked: str, into: str, env: dict[str, str]) -> 
     """Judge adapters as a user does, and write the results into ``results/`` for ``rnn-oracle report``."""
     RESULTS.mkdir(exist_ok=True)
     found = ("--stacks", STACKS, "--dtype", *JUDGED, "--json", str(RESULTS / f"{into}.json"))
-    session.run("rnn-oracle", "check", *asked, "--jobs", JOBS, *found, env=env)
+    session.run("rnn-oracle", "check", "--all", *asked, "--jobs", JOBS, *found, env=env)
 
 
 def compiled(session: nox.Session) -> dict[str, str]:
@@ -189,7 +189,7 @@ def alarms(session: nox.Session, name: str) -> None:
     subject, extra = SUBJECTS.get(name, ((name,), name))
     install(session, extra=extra)
     options = ("--only", *DRAWN, "--stacks", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
-    session.run("rnn-oracle", "check", *subject, *options, env=ONE_THREAD)
+    session.run("rnn-oracle", "check", "--all", *subject, *options, env=ONE_THREAD)
 
 
 @nox.session(default=False)

@@ -13,12 +13,17 @@ import importlib.util
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from types import ModuleType
 from typing import Any, NoReturn
 
 from adapters._errors import UnexpectedlySupported as UnexpectedlySupported
 from adapters._errors import Unsupported as Unsupported
+from adapters._offers import ENCLOSED
+from adapters._offers import JVP as JVP
+from adapters._offers import TWICE as TWICE
+from adapters._offers import gated as gated
 from adapters._source import frameworks as frameworks
 from adapters._source import packages as packages
 from adapters._source import source
@@ -26,31 +31,7 @@ from adapters._way import Way as Way
 from adapters.layout import port as port
 from reference import PRECISIONS, Case, Evaluation, Precision
 from reference.archive import spell
-from reference.certify import LONGEST_DIRECTION
-from reference.verdict import GRADIENTS, derivatives_of, quantities_of
-
-# Fields of an adapter that differentiates along a direction. The certificate encloses these derivatives from the inputs
-# alone. Beyond LONGEST_DIRECTION steps, or beyond one step in half precisions, its bound is too wide to decide.
-JVP: dict[str, Any] = {"offers": ("h", "jvp h"), "max_T": LONGEST_DIRECTION}
-TWICE: dict[str, Any] = {"offers": (*GRADIENTS, *derivatives_of("rnn")), "max_T": LONGEST_DIRECTION}
-ENCLOSED = ("float64", "float32")
-
-
-def gated(cell: str, *, derivatives: str = "") -> dict[str, Any]:
-    """Return the fields of an adapter of a gated cell.
-
-    Args:
-        cell: of ``Case``.
-        derivatives: "jvp" for forward mode alone, "hvp" for second derivatives beside the gradients.
-    """
-    offers, along = quantities_of(cell), derivatives_of(cell)
-    fields: dict[str, Any] = {"cell": cell, "nonlinearities": ("tanh",), "offers": offers}
-    if derivatives == "jvp":
-        states = tuple(name for name in offers if name[0] != "d")
-        fields["offers"] = (*states, *(f"jvp {name}" for name in states))
-    if derivatives == "hvp":
-        fields["offers"] = (*offers, *along)
-    return fields | ({"max_T": LONGEST_DIRECTION} if derivatives else {})
+from reference.verdict import GRADIENTS
 
 
 @dataclass(frozen=True)
@@ -85,8 +66,8 @@ class Adapter:
     finite: tuple[str, ...] = ()  # dtypes in which cases have no NaN or infinity; a finding states the reason
     takes_stacks: bool = False
     recomputes: tuple[str, ...] = ()  # as of ``Precision``
+    main: bool = True  # False if the name of the framework does not stand for it, but "torch.*" does
     slow: bool = False  # True if the adapter runs only when its own name is given
-    on_request: tuple[str, ...] = ()  # dtypes in which it is judged only if they are named
     # Name: another form of ``run``. "unbatched" is given one row.
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)
     expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
@@ -102,8 +83,11 @@ class Adapter:
         return tuple(dtype for dtype in self.tanh_ulps if dtype in ENCLOSED or not self.takes_direction)
 
     def judged(self, named: Sequence[str] | None) -> list[str]:
-        """Return the dtypes in which the adapter is judged: those of ``named``, or all that need no request."""
-        return [dtype for dtype in self.dtypes if (dtype in named if named else dtype not in self.on_request)]
+        """Return the dtypes in which the adapter is judged: those of ``named``, by default float64 and float32.
+
+        Without a request, an adapter of half precisions alone is judged in these.
+        """
+        return [dtype for dtype in self.dtypes if dtype in (named or ENCLOSED)] or [*(() if named else self.dtypes)]
 
     @property
     def takes_direction(self) -> bool:
@@ -257,7 +241,9 @@ def load_framework(framework: str) -> ModuleType:
 
 
 def load(name: str) -> tuple[Adapter, ...]:
-    """Return the adapters of a name: for "torch" all adapters that are not slow, for "torch.RNN" only this adapter.
+    """Return the adapters of a name: "torch" for the main ones, "torch.*" for all but slow ones, "torch.RNN" for one.
+
+    A pattern with ``*`` may be longer, as "jax.lstm.*".
 
     The name of the extra, with hyphens instead of underscores, is accepted too.
 
@@ -268,7 +254,10 @@ def load(name: str) -> tuple[Adapter, ...]:
     name = name.replace("-", "_")
     framework, _, variant = name.partition(".")
     offered: tuple[Adapter, ...] = load_framework(framework).ADAPTERS
-    found = tuple(adapter for adapter in offered if adapter.name == name or not (variant or adapter.slow))
+    if "*" in name:
+        found = tuple(one for one in offered if fnmatchcase(one.name, name) and not one.slow)
+    else:
+        found = tuple(one for one in offered if one.name == name or (one.main and not (variant or one.slow)))
     if not found:
         raise ValueError(f"adapters: expected one of {[adapter.name for adapter in offered]}, got {name!r}")
     return found

@@ -93,6 +93,30 @@ def compiled(cell: str, weights: Any, xs: Any, states: Any) -> Any:
         return compiler(steps, dynamic=False, fullgraph=True)(module, weights, xs, states)
 
 
+def called(module: Any, weights: Any, xs: Any, states: Any) -> Any:
+    """Call a layer on its inputs and states; return its outputs, and the last c of an LSTM."""
+    outputs, last = functional_call(module, weights, (xs, states if len(states) > 1 else (*states, None)[0]))
+    return (outputs, last[1]) if len(states) > 1 else outputs
+
+
+def last_state(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``nn.RNN``, and take the last step from its second output, the last state."""
+    module = module_for(LAYERS, cell, weights)
+    outputs, last = functional_call(module, weights, (xs, *(state[None] for state in states)))
+    return torch.cat([outputs[:-1], last])
+
+
+def batch_first(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``nn.RNN(batch_first=True)``."""
+    module = module_for(LAYERS, cell, weights, batch_first=True)
+    return called(module, weights, xs.transpose(0, 1), [states[0][None]]).transpose(0, 1)
+
+
+def unbatched(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``nn.RNN`` on one sequence without a batch axis: x (T, D), h (1, H)."""
+    return called(module_for(LAYERS, cell, weights), weights, xs[:, 0], states)[:, None]
+
+
 def run(forward: Any, differentiate: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
     """Run on NumPy arrays. Weights are made contiguous, as in a module; other arrays keep their memory layout."""
     own = {name: as_tensor(array).contiguous() for name, array in weights.items()}

@@ -80,12 +80,12 @@ STATES = "lax.scan of a step under jax.checkpoint, jit"
 def of_gated(cell: str) -> tuple[Adapter, ...]:
     """Return the adapters of a gated cell, in six ways."""
     own, along, second = gated(cell), gated(cell, derivatives="jvp"), gated(cell, derivatives="hvp")
-    named, by = f"jax.{cell}", partial(way, f"{cell}.scan")
+    named, by, rest = f"jax.{cell}", partial(way, f"{cell}.scan"), own | {"main": False}
     return (
-        of(f"{named}.cell", by((unrolled, by_vjp)), "unrolled, jit", max_T=32, unsupported=("T=0",), **own),
         of(f"{named}.scan", by((scanned, by_vjp)), "under lax.scan, jit", **own),
-        of(f"{named}.checkpoint", by((checkpointed, by_vjp)), STATES, recomputes=("states",), **own),
-        of(f"{named}.vmap", by((scanned, _jax.by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True, **own),
+        of(f"{named}.cell", by((unrolled, by_vjp)), "unrolled, jit", max_T=32, unsupported=("T=0",), **rest),
+        of(f"{named}.checkpoint", by((checkpointed, by_vjp)), STATES, recomputes=("states",), **rest),
+        of(f"{named}.vmap", by((scanned, _jax.by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True, **rest),
         of(f"{named}.jvp", by((scanned, _jax.by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **along),
         of(f"{named}.twice", by((scanned, _jax.twice)), f"lax.scan, {SECOND}", **second),
     )
@@ -95,7 +95,7 @@ ADAPTERS = (
     of("jax.eager", way("cell", (unrolled, eagerly)), "composed cell, operation by operation", **EAGER),
     of("jax.cell", way("cell", (unrolled, by_vjp)), "composed cell, unrolled, jit", max_T=32, unsupported=("T=0",)),
     of("jax.scan", way("scan", (scanned, by_vjp)), "composed cell under lax.scan, jit"),
-    of("jax.checkpoint", way("scan", (checkpointed, by_vjp)), STATES, recomputes=("states",)),
+    of("jax.checkpoint", way("scan", (checkpointed, by_vjp)), STATES, recomputes=("states",), main=False),
     of("jax.vmap", way("scan", (scanned, _jax.by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True),
     of("jax.jvp", way("scan", (scanned, _jax.by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **JVP),
     of("jax.twice", way("cell", (unrolled, _jax.twice)), f"unrolled, {SECOND}", unsupported=("T=0",), **TWICE),

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.func import functional_call
 
 from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way, _torch, gated
 from adapters._torch import (
@@ -15,6 +14,7 @@ from adapters._torch import (
     as_array,
     as_tensor,
     by_autograd,
+    called,
     environment,
     module_for,
     pull_back,
@@ -37,34 +37,10 @@ LAYOUTS = {
     "GRUCell": {"cell": "gru r z n", "weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b", "bias_hh": "[0, bn]"},
 }
 # fmt: on
-def called(module: Any, weights: Any, xs: Any, states: Any) -> Any:
-    """Call a layer on its inputs and states; return its outputs, and the last c of an LSTM."""
-    outputs, last = functional_call(module, weights, (xs, states if len(states) > 1 else (*states, None)[0]))
-    return (outputs, last[1]) if len(states) > 1 else outputs
-
-
 def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run a layer over the sequence, time first, which is the default."""
     found = called(module_for(LAYERS, cell, weights), weights, xs, tuple(state[None] for state in states))
     return (found[0], found[1][0]) if len(states) > 1 else found
-
-
-def last_state(cell: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``nn.RNN``, and take the last step from its second output, the last state."""
-    module = module_for(LAYERS, cell, weights)
-    outputs, last = functional_call(module, weights, (xs, *(state[None] for state in states)))
-    return torch.cat([outputs[:-1], last])
-
-
-def batch_first(cell: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``nn.RNN(batch_first=True)``."""
-    module = module_for(LAYERS, cell, weights, batch_first=True)
-    return called(module, weights, xs.transpose(0, 1), [states[0][None]]).transpose(0, 1)
-
-
-def unbatched(cell: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``nn.RNN`` on one sequence without a batch axis: x (T, D), h (1, H)."""
-    return called(module_for(LAYERS, cell, weights), weights, xs[:, 0], states)[:, None]
 
 
 # For the registry alone.
@@ -81,47 +57,45 @@ OVERWRITTEN = ExpectedFailure("backward writes over the states of a single step,
 FAILURES = {f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for dtype in ("bfloat16", "float16")}
 STACKS, SLOW = CELL | {"takes_stacks": True}, CELL | {"max_T": 8, "slow": True, "expected_failures": FAILURES}
 
-way = partial(Way, LAYOUTS, run)
-STEP, LOOPED, TWO = (_torch.stepped, by_autograd), (layer, by_autograd), (layer, _torch.twice)
-STEPS, LOOP, VMAP = way("RNNCell", STEP), way("RNN", LOOPED), (_torch.stepped, _torch.by_vmap)
-OF_STEPS = {"unbatched": way("RNNCell", (_torch.stepped_unbatched, by_autograd))}
-OF_STEPS |= {"h0 omitted": replace(STEPS, has_state=False)}
-OF_LOOP = {"batch first": way("RNN", (batch_first, by_autograd)), "unbatched": way("RNN", (unbatched, by_autograd))}
-OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False), "last state": way("RNN", (last_state, by_autograd))}
-OF_LOOP |= {"second pull-back": way("RNN", (layer, _torch.by_two_pull_backs))}
-OF_STEPS |= {"second pull-back": way("RNNCell", (_torch.stepped, _torch.by_two_pull_backs))}
+way, stepped, by = partial(Way, LAYOUTS, run), _torch.stepped, by_autograd
+cell, rnn = partial(way, "RNNCell"), partial(way, "RNN")
+STEPS, LOOP, TWO, VMAP = cell((stepped, by)), rnn((layer, by)), (layer, _torch.twice), (stepped, _torch.by_vmap)
+OF_STEPS = {"unbatched": cell((_torch.stepped_unbatched, by)), "h0 omitted": replace(STEPS, has_state=False)}
+OF_STEPS |= {"second pull-back": cell((stepped, _torch.by_two_pull_backs))}
+OF_LOOP = {"batch first": rnn((_torch.batch_first, by)), "unbatched": rnn((_torch.unbatched, by))}
+OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False), "last state": rnn((_torch.last_state, by))}
+OF_LOOP |= {"second pull-back": rnn((layer, _torch.by_two_pull_backs))}
 of = partial(Adapter, tanh=_torch.tanh, tanh_ulps=ULPS, sigmoid=_torch.sigmoid)
 of_compiled = partial(Adapter, tanh=lambda x: as_array(_torch.compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
 
 
 def of_gated(cell: str, name: str) -> tuple[Adapter, ...]:
-    """Return the adapters of a gated cell: the cell stepped, and the layer, in six ways."""
+    """Return the adapters of a gated cell: the layer, and the cell stepped in five ways.
+
+    If its backward can be differentiated, nn.LSTM recomputes all states from the first step: dWh has other states than
+    the returned ones. So the cell is differentiated in other ways, and not the layer.
+    """
     own, along, second = gated(cell), gated(cell, derivatives="jvp"), gated(cell, derivatives="hvp")
-    step, loop, by_jvp = partial(way, f"{name}Cell"), partial(way, name), (_torch.stepped, _torch.by_jvp)
-    # If its backward can be differentiated, nn.LSTM recomputes all states from the first step: dWh has other states
-    # than the returned ones.
-    is_cell = cell == "lstm"
-    again, forward, where = (step, _torch.stepped, f"nn.{name}Cell") if is_cell else (loop, layer, f"nn.{name}")
-    by_vjp, by_two = again((forward, _torch.by_vjp)), again((forward, _torch.twice))
-    of_again, of_jvp = CELL if is_cell else LAYER, (*OF_CELL, "repeated")
+    step, what, others = partial(way, f"{name}Cell"), f"nn.{name}Cell", dict[str, Any](main=False)
+    along, stacks = along | {"unsupported": (*OF_CELL, "repeated")}, STACKS | others
     return (
-        of(f"torch.{name}Cell", step(STEP), f"nn.{name}Cell stepped through time, autograd", **CELL, **own),
-        of(f"torch.{name}", loop(LOOPED), f"nn.{name}, autograd", **LAYER, **own),
-        of(f"torch.{name}.func", by_vjp, f"{where}, torch.func.vjp", **of_again, **own),
-        of(f"torch.{name}.vmap", step(VMAP), f"nn.{name}Cell, vmap over stacked parameters", **STACKS, **own),
-        of(f"torch.{name}.jvp", step(by_jvp), f"nn.{name}Cell, torch.func.jvp", unsupported=of_jvp, **along),
-        of(f"torch.{name}.twice", by_two, f"{where}, autograd twice", unsupported=of_again["unsupported"], **second),
+        of(f"torch.{name}", way(name, (layer, by)), f"nn.{name}, autograd", **LAYER, **own),
+        of(f"torch.{name}Cell", step((stepped, by)), f"{what} stepped, autograd", **CELL, **own),
+        of(f"torch.{name}.func", step((stepped, _torch.by_vjp)), f"{what}, torch.func.vjp", **CELL, **others, **own),
+        of(f"torch.{name}.vmap", step(VMAP), f"{what}, vmap over stacked parameters", **stacks, **own),
+        of(f"torch.{name}.jvp", step((stepped, _torch.by_jvp)), f"{what}, torch.func.jvp", **along),
+        of(f"torch.{name}.twice", step((stepped, _torch.twice)), f"{what}, twice", unsupported=OF_CELL, **second),
     )
 
 
 ADAPTERS = (
     of("torch.RNNCell", STEPS, "nn.RNNCell stepped through time, autograd", options=OF_STEPS, **CELL),
     of("torch.RNN", LOOP, "nn.RNN, autograd", options=OF_LOOP, **LAYER),
-    of("torch.func", way("RNN", (layer, _torch.by_vjp)), "nn.RNN under functional_call, torch.func.vjp", **LAYER),
-    of("torch.vmap", way("RNNCell", VMAP), "nn.RNNCell, vmap over stacked parameters", **STACKS),
-    of("torch.jvp", way("RNN", (layer, _torch.by_jvp)), "nn.RNN, torch.func.jvp", unsupported=OF_JVP, **JVP),
-    of("torch.twice", way("RNN", TWO), "nn.RNN, autograd of autograd", unsupported=OF_LAYER, **TWICE),
-    of_compiled("torch.compile", way("RNNCell", (_torch.compiled, by_autograd)), "nn.RNNCell, torch.compile", **SLOW),
+    of("torch.func", rnn((layer, _torch.by_vjp)), "nn.RNN, torch.func.vjp", main=False, **LAYER),
+    of("torch.vmap", cell(VMAP), "nn.RNNCell, vmap over stacked parameters", **STACKS),
+    of("torch.jvp", rnn((layer, _torch.by_jvp)), "nn.RNN, torch.func.jvp", unsupported=OF_JVP, **JVP),
+    of("torch.twice", rnn(TWO), "nn.RNN, autograd of autograd", unsupported=OF_LAYER, **TWICE),
+    of_compiled("torch.compile", cell((_torch.compiled, by)), "nn.RNNCell, torch.compile", **SLOW),
     *of_gated("lstm", "LSTM"),
     *of_gated("gru", "GRU"),
 )

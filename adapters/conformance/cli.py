@@ -20,7 +20,7 @@ ABOUT = "Judge implementations of the textbook RNN: outputs and all gradients, e
 LARGEST_SEED = 2**53
 # A run of more stacks would not end.
 MOST = 10**8
-SUBJECTS = "torch, torch.RNN, or MODULE:NAME for a cell of your own; default: all frameworks that are installed"
+SUBJECTS = "torch, torch.LSTM, or MODULE:NAME for a cell of your own; default: all frameworks that are installed"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,8 +74,8 @@ def parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="judge adapters against the oracle")
     check.add_argument("names", nargs="*", metavar="NAME", help=SUBJECTS)
-    default = "default: all that it offers; for a function float64 and float32"
-    check.add_argument("--dtype", **several, help=f"of {', '.join(DTYPES)}; {default}")
+    check.add_argument("--all", action="store_true", help="judge all ways of each framework, not its main ones alone")
+    check.add_argument("--dtype", **several, help=f"of {', '.join(DTYPES)}; default: float64 and float32")
     kinds = check.add_mutually_exclusive_group()
     kinds.add_argument("--only", **names, help=f"of {', '.join(NAMES)}; default: all")
     kinds.add_argument("--skip", **names, default=[], help="all checks but these")

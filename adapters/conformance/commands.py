@@ -90,7 +90,7 @@ def setting(stopped: threading.Event) -> Iterator[None]:
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
     """Judge the adapters of the names, each framework in a process of its own; print the table."""
-    groups = _groups(options.names)
+    groups = _groups(options.names, every=options.all)
     params = read_params(options.params) if options.params else None
     chosen = set(options.only or NAMES) - set(options.skip)
     plan = Plan(
@@ -154,8 +154,11 @@ def save(report: Report, options: argparse.Namespace) -> None:
         raise failed
 
 
-def _groups(names: list[str]) -> list[Group]:
-    """Return the names by framework, plug-in or module; without names, all frameworks that are installed."""
+def _groups(names: list[str], *, every: bool = False) -> list[Group]:
+    """Return the names by framework, plug-in or module; without names, all frameworks that are installed.
+
+    With ``every``, the name of a framework stands for all of its adapters but slow ones, not for the main ones.
+    """
     names = names or [name for name in adapters.frameworks() if adapters.is_installed(name)]
     if not names:
         lines = [f"  {adapters.install_line(name)}" for name in adapters.frameworks()]
@@ -163,7 +166,9 @@ def _groups(names: list[str]) -> list[Group]:
         raise ValueError("\n".join([first, *lines]))
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(discovery.home(name), []).append(name)
+        origin = discovery.home(name)
+        every_one = every and name.replace("-", "_") == origin and origin in adapters.frameworks()
+        found.setdefault(origin, []).append(f"{origin}.*" if every_one else name)
     return [
         Group(origin, named, is_own=":" in named[0] or origin not in adapters.frameworks())
         for origin, named in found.items()

@@ -23,8 +23,6 @@ from reference import PRECISIONS
 from reference.archive import DTYPES
 
 GROUP = "rnn_oracle.adapters"
-# A function is judged in these only if they are named: NumPy has no bfloat16, and many kernels take neither.
-HALVES = ("bfloat16", "float16")
 
 
 def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
@@ -32,7 +30,7 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
 
     Args:
         subject: an adapter, or a function that returns all six quantities of a single case.
-        dtypes: dtypes that a function takes; all four by default, half precisions only on request.
+        dtypes: dtypes that a function takes; all four by default. Half precisions are judged only if they are named.
 
     Raises:
         TypeError: it is neither.
@@ -48,7 +46,7 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
     name = str(getattr(subject, "__name__", type(subject).__name__))
     describe = (getattr(subject, "__doc__", None) or "a function of a case").strip().splitlines()[0]
     ulps = {dtype: PRECISIONS[dtype].tanh_ulps for dtype in dtypes or DTYPES}
-    return Adapter(name, subject, describe, np.tanh, ulps, on_request=() if dtypes else HALVES)
+    return Adapter(name, subject, describe, np.tanh, ulps)
 
 
 def find(name: str) -> tuple[Adapter, ...]:

@@ -45,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if adapters.is_installed(framework) or metafunc.config.getoption("backend"):
             suited = [
                 adapter
-                for adapter in adapters.load(framework)
+                for adapter in adapters.load(f"{framework}.*")
                 if marker is None or (adapter.offers == GRADIENTS and required <= set(adapter.nonlinearities))
             ]
             suited = [adapter for adapter in suited if adapter.cell != "rnn"][:1] if gated else suited

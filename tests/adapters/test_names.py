@@ -21,7 +21,8 @@ README = Path(adapters.__file__).with_name("README.md")
 def test_every_name_begins_with_its_framework(adapter: Adapter) -> None:
     assert adapter.framework in adapters.frameworks()
     assert adapters.load(adapter.name) == (adapter,)
-    assert adapter in adapters.load(adapter.framework)
+    assert adapter in adapters.load(f"{adapter.framework}.*")
+    assert (adapter in adapters.load(adapter.framework)) == adapter.main
 
 
 def test_the_environment_names_the_version(adapter: Adapter) -> None:

@@ -76,7 +76,7 @@ def compare() -> Table:
         compute = computing(name)
         found = in_turn(compute, {"float64": partial(by_differences, differences)})
         rows += [[f"{framework}: {other}", dtype, *ratios] for dtype, ratios in found.items()]
-        for adapter in adapters.load(framework):
+        for adapter in adapters.load(f"{framework}.*"):
             found = in_turn(compute, {dtype: partial(suite, adapter, dtype) for dtype in adapter.dtypes})
             rows += [[adapter.name, dtype, *ratios] for dtype, ratios in found.items()]
     return Table(("judged by", "dtype", *(f"T = {T}, {how}" for T in LENGTHS for how in ("cold", "warm"))), rows)
