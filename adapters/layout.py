@@ -194,6 +194,8 @@ def port(
 
 def expect_nonlinearity(origin: Layout, target: Layout, nonlinearity: str | None = None) -> str:
     """Return the nonlinearity of a model, or raise ValueError if the source or the target does not have it."""
+    if origin.cell != target.cell:
+        raise ValueError(f"port: expected a target with the cell {origin.cell}, got {target.name}, a {target.cell}")
     f = nonlinearity or origin.nonlinearities[0]
     if f not in NONLINEARITIES:
         raise ValueError(f"port: expected a nonlinearity among {list(NONLINEARITIES)}, got {f!r}")

@@ -51,5 +51,5 @@ def inputs(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
         for name in [found] if isinstance(found, str) else found:
             yield f"the input {name}", Path(name)
     names = getattr(options, "names", None) or [getattr(options, "name", None) or ""]
-    for module in (name.partition(":")[0] for name in names if ":" in name):
+    for module in filter(None, (name.partition(":")[0] for name in names if ":" in name)):
         yield f"the module {module}", Path(*module.split(".")).with_suffix(".py")

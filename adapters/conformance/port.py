@@ -30,7 +30,8 @@ LENGTHS, ROWS, STACK = (1, 6), 4, 16
 # Seconds for one framework's half of the proof, its import included.
 PATIENCE = 300.0
 # Layouts of a file for ``--params``.
-READABLE = (Layout("Params", {"Wx": "Wx", "Wh": "Wh", "b": "b"}), *layouts("torch").values())
+OF_TORCH = tuple(one for one in layouts("torch").values() if one.cell == "rnn")
+READABLE = (Layout("Params", {"Wx": "Wx", "Wh": "Wh", "b": "b"}), *OF_TORCH)
 
 
 def read_params(path: str | Path) -> Params:
@@ -214,7 +215,8 @@ def prove(adapter: Adapter, params: Params, nonlinearity: str) -> Proof:
     try:
         precision = adapter.precision(str(params.Wx.dtype))
         for seed, T in enumerate(LENGTHS):
-            like: dict[str, Any] = {"dtype": precision.name, "nonlinearity": nonlinearity, "params": params}
+            like: dict[str, Any] = {"dtype": precision.name, "cell": adapter.cell, "params": params}
+            like["nonlinearity"] = nonlinearity
             case = Case.random(T, ROWS, seed=seed, stack=stack, **like).probed()
             verdict = trial(guarded(adapter), case, precision)
             if verdict.status != "pass":

@@ -16,9 +16,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import adapters
-from adapters._places import PLACES, to_framework
-from adapters.layout import Layout, layout, layouts
-from reference import Params
+from adapters._places import PLACES, to_framework, to_reference
+from adapters.layout import Layout, layout, layouts, port
+from reference import Case, Params
 from reference.archive import DTYPES, dtype_of
 
 PLAIN = {"Wx": "Wx", "Wh": "Wh", "b": "b"}
@@ -27,7 +27,9 @@ MORE = (
     Layout("joined.RNN", {"all/b": "[b, 0]", "all/Wh": "Wh", "all/Wx": "Wx[None]"}),
     Layout("two.RNN", {"b0": "b or 0", "b1": "0?", "Wx": "Wx.T", "Wh": "Wh[None]"}),
 )
-LAYOUTS = [found for name in adapters.frameworks() for found in layouts(name).values()] + list(MORE)
+ALL = [found for name in adapters.frameworks() for found in layouts(name).values()]
+LAYOUTS = [found for found in ALL if found.cell == "rnn"] + list(MORE)
+GATED = [found for found in ALL if found.cell != "rnn"]
 # Keras has the same layout on its three backends, and all composed cells have the same layout.
 DISTINCT = {str(held.places): held for held in reversed(LAYOUTS)}.values()
 PAIRS = [pytest.param(*pair, id=f"{pair[0].name}-{pair[1].name}") for pair in itertools.product(DISTINCT, repeat=2)]
@@ -198,7 +200,7 @@ def without(name: str) -> dict[str, Any]:
     ("arrays", "name", "message"),
     [
         (TORCH, "caffe", "port: expected a framework among ['autograd'"),
-        (TORCH, "torch.func", "port: expected one of ['torch.RNN', 'torch.RNNCell'], got 'torch.func'"),
+        (TORCH, "torch.func", "port: expected one of ['torch.RNN', 'torch.RNNCell', 'torch.LSTM', "),
         ({}, "torch", "port: expected one torch.RNN, weight_ih_l0 and weight_hh_l0, got arrays called []"),
         (BESIDE, "torch", "weight_ih_l0 and weight_hh_l0, got arrays called ['out.weight', 'out.bias']"),
         (
@@ -291,3 +293,64 @@ def test_moving_imports_no_framework() -> None:
 def test_bfloat16_moves_as_it_is() -> None:
     arrays = {name: array.astype(ml_dtypes.bfloat16) for name, array in TORCH.items()}
     assert_same_bits(adapters.port(adapters.port(arrays, "torch", "flax"), "flax", "torch"), arrays)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        pytest.param(one, other, id=f"{one.name}-{other.name}")
+        for one, other in itertools.product(GATED, repeat=2)
+        if one.cell == other.cell
+    ],
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_round_trip_of_a_gated_cell_loses_no_bit(source: Layout, target: Layout, bias: bool) -> None:
+    params = Case.random(cell=source.cell, bias=bias, seed=1).params
+    there = source.to_framework(params)
+    back = target.params(target.to_framework(source.params(there)))
+    assert_same_bits(dict(present(back)), dict(present(params)))
+    gradients = {name: np.array(array, order="C") for name, array in source.to_reference(there).items()}
+    assert_same_bits(dict(sorted(gradients.items())), dict(sorted(present(params))))
+
+
+@pytest.mark.parametrize("held", GATED, ids=lambda held: held.name)
+def test_a_layout_with_two_gates_exchanged_gives_other_bits(held: Layout) -> None:
+    params = Case.random(cell=held.cell, seed=1).params
+    name, first, second, *rest = held.places["cell"].split()
+    wrong = Layout(held.name, {**held.places, "cell": " ".join([name, second, first, *rest])})
+    with pytest.raises(AssertionError):
+        assert_same_bits(dict(present(wrong.params(held.to_framework(params)))), dict(present(params)))
+
+
+def test_a_gate_that_is_negated_or_has_an_offset_is_moved_both_ways() -> None:
+    params = Case.random(cell="lstm", seed=1).params
+    odd = Layout("odd.LSTM", {"cell": "lstm i g f+1 -o", "w": "Wx", "u": "Wh", "c": "b"})
+    moved = odd.to_framework(params)
+    assert params.b is not None
+    i, f, g, o = np.split(np.asarray(params.b), 4)
+    np.testing.assert_array_equal(moved["c"], np.concatenate([i, g, f - 1, -o]))
+    assert np.abs(np.asarray(odd.params(moved).b) - params.b).max() <= 2.0**-52
+    # No offset belongs to a gradient.
+    gradient = to_framework(odd.places, params.fields(), tangent=True)
+    np.testing.assert_array_equal(to_reference(odd.places, gradient, gradient=True)["b"], params.b)
+
+
+@pytest.mark.parametrize(
+    ("from_", "to", "message"),
+    [
+        ("torch.LSTM", "torch.GRU", "port: expected a target with the cell lstm, got torch.GRU, a gru"),
+        ("torch.LSTM", "flax", "port: expected a target with the cell lstm, got flax.linen.RNN, a rnn"),
+    ],
+)
+def test_weights_of_another_cell_are_an_error(from_: str, to: str, message: str) -> None:
+    arrays = layout(from_).to_framework(Case.random(cell="lstm").params)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        port(arrays, from_, to)
+
+
+def test_a_bias_inside_the_reset_needs_a_place() -> None:
+    bare = Layout("bare.GRU", {"cell": "gru r z n", "w": "Wx", "u": "Wh", "c": "b"})
+    params = Case.random(cell="gru").params
+    message = "port: expected a bn of zeros for bare.GRU, which has no place for it, got another"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        bare.to_framework(params)

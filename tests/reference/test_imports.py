@@ -45,7 +45,7 @@ DRAWN = {"strategies.py", "mutation_score.py"}  # modules that draw cases need H
 ADAPTERS = [path for path in sources("adapters", "*.py") if path.stem != "__init__"]
 CONFORMANCE = [*sources("adapters", "__init__.py"), *sources("adapters/conformance")]
 # Files that several adapters share and that need only NumPy.
-SHARED = {"layout", "_errors", "_places", "_source", "_way"}
+SHARED = {"layout", "_errors", "_offers", "_places", "_source", "_way"}
 BFLOAT16 = {"archive.py"}  # NumPy has no bfloat16, so ml_dtypes is imported on first use
 
 
