@@ -31,9 +31,9 @@ from reference.certify import certify
 from reference.evaluation import Evaluation
 from reference.faults import CATALOGUE, COMPUTED, Fault, compute
 from reference.precision import PRECISIONS
-from reference.strategies import GATED, VALUES, cases
+from reference.strategies import GATED, VALUES, cases, longest
 from reference.trial import Subject, trial
-from reference.verdict import GRADIENTS, Mismatch, Verdict
+from reference.verdict import Mismatch, Verdict, quantities_of
 
 # Number of cases within which a fault has to be caught.
 LIMIT = 50
@@ -205,9 +205,10 @@ class Detectable:
         return float(np.quantile(self.error / self.largest, SHARE, method="higher"))
 
 
-def everyday(dtype: str, seed: int = 0) -> Case:
+def everyday(dtype: str, seed: int = 0, cell: str = "rnn") -> Case:
     """Return a stack of tanh cases with a bias and with the probe in the last columns."""
-    return Case.random(*SIZES, seed=seed, dtype=dtype, stack=CASES).probed()
+    T, *sizes = SIZES
+    return Case.random(min(T, longest(dtype, cell)), *sizes, seed=seed, dtype=dtype, cell=cell, stack=CASES).probed()
 
 
 def detectable(verdict: Verdict, quantity: str, seed: int = 0) -> Detectable:
@@ -232,16 +233,17 @@ def detectable(verdict: Verdict, quantity: str, seed: int = 0) -> Detectable:
     return Detectable(place, size, np.abs(actual).reshape(K, -1).max(axis=1))
 
 
-def sensitivity(dtype: str, seed: int = 0) -> dict[str, float]:
+def sensitivity(dtype: str, seed: int = 0, cell: str = "rnn") -> dict[str, float]:
     """Return the smallest error of an element that is detected in 99 % of 1,000 cases, per quantity.
 
     Args:
         dtype: a precision of ``COMPUTED``.
         seed: seed of the cases and of the elements.
+        cell: cell of the cases.
 
     Returns:
         The error by quantity (h, dx, dh0, dWx, dWh, db), relative to the quantity's largest element.
     """
-    case = everyday(dtype, seed)
+    case = everyday(dtype, seed, cell)
     verdict = certify(case, compute(case), PRECISIONS[dtype])
-    return {quantity: detectable(verdict, quantity, seed).relative for quantity in GRADIENTS}
+    return {quantity: detectable(verdict, quantity, seed).relative for quantity in quantities_of(cell)}

@@ -11,7 +11,8 @@ import pytest
 import adapters
 from adapters.conformance import NAMES
 from adapters.conformance.report import STATUSES
-from reference.faults import COMPUTED, FAMILIES, FAULTS
+from reference.faults import COMPUTED, FAMILIES, FAULTS, catalogue
+from reference.faults.gated import GATED
 from reference.mutation_score import LIMIT, sensitivity
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +100,15 @@ def test_the_catalogue_has_as_many_faults_as_its_readme_shows() -> None:
     assert f"The other {hidden} are no more than a rounding" in text
     assert f"| all {len(FAULTS)} |" in table_after(CATALOGUE, "python tests/benchmarks/methods.py")
     assert f"Each of {len(FAULTS)} faults" in README.read_text(encoding="utf-8")
+
+
+def test_the_gated_cells_have_as_many_faults_as_the_readme_shows() -> None:
+    text = " ".join(CATALOGUE.read_text(encoding="utf-8").split())
+    lstm, gru, before = (len(catalogue(cell)) for cell in GATED)
+    expected = f"The LSTM has {lstm} faults, the GRU {gru}, and the GRU with the reset before the product {before}."
+    assert expected in text
+    shown = sum(len(COMPUTED) - len(fault.hidden_in(cell)) for cell in GATED for fault in catalogue(cell).values())
+    assert f"All {shown:,} combinations with a precision are caught within {LIMIT} cases." in text
 
 
 def test_the_catalogue_lists_every_fault() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from adapters.conformance import NAMES, STACKS, TIMEOUT
 from reference.archive import DTYPES
+from reference.cells import CELLS
 
 ABOUT = "Judge implementations of the textbook RNN: outputs and all gradients, each held to a bound that is derived."
 # Above this, most readers of JSON round an integer.
@@ -105,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     port.add_argument("--no-proof", dest="proof", action="store_false", help="write the file, and run nothing")
 
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")
+    faults.add_argument("--cell", nargs="+", choices=CELLS, metavar="CELL", help=f"of {', '.join(CELLS)}; default: all")
     faults.add_argument("--dtype", **several, help=f"of {', '.join(DTYPES)}; default: all")
     faults.add_argument("--seeds", type=positive, default=5, metavar="N", help="runs of each fault; default: 5")
 

@@ -31,6 +31,7 @@ from adapters.conformance.results import read_merged, write
 from adapters.conformance.run import Group, bar, judge_all
 from reference import Case
 from reference.archive import DTYPES
+from reference.cells import CELLS
 from reference.explain import explain_subject
 from reference.shrink import outcome
 
@@ -224,7 +225,7 @@ def diagnosed(adapter: Adapter, case: Case, progress: Callable[[], Any]) -> str:
 
 def judge_suite(options: argparse.Namespace, console: Console) -> int:
     """Print the mutation score of the suite."""
-    return mutation.run(options.dtype or DTYPES, options.seeds, console)
+    return mutation.run(options.cell or [*CELLS], options.dtype or DTYPES, options.seeds, console)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
