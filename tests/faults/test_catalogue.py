@@ -13,13 +13,8 @@ from reference.faults import COMPUTED, FAMILIES, FAULTS, HALVES, Fault, compute
 from reference.faults.fault import with_bias, with_relu, with_tanh
 from reference.mutation_score import drawn
 from reference.precision_loss import chop
+from tests.each import each_fault, each_fault_in_each_precision
 from tests.named import REMEMBERING
-
-EACH = pytest.mark.parametrize("fault", FAULTS.values(), ids=list(FAULTS))
-IN_EACH = pytest.mark.parametrize(
-    ("fault", "dtype"),
-    [pytest.param(fault, dtype, id=f"{fault.name}-{dtype}") for fault in FAULTS.values() for dtype in fault.precisions],
-)
 
 
 def assert_same_bits(actual: Evaluation, expected: Evaluation) -> None:
@@ -44,21 +39,21 @@ def test_families_are_complete_and_in_order() -> None:
     assert all(fault.family == name for name, faults in FAMILIES.items() for fault in faults)
 
 
-@EACH
+@each_fault
 def test_description_is_one_sentence(fault: Fault) -> None:
     assert fault.description[0].isupper()
     assert fault.description.endswith(".")
     assert ". " not in fault.description
 
 
-@EACH
+@each_fault
 def test_a_precision_shows_a_fault_or_hides_it_for_a_reason(fault: Fault) -> None:
     assert {*fault.precisions, *fault.hidden} == set(COMPUTED)
     assert "float64" in fault.precisions or fault.name == "upcast to float64"
     assert all(fault.hidden.values())
 
 
-@IN_EACH
+@each_fault_in_each_precision
 def test_nothing_is_wrong_where_it_does_not_apply(fault: Fault, dtype: str) -> None:
     cases = [case for case in (*drawn(dtype, 0, 50), *plain(dtype)) if not fault.applies(case)]
     assert cases or not fault.conditions
@@ -69,7 +64,7 @@ def test_nothing_is_wrong_where_it_does_not_apply(fault: Fault, dtype: str) -> N
         assert_same_bits(unconditional.subject()(case), compute(case))
 
 
-@IN_EACH
+@each_fault_in_each_precision
 def test_something_is_wrong_where_it_applies(fault: Fault, dtype: str) -> None:
     def differs(case: Case) -> bool:
         subject, own = fault.subject(), case.map(np.array)
@@ -108,7 +103,7 @@ def as_bytes(record: Case | Evaluation) -> list[tuple[tuple[int, ...], bytes]]:
     return [(array.shape, array.tobytes()) for array in record.fields().values() if isinstance(array, np.ndarray)]
 
 
-@IN_EACH
+@each_fault_in_each_precision
 def test_a_stack_is_taken_like_its_cases(fault: Fault, dtype: str) -> None:
     stack = Case.random(3, 2, 2, 3, seed=4, dtype=dtype, stack=4).probed()
     shapes = fault.subject()(stack).map(lambda array: np.empty(array.shape[1:]))
@@ -116,7 +111,7 @@ def test_a_stack_is_taken_like_its_cases(fault: Fault, dtype: str) -> None:
     assert {n: np.shape(a) for n, a in shapes.fields().items()} == {n: np.shape(a) for n, a in single.fields().items()}
 
 
-@EACH
+@each_fault
 def test_each_use_is_fresh(fault: Fault) -> None:
     case = Case.random(3, 2, 2, 3, seed=4).probed()
     used = fault.subject()
