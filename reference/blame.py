@@ -24,7 +24,7 @@ class Blame:
     wrong: tuple[str, ...] = ()  # outside their bounds
     right: tuple[str, ...] = ()  # within their bounds, and equal to the oracle's own
     follows: tuple[str, ...] = ()  # within their bounds, but not equal to the oracle's own
-    sources: tuple[str, ...] = ()  # the wrong values that other quantities are computed from: "h", "A"
+    sources: tuple[str, ...] = ()  # the wrong values that others are computed from: "h", "cs", "A"
     off: float | None = None  # largest |error| of what follows, relative to the largest element of its quantity
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ def blame(compared: dict[str, Comparison], own: dict[str, Bounded], probe: Seque
         coarsest: largest median of bound / scale with which a comparison decides.
     """
     wrong = tuple(name for name, each in compared.items() if (each.ratio > 1).any())
-    sources = ("h",) * ("h" in wrong)
+    sources = tuple(name for name in ("h", "cs") if name in wrong)
     if "dx" in wrong and probe and (compared["dx"].ratio[..., list(probe)] > 1).any():
         sources += ("A",)
     right, follows, off = [], [], 0.0
@@ -80,10 +80,10 @@ def blame(compared: dict[str, Comparison], own: dict[str, Bounded], probe: Seque
 def _used_by(name: str, sources: Sequence[str]) -> bool:
     """Return whether a quantity is computed from one of the wrong values.
 
-    The output is computed from itself alone, and A is used by gradients only. Derivatives along a direction are bounded
-    from the inputs, not from neighbouring values.
+    A state is not used by itself, and A is used by gradients only. Derivatives along a direction are bounded from the
+    inputs, not from neighbouring values.
     """
-    return " " not in name and name != "h" and bool(sources if name[0] == "d" else "h" in sources)
+    return " " not in name and bool({*sources} - {name} - ({"A"} if name[0] != "d" else set()))
 
 
 def _distance(actual: Any, own: Bounded) -> tuple[float, bool]:

@@ -129,7 +129,7 @@ class Case(Archive):
         answer |= {f"d{name}": found[name] for name in cell.parameters()}
         if self.direction is not None:
             answer |= {f"{name}_dot": axes for name, axes in answer.items()}
-        return found | answer
+        return found | answer | {f"{state}s": "TNH" for state in cell.states}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every field of the case and of its evaluation, with a leading axis for a stack."""

@@ -38,9 +38,9 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision | str) -> V
         dx[t], dh0 from A[t], A[0]            dWx, dWh, db from all x, h, A, in any order of summation
 
     If every local relation holds, the whole run is right. Without a probe, A comes from the bounded recursion over the
-    steps. This is equally sharp for T = 1, and soon too wide to decide for larger T. Implementations do not return a
-    second state or a direct path at every step, so these are bounded recurrences too. Derivatives along a direction are
-    enclosed from the inputs.
+    steps. This is equally sharp for T = 1, and soon too wide to decide for larger T. A direct path is a bounded
+    recurrence too, and so is a second state, unless it is returned at every step as ``cs``. Derivatives along a direction
+    are enclosed from the inputs.
 
     Args:
         case: one case or a stack, with or without a probe, in the dtype of ``precision``.
@@ -90,7 +90,7 @@ def enclose(case: Case, precision: Precision, hs: NDArray[Any] | None = None) ->
     model = precision.storing(case.sizes["T"])
     cell = None if hs is None or case.nonlinearity != "relu" else OpenedRNNCell(steps(hs))
     with np.errstate(all="ignore"):
-        return evaluate_in(case, lambda array: Bounded.exact(array, model), cell=cell)
+        return evaluate_in(case, lambda array: Bounded.exact(array, model), cell=cell, every_state=True)
 
 
 def _own(case: Case, precision: Precision) -> Evaluation:

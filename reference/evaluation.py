@@ -28,6 +28,7 @@ class Evaluation(Archive):
     dWh: Any = None  # (H, G H)
     db: Any = None  # (G H,); None also for a cell without bias
     c: Any = None  # (N, H): the second state after the last step, if the cell has one
+    cs: Any = None  # (T, N, H): the second state at every step, from an implementation that returns it
     dc0: Any = None  # (N, H)
     dbn: Any = None  # (H,): the gradient of the second bias, if the cell has one
     # Derivatives along the direction of the case: forward mode for hs and c, second derivatives for the gradients.

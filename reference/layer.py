@@ -40,6 +40,7 @@ class Layer:
         self.Wh_T = self.Wh.mT
         self.operands: list[Array] = []  # operands of the inner products, one for each step
         self.tape: Any = None
+        self.after: list[tuple[Array, ...]] = []  # the states after each step
         self.lent = {"product": self.inner_product} if cell.inner else {}
         self.lent_back = {"transposed": self.inner_transposed} if cell.inner else {}
 
@@ -194,6 +195,7 @@ class Layer:
         """
         self.operands = []
         after, saved = self.unroll(self.input_term(xs), states)
+        self.after = after
         outputs = np.stack([states[0], *(now[0] for now in after)], axis=-3)
         self.tape = xs, outputs[..., :-1, :, :], saved
         return outputs[..., 1:, :, :], after[-1] if after else tuple(states)
@@ -268,7 +270,12 @@ def evaluate(case: Case) -> Evaluation:
 
 
 def evaluate_in(
-    case: Case, into: Callable[[Array], Array], Layer: Callable[..., Any] = Layer, cell: Cell | None = None
+    case: Case,
+    into: Callable[[Array], Array],
+    Layer: Callable[..., Any] = Layer,
+    cell: Cell | None = None,
+    *,
+    every_state: bool = False,
 ) -> Evaluation:
     """Compute the same results as ``evaluate`` in another arithmetic.
 
@@ -277,6 +284,7 @@ def evaluate_in(
         into: function that converts an array to that arithmetic.
         Layer: class of the layer; the catalogue of faults passes a changed one.
         cell: the cell; by default the one of the case.
+        every_state: whether the evaluation has every state at every step, as ``cs`` of an LSTM.
 
     Returns:
         The evaluation, in the arithmetic of ``into``.
@@ -291,6 +299,9 @@ def evaluate_in(
     found |= {f"d{state}0": gradient for state, gradient in zip(cell.states, first, strict=True)}
     found |= {f"d{name}": gradient for name, gradient in gradients.items()}
     tangents = {f"{name}_dot": array.tangent for name, array in found.items() if isinstance(array, Dual)}
+    if every_state:
+        every = {f"{state}s": [now[k] for now in layer.after] for k, state in enumerate(cell.states) if k}
+        found |= {name: np.stack(each, axis=-3) if each else hs for name, each in every.items()}
     return Evaluation(**{name: value_of(array) for name, array in found.items()} | tangents)
 
 

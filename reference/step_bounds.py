@@ -45,27 +45,37 @@ class StepBounds:
     def fields(self) -> dict[str, Bounded]:
         """Return bounded arrays by field of an ``Evaluation``; sums over rows are pending, and dWx has no probe."""
         outputs = Bounded.observed(self.seen["hs"], self.precision)
-        found, saved = self._forward(self._before(outputs))
+        found, saved = self._forward()
         if any(name[0] == "d" for name in self.seen):
             found |= self._backward(outputs, found["hs"], saved)
         return found
 
-    def _before(self, outputs: Bounded) -> Array:
-        """Return the output before each step: the initial state, and all outputs but the last."""
-        first = self.given[f"{self.cell.states[0]}0"]
-        return np.concatenate([first[..., None, :, :], outputs[..., :-1, :, :]], axis=-3) if self.T else outputs
+    def _before(self, after: Bounded, state: str = "h") -> Array:
+        """Return a state before each step: the initial one, and those after all steps but the last."""
+        first = self.given[f"{state}0"]
+        return np.concatenate([first[..., None, :, :], after[..., :-1, :, :]], axis=-3) if self.T else after
 
-    def _forward(self, before: Array) -> tuple[dict[str, Bounded], tuple[Array, ...]]:
-        """Return the outputs and the last value of each further state, by field, and the arrays that the cell saved."""
+    def _forward(self) -> tuple[dict[str, Bounded], tuple[Array, ...]]:
+        """Return the outputs and the value of each further state, by field, and the arrays that the cell saved.
+
+        The output is seen at every step. If every further state is seen too, all steps are one step from what is seen.
+        """
         cell, layer, u = self.cell, self.layer, self.layer.input_term(self.given["xs"])
-        if len(cell.states) == 1:
-            (h,), saved = cell.forward(u, layer.recurrent_term(before), (before,), **layer.lent)
-            return {"hs": h}, saved
+        names = {state: f"{state}s" for state in cell.states}
+        seen = {s: Bounded.observed(self.seen[name], self.precision) for s, name in names.items() if name in self.seen}
+        before = {state: self._before(after, state) for state, after in seen.items()}
         states = [self.given[f"{state}0"] for state in cell.states]
-        after, each = layer.unroll(u, states, before)
+        if len(seen) == len(states):
+            now, saved = cell.forward(u, layer.recurrent_term(before["h"]), tuple(before.values()), **layer.lent)
+            found = dict(zip(names.values(), now, strict=True))
+            last = {
+                s: found[names[s]][..., -1, :, :] if self.T else first for s, first in zip(seen, states, strict=True)
+            }
+            return found | {state: last[state] for state in cell.states[1:]}, saved
+        after, each = layer.unroll(u, states, before["h"])
         last = dict(zip(cell.states[1:], (after[-1] if after else states)[1:], strict=True))
         if not after:
-            return {"hs": before} | last, ()
+            return {"hs": seen["h"]} | last, ()
         saved = tuple(np.stack(parts, axis=-3) for parts in zip(*each, strict=True))
         return {"hs": np.stack([now[0] for now in after], axis=-3)} | last, saved
 

@@ -18,16 +18,18 @@ class PlainGated(PlainRNN):
     sigmoid: str = "1/(1+exp(-a))"  # or "exp(a)/(1+exp(a))", "(1+tanh(a/2))/2"
     update: str = "(1-z)*n+z*h"  # or "n+z*(h-n)"
     slope: str = "s*(1-s)"  # or "s-s*s"
+    every_state: bool = False  # whether c is returned at every step
     again: bool = False  # whether backward computes tanh(c) once more
 
     def _evaluate(self, case: Case) -> Evaluation:
         steps = list(np.moveaxis(case.xs, -3, 0))
         step, back = (self._lstm, self._lstm_back) if case.cell == "lstm" else (self._gru, self._gru_back)
         states: list[Any]
-        states, hs, tapes = [case.h0] + ([case.c0] if case.cell == "lstm" else []), [], []
+        states, hs, cs, tapes = [case.h0] + ([case.c0] if case.cell == "lstm" else []), [], [], []
         for x in steps:
             states, tape = step(case, x, *states)
             hs.append(states[0])
+            cs.append(states[-1])
             tapes.append(tape)
         d_states: list[Any] = [np.zeros_like(case.h0), case.upstream_c]
         sums: dict[str, list[tuple[Array, Array]]] = {"dWx": [], "dWh": [], "db": [], "dbn": []}
@@ -50,6 +52,7 @@ class PlainGated(PlainRNN):
         if case.params.bn is not None:
             found["dbn"] = self._total(np.concatenate([a for a, _ in sums["dbn"]], axis=-2).mT)
         more = {"c": states[1], "dc0": d_states[1]} if case.cell == "lstm" else {}
+        more |= {"cs": np.stack(cs, -3)} if self.every_state and case.cell == "lstm" else {}
         return Evaluation(np.stack(hs, -3), np.stack(dxs[::-1], -3), d_states[0], **found, **more)
 
     def _over(self, pairs: list[tuple[Array, Array]]) -> Array:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference import PRECISIONS, Case, Precision, certify
+from reference import PRECISIONS, Case, Precision, certify, evaluate
 from reference.cells import CELLS
 from tests.reference.plain_gated import PlainGated
 
@@ -25,6 +25,7 @@ WAYS = st.fixed_dictionaries(
         "update": st.sampled_from(["(1-z)*n+z*h", "n+z*(h-n)"]),
         "slope": st.sampled_from(["s*(1-s)", "s-s*s"]),
         "again": st.booleans(),
+        "every_state": st.booleans(),
         "seed": st.integers(0, 2**32 - 1),
     }
 )
@@ -70,6 +71,32 @@ def test_plain_values_are_decided_with_room(cell: str, dtype: str) -> None:
     verdict.require()
     assert max(verdict.relative_bound.values()) < (1e-4 if dtype == "float32" else 2e-13)
     assert max(worst.ratio for worst in verdict.worst.values()) > 0.05
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_second_state_that_is_returned_at_every_step_is_held_to_it(dtype: str) -> None:
+    case = Case.random(T=12, N=4, D=3, H=5, cell="lstm", dtype=dtype, stack=8, norm=0.5).probed()
+    found = PlainGated(every_state=True)(case)
+    verdict = certify(case, found, PRECISIONS[dtype])
+    assert verdict.wrong == ()
+    # Each step is bounded from the state before it, and not from all steps.
+    assert (
+        verdict.relative_bound["c"] < certify(case, replace(found, cs=None), PRECISIONS[dtype]).relative_bound["c"] / 2
+    )
+    wrong = found.cs.copy()
+    wrong[:, 3, 1, 2] *= found.cs.dtype.type(1.1)
+    verdict = certify(case, replace(found, cs=wrong), PRECISIONS[dtype])
+    assert "cs" in verdict.wrong
+    assert verdict.worst["cs"].index[1:] == (3, 1, 2)
+    assert certify(case[0], replace(found[0], cs=wrong[0]), PRECISIONS[dtype]).status == "fail"
+
+
+def test_only_a_cell_with_a_second_state_may_return_it_at_every_step() -> None:
+    case = Case.random(cell="gru")
+    with pytest.raises(ValueError, match=r"certify: expected no cs for a cell .*, got \(5, 4, 6\)"):
+        certify(case, replace(evaluate(case), cs=np.zeros((5, 4, 6))), PRECISIONS["float64"])
+    none = Case.random(T=0, cell="lstm")
+    certify(none, replace(evaluate(none), cs=np.zeros((0, 4, 6))), PRECISIONS["float64"]).require()
 
 
 @pytest.mark.parametrize("cell", GATED)
