@@ -61,7 +61,7 @@ def blame(compared: dict[str, Comparison], own: dict[str, Bounded], probe: Seque
         coarsest: largest median of bound / scale with which a comparison decides.
     """
     wrong = tuple(name for name, each in compared.items() if (each.ratio > 1).any())
-    sources = tuple(name for name in ("h", "cs") if name in wrong)
+    sources: tuple[str, ...] = tuple(name for name in ("h", "cs") if name in wrong)
     if "dx" in wrong and probe and (compared["dx"].ratio[..., list(probe)] > 1).any():
         sources += ("A",)
     right, follows, off = [], [], 0.0

@@ -39,8 +39,8 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision | str) -> V
 
     If every local relation holds, the whole run is right. Without a probe, A comes from the bounded recursion over the
     steps. This is equally sharp for T = 1, and soon too wide to decide for larger T. A direct path is a bounded
-    recurrence too, and so is a second state, unless it is returned at every step as ``cs``. Derivatives along a direction
-    are enclosed from the inputs.
+    recurrence too, and so is a second state, unless it is returned at every step as ``cs``. Derivatives along a
+    direction are enclosed from the inputs.
 
     Args:
         case: one case or a stack, with or without a probe, in the dtype of ``precision``.
