@@ -3,8 +3,10 @@
 from reference.bounded import Bounded
 from reference.case import Case
 from reference.certify import certify
+from reference.certify_layers import certify_layers
 from reference.evaluation import Evaluation
 from reference.layer import evaluate
+from reference.layers import LayersCase, LayersEvaluation, evaluate_layers
 from reference.params import Params
 from reference.precision import PRECISIONS, Precision
 from reference.sequence import TimeGRU, TimeLSTM, TimeRNN
@@ -19,6 +21,8 @@ __all__ = [
     "Bounded",
     "Case",
     "Evaluation",
+    "LayersCase",
+    "LayersEvaluation",
     "Mismatch",
     "Params",
     "Precision",
@@ -27,5 +31,7 @@ __all__ = [
     "TimeRNN",
     "Verdict",
     "certify",
+    "certify_layers",
     "evaluate",
+    "evaluate_layers",
 ]

@@ -23,7 +23,7 @@ BITS = ".bfloat16"
 LARGEST = 2**31
 # In place of an array that nobody needs.
 EMPTY = np.zeros(0)
-PLAIN = (str, bool, tuple, type(None))
+PLAIN = (str, bool, int, tuple, type(None))
 
 
 class Archive:

@@ -34,6 +34,6 @@ def expect_kinds(where: str, kinds: dict[str, Any], values: dict[str, Any]) -> N
     for name, allowed in kinds.items():
         value, types = values[name], allowed if isinstance(allowed, tuple) else (allowed,)
         is_bool = isinstance(value, (bool, np.bool_))
-        if not (is_bool if types == (bool,) else isinstance(value, types) and not is_bool):
+        if not (bool in types if is_bool else isinstance(value, types)):
             words = " or ".join(WORDS.get(each, each.__name__) for each in types)
             raise TypeError(f"{where}: expected {name} as {words}, got {type(value).__name__}")

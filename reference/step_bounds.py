@@ -39,7 +39,10 @@ class StepBounds:
         self.case, self.layer, self.seen, self.precision = case, layer, seen, precision
         self.cell, self.T = layer.cell, case.sizes["T"]
         names = part.keys() - {*self.cell.parameters()}
-        self.given: dict[str, Array] = {name: Bounded.exact(part[name], precision) for name in names}
+        self.given: dict[str, Array] = {
+            name: array if isinstance(array := part[name], Bounded) else Bounded.exact(array, precision)
+            for name in names
+        }
         layer.operands = []
 
     def fields(self) -> dict[str, Bounded]:

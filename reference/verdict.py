@@ -88,7 +88,7 @@ class Verdict:
         """The quantities that are wrong, that are right, and that follow from wrong ones."""
         if not self.wrong:
             return Blame(right=tuple(self.tallies))
-        own = {QUANTITIES[field]: array for field, array in self.enclosed(self.case, self.precision).present().items()}
+        own = {quantity_of(field): array for field, array in self.enclosed(self.case, self.precision).present().items()}
         return blame(self.compared, own, self.case.probe or (), self.precision.coarsest)
 
     @cached_property
