@@ -64,6 +64,8 @@ LONG = 1024
 LARGE = ((50, 32), (50, 100), (100, 64), (300, 32))
 # D and H of the shapes without the probe: one input, fewer inputs than units, or as many.
 NARROW = ((1, 2), (2, 2), (1, 4), (3, 3), (1, 3), (4, 4), (2, 6), (1, 6))
+# D and H of gated cells in half precisions and along a direction, at most: a gate adds up two products.
+WIDEST = 128
 # Largest number of numbers in a stack of cases.
 LARGEST_STACK = 4_000_000
 # Largest T for which a gradient stays in the range of every format except float16.
@@ -212,6 +214,11 @@ def longest(dtype: str, cell: str) -> int:
     return 1 if len(CELLS[cell].states) > 1 else 2
 
 
+def widest(dtype: str, cell: str, direction: bool) -> int:
+    """Return the largest D and H for which a verdict on a cell can decide in a precision, or along a direction."""
+    return WIDEST if CELLS[cell].carries and (direction or PRECISIONS[dtype].is_mixed) else sys.maxsize
+
+
 def shortened(shape: Shape) -> Shape:
     """Return a shape cut to what a half precision decides without the probe: two steps of relu, three of tanh."""
     T = UNPROBED - (shape.nonlinearity == "relu")
@@ -238,10 +245,10 @@ def suiting(shape: Shape, dtype: str, direction: bool, cell: str = "rnn") -> lis
     kinds: tuple[str, ...] = (*KINDS_OF_VALUES[shape.nonlinearity], *EDGES, "poisoned")
     if CELLS[cell].carries:
         kinds = (*kinds, "integers", *GATED)
-        # In bfloat16, a gate that is nearly closed has a slope below the last digit.
-        unsuited |= (
-            {"saturated", "both_ends", "integers"} if dtype == "bfloat16" or not shape.probe or direction else set()
-        )
+        # In bfloat16, a gate that is nearly closed has a slope below the last digit. In float16, it is undetermined if
+        # the sigmoid has no tail. Most gates may be closed.
+        closed = PRECISIONS[dtype].is_mixed or not shape.probe or direction
+        unsuited |= {"saturated", "both_ends", "integers"} if closed else set()
         unsuited |= {*GATED} if not shape.probe or direction else set()
         # The enclosure of a second derivative overflows where an upstream gradient is huge.
         unsuited |= {"huge"} if direction else set()

@@ -213,9 +213,12 @@ def unsaturated(random: Generator, arrays: Arrays, form: Format) -> None:
 
 
 def both_ends(random: Generator, arrays: Arrays, form: Format) -> None:
-    """Biases of up to 20 of both signs, in gates of their own: open and closed ones stand side by side."""
+    """Biases of up to 20, in every gate positive in the larger half of the units: open and closed ones side by side."""
     if "b" in arrays:
-        arrays["b"] = random.uniform(-20, 20, arrays["b"].shape)
+        (K, columns), H = arrays["b"].shape, arrays["h0"].shape[-1]
+        shape = K, columns // max(H, 1), H
+        signs = random.permuted(np.broadcast_to(np.where(np.arange(H) < (H + 1) // 2, 1.0, -1.0), shape), axis=-1)
+        arrays["b"] = (signs * random.uniform(0, 20, shape)).reshape(K, columns)
 
 
 def remembering(random: Generator, arrays: Arrays, form: Format) -> None:

@@ -35,6 +35,7 @@ from reference.strategies import (
     longest,
     shapes,
     shortened,
+    widest,
 )
 
 # Numbers in a stack, at most. Otherwise two of twelve shapes would take half of the time.
@@ -152,11 +153,13 @@ class Fixed:
     def cases(self, adapter: Adapter, dtype: str, plan: Plan, judge: Callable[[Case], None]) -> None:
         """Judge one case after the other. A case without inputs has no probe, which would add some."""
         offered, along = adapter.nonlinearities, adapter.takes_direction
-        most = longest(dtype, adapter.cell)
+        most, wide = longest(dtype, adapter.cell), widest(dtype, adapter.cell, along)
         for T, N, D, H, nonlinearity, bias, probe in self.shapes:
             like: dict[str, Any] = {"seed": plan.seed, "dtype": dtype, "bias": bias, "norm": self.norm}
             f = nonlinearity if nonlinearity in offered else offered[0]
-            case = Case.random(min(T, most), N, D, H, cell=adapter.cell, nonlinearity=f, direction=along, **like)
+            case = Case.random(
+                min(T, most), N, min(D, wide), min(H, wide), cell=adapter.cell, nonlinearity=f, direction=along, **like
+            )
             judge(case.probed(plan.seed) if D and probe else case)
 
 
