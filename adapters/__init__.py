@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from adapters._errors import UnexpectedlySupported as UnexpectedlySupported
 from adapters._errors import Unsupported as Unsupported
+from adapters._layers import LayersWay as LayersWay
 from adapters._offers import ENCLOSED
 from adapters._offers import JVP as JVP
 from adapters._offers import TWICE as TWICE
@@ -29,7 +30,7 @@ from adapters._source import packages as packages
 from adapters._source import source
 from adapters._way import Way as Way
 from adapters.layout import port as port
-from reference import PRECISIONS, Case, Evaluation, Precision
+from reference import PRECISIONS, Case, Evaluation, LayersCase, LayersEvaluation, Precision
 from reference.archive import spell
 from reference.verdict import GRADIENTS
 
@@ -71,6 +72,7 @@ class Adapter:
     # Name: another form of ``run``. "unbatched" is given one row.
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)
     expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
+    layers: Callable[[LayersCase], LayersEvaluation] | None = None  # the same in several layers, if there is such a way
 
     @property
     def framework(self) -> str:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import jaxlib.version
 
-from adapters import JVP, TWICE, Adapter, Way, _jax, gated
+from adapters import JVP, TWICE, Adapter, LayersWay, Way, _jax, _jax_layers, gated
 from adapters._jax import ULPS, by_vjp, run, sigmoid, tanh
 from adapters._jax_cells import CELLS
 
@@ -70,7 +70,7 @@ def environment() -> dict[str, str]:
 # In float16, the sigmoid returns 0 below -11.09 (FINDINGS.md).
 TAIL = {"float16": 0.032}
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid, sigmoid_absolute=TAIL)
-way = partial(Way, LAYOUTS, run)
+way, layers = partial(Way, LAYOUTS, run), partial(LayersWay, LAYOUTS, _jax_layers.run)
 # T=0 is unsupported in a Python loop, because jnp.stack needs at least one step.
 EAGER: dict[str, Any] = {"max_T": 8, "slow": True, "unsupported": ("T=0",)}
 SECOND = "jvp of vjp: second derivatives, jit"
@@ -82,7 +82,7 @@ def of_gated(cell: str) -> tuple[Adapter, ...]:
     own, along, second = gated(cell), gated(cell, derivatives="jvp"), gated(cell, derivatives="hvp")
     named, by, rest = f"jax.{cell}", partial(way, f"{cell}.scan"), own | {"main": False}
     return (
-        of(f"{named}.scan", by((scanned, by_vjp)), "under lax.scan, jit", **own),
+        of(f"{named}.scan", by((scanned, by_vjp)), "under lax.scan, jit", layers=layers(f"{cell}.scan"), **own),
         of(f"{named}.cell", by((unrolled, by_vjp)), "unrolled, jit", max_T=32, unsupported=("T=0",), **rest),
         of(f"{named}.checkpoint", by((checkpointed, by_vjp)), STATES, recomputes=("states",), **rest),
         of(f"{named}.vmap", by((scanned, _jax.by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True, **rest),
@@ -94,7 +94,7 @@ def of_gated(cell: str) -> tuple[Adapter, ...]:
 ADAPTERS = (
     of("jax.eager", way("cell", (unrolled, eagerly)), "composed cell, operation by operation", **EAGER),
     of("jax.cell", way("cell", (unrolled, by_vjp)), "composed cell, unrolled, jit", max_T=32, unsupported=("T=0",)),
-    of("jax.scan", way("scan", (scanned, by_vjp)), "composed cell under lax.scan, jit"),
+    of("jax.scan", way("scan", (scanned, by_vjp)), "composed cell under lax.scan, jit", layers=layers("scan")),
     of("jax.checkpoint", way("scan", (checkpointed, by_vjp)), STATES, recomputes=("states",), main=False),
     of("jax.vmap", way("scan", (scanned, _jax.by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True),
     of("jax.jvp", way("scan", (scanned, _jax.by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **JVP),

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from adapters import JVP, TWICE, Adapter, ExpectedFailure, Way, _torch, gated
+from adapters import JVP, TWICE, Adapter, ExpectedFailure, LayersWay, Way, _torch, _torch_layers, gated
 from adapters._torch import (
     LAYERS,
     as_array,
@@ -58,6 +58,7 @@ FAILURES = {f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for 
 STACKS, SLOW = CELL | {"takes_stacks": True}, CELL | {"max_T": 8, "slow": True, "expected_failures": FAILURES}
 
 way, stepped, by = partial(Way, LAYOUTS, run), _torch.stepped, by_autograd
+layers = partial(LayersWay, LAYOUTS, _torch_layers.run)
 cell, rnn = partial(way, "RNNCell"), partial(way, "RNN")
 STEPS, LOOP, TWO, VMAP = cell((stepped, by)), rnn((layer, by)), (layer, _torch.twice), (stepped, _torch.by_vmap)
 OF_STEPS = {"unbatched": cell((_torch.stepped_unbatched, by)), "h0 omitted": replace(STEPS, has_state=False)}
@@ -79,7 +80,7 @@ def of_gated(cell: str, name: str) -> tuple[Adapter, ...]:
     step, what, others = partial(way, f"{name}Cell"), f"nn.{name}Cell", dict[str, Any](main=False)
     along, stacks = along | {"unsupported": (*OF_CELL, "repeated")}, STACKS | others
     return (
-        of(f"torch.{name}", way(name, (layer, by)), f"nn.{name}, autograd", **LAYER, **own),
+        of(f"torch.{name}", way(name, (layer, by)), f"nn.{name}, autograd", layers=layers(name), **LAYER, **own),
         of(f"torch.{name}Cell", step((stepped, by)), f"{what} stepped, autograd", **CELL, **own),
         of(f"torch.{name}.func", step((stepped, _torch.by_vjp)), f"{what}, torch.func.vjp", **CELL, **others, **own),
         of(f"torch.{name}.vmap", step(VMAP), f"{what}, vmap over stacked parameters", **stacks, **own),
@@ -90,7 +91,7 @@ def of_gated(cell: str, name: str) -> tuple[Adapter, ...]:
 
 ADAPTERS = (
     of("torch.RNNCell", STEPS, "nn.RNNCell stepped through time, autograd", options=OF_STEPS, **CELL),
-    of("torch.RNN", LOOP, "nn.RNN, autograd", options=OF_LOOP, **LAYER),
+    of("torch.RNN", LOOP, "nn.RNN, autograd", options=OF_LOOP, layers=layers("RNN"), **LAYER),
     of("torch.func", rnn((layer, _torch.by_vjp)), "nn.RNN, torch.func.vjp", main=False, **LAYER),
     of("torch.vmap", cell(VMAP), "nn.RNNCell, vmap over stacked parameters", **STACKS),
     of("torch.jvp", rnn((layer, _torch.by_jvp)), "nn.RNN, torch.func.jvp", unsupported=OF_JVP, **JVP),

@@ -24,6 +24,7 @@ CASES = {
     "options": "the framework's other options: unbatched, h0 omitted",
     "invariants": "independent rows, cut sequences, a linear pull-back: no oracle is needed",
     "10k-steps": "10,000 steps",
+    "layers": "1 to 3 layers in one or two directions, rows of different lengths, dropout masks",
 }
 NAMES = tuple(CASES)
 STACKS = 8  # stacks of cases a check

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, invariants, strides
-from adapters.conformance.judge import TRAINED, whole, with_options
+from adapters.conformance.judge import TRAINED, several, whole, with_options
 from adapters.conformance.report import Result
-from reference import Case, Params, Precision
+from reference import Case, LayersCase, Params, Precision
 from reference.strategies import (
     BATCHES,
     EDGES,
@@ -163,7 +163,26 @@ class Fixed:
             judge(case.probed(plan.seed) if D and probe else case)
 
 
-Check = Drawn | Fixed
+@dataclass(frozen=True, kw_only=True)
+class Several:
+    """A check on several layers, whose shapes are fixed and whose values are drawn."""
+
+    name: str
+    judge: Callable[[Adapter, LayersCase, Precision, Result], None] = several
+    nonlinearities: tuple[str, ...] = ("tanh", "relu")
+    shapes: tuple[Mapping[str, Any], ...]
+    thin: int = 4  # stacks of a run for each set of values
+
+    def cases(self, adapter: Adapter, dtype: str, plan: Plan, judge: Callable[[Any], None]) -> None:
+        """Judge one case after the other, the smallest first; a single layer of more steps has the probe."""
+        offered = [f for f in self.nonlinearities if f in adapter.nonlinearities]
+        for i, (shape, _) in enumerate(itertools.product(self.shapes, range(max(1, plan.stacks // self.thin)))):
+            f, seed = offered[i % len(offered)], Random(f"{self.name} {plan.seed} {i}").getrandbits(32)
+            case = LayersCase.random(**shape, seed=seed, dtype=dtype, cell=adapter.cell, nonlinearity=f, norm=0.9)
+            judge(case.probed(seed) if case.layers == 1 and case.sizes["T"] > UNPROBED else case)
+
+
+Check = Drawn | Fixed | Several
 STEP = Drawn(name="step", lengths=(1,), stack=52, pool=4)
 SEQUENCE = Drawn(name="sequence", lengths=(3, 4, 5, 2, 3, 4, 5, 6, 20), stack=76, pool=4, rows=MANY)
 # The shapes of SEQUENCE, for which a compiler has compiled already.
@@ -177,6 +196,21 @@ LARGE = Shape(50, 100, 3, 4), Shape(100, 64, 2, 5, "relu"), Shape(300, 32, 3, 4,
 OF_OPTIONS = (Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu", bias=False))
 ROWS = (Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu"))
 TANH = ("tanh",)
+# layers, directions, T, N, D, H and others, as of ``LayersCase.random``.
+OF_LAYERS: tuple[dict[str, Any], ...] = (
+    {"layers": 1, "directions": 2, "T": 1, "N": 2, "D": 3, "H": 2},
+    {"layers": 2, "T": 2, "N": 2, "D": 3, "H": 4},
+    {"layers": 1, "directions": 2, "T": 3, "N": 3, "D": 2, "H": 4, "bias": False},
+    {"layers": 2, "directions": 2, "T": 3, "N": 3, "D": 4, "H": 3},
+    {"layers": 1, "T": 6, "N": 4, "D": 2, "H": 3, "lengths": (2, 6, 1, 6)},
+    {"layers": 1, "directions": 2, "T": 7, "N": 4, "D": 3, "H": 4, "lengths": (3, 1, 7, 4)},
+    {"layers": 2, "directions": 2, "T": 5, "N": 3, "D": 2, "H": 4, "lengths": (5, 2, 2), "bias": False},
+    {"layers": 3, "T": 4, "N": 3, "D": 5, "H": 4},
+    {"layers": 2, "T": 5, "N": 4, "D": 3, "H": 5, "dropout": 0.4},
+    {"layers": 2, "directions": 2, "T": 12, "N": 5, "D": 3, "H": 4, "lengths": (4, 12, 9, 1, 7)},
+    {"layers": 3, "directions": 2, "T": 3, "N": 2, "D": 2, "H": 3, "dropout": 0.2, "lengths": (1, 3)},
+    {"layers": 1, "directions": 2, "T": 60, "N": 3, "D": 2, "H": 4, "lengths": (60, 31, 8)},
+)
 CHECKS: tuple[Check, ...] = (
     STEP,
     SEQUENCE,
@@ -189,6 +223,7 @@ CHECKS: tuple[Check, ...] = (
     Fixed(name="options", shapes=OF_OPTIONS, judge=with_options),
     Fixed(name="invariants", shapes=ROWS, judge=invariants.judge),
     Fixed(name="10k-steps", shapes=(Shape(10_000, 1, 2, 3),), nonlinearities=TANH, norm=0.9),
+    Several(name="layers", shapes=OF_LAYERS),
 )
 
 

@@ -6,16 +6,17 @@ import dataclasses
 import itertools
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
 
 from adapters import Adapter, Unsupported
+from adapters._offers import ENCLOSED
 from adapters.conformance.contract import Unusable
 from adapters.conformance.invariants import rows_of
 from adapters.conformance.report import ErrorMap, Failure, Result
-from reference import Case, Evaluation, Mismatch, Precision, Verdict, certify
+from reference import Case, Evaluation, LayersCase, Mismatch, Precision, Verdict, certify
 from reference.cells import CELLS
 from reference.certify import LONGEST_DIRECTION
 from reference.strategies import longest
@@ -53,6 +54,8 @@ def not_judged(check: Check, adapter: Adapter, dtype: str) -> str | None:
         return BEYOND[check.name]
     if check.name == "trained" and adapter.cell not in TRAINED:
         return f"there are no trained weights of a {adapter.cell}"
+    if check.name == "layers" and (adapter.layers is None or dtype not in ENCLOSED):
+        return "this is a way of a single layer" if adapter.layers is None else f"in {dtype} the bounds are too wide"
     most = longest(dtype, adapter.cell)
     if check.name in ("long", "trained", "10k-steps") and most < MANY_STEPS[check.name]:
         return f"in {dtype} the bound on what the cell carries is too wide to decide beyond {most} steps"
@@ -72,7 +75,7 @@ def judge(check: Check, adapter: Adapter, dtype: str, plan: Plan) -> Result:
         result.note_unsupported(f"{adapter.name}: {why}")
         return result
 
-    def judge_case(case: Case) -> None:
+    def judge_case(case: Any) -> None:
         try:
             check.judge(adapter, case, precision, result)
         except Unsupported as error:
@@ -143,6 +146,12 @@ def accept(verdict: Verdict, result: Result, where: str = "") -> None:
     if verdict.status == "fail":
         single = verdict.of(verdict.statuses.index("fail"))
         raise Mismatch(f"{where}{single}", single)
+
+
+def several(adapter: Adapter, case: LayersCase, precision: Precision, result: Result) -> None:
+    """Judge what an adapter returns for several layers."""
+    assert adapter.layers is not None
+    accept(trial(adapter.layers, case, precision, repeat=True), result)
 
 
 def with_options(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:

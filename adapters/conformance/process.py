@@ -55,7 +55,9 @@ def elsewhere(*arguments: Any) -> Any:
 def sendable(adapter: Adapter) -> Adapter:
     """Return an adapter for other processes: without its functions, and of types that every process has."""
     found = {each.name: getattr(adapter, each.name) for each in fields(Adapter)}
-    return Adapter(**plain(found) | {"run": elsewhere, "tanh": elsewhere, "sigmoid": None, "options": {}})
+    return Adapter(
+        **plain(found) | {"run": elsewhere, "tanh": elsewhere, "sigmoid": None, "options": {}, "layers": None}
+    )
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,71 @@
+"""Several layers composed of ``lax.scan``, in two directions, with lengths and dropout masks, as users of JAX do it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adapters._jax_cells import CELLS
+from adapters._way import mapped
+from reference import LayersCase
+
+
+def one(cell: str, weights: Any, xs: Any, states: Any, lengths: Any, reverse: bool) -> Any:
+    """Scan one direction of one layer; beyond its length, a row keeps its state and has outputs of zero."""
+    T = len(xs)
+    # Within its length, the steps of each row are reversed; this is its own inverse.
+    order = ((lengths - 1 - jnp.arange(T)[:, None]) % T)[..., None]
+    xs = jnp.take_along_axis(xs, order, axis=0) if reverse else xs
+
+    def step(states: Any, inputs: Any) -> Any:
+        t, x = inputs
+        runs = (t < lengths)[:, None]
+        states = tuple(
+            jnp.where(runs, new, old) for new, old in zip(CELLS[cell](weights, x, states), states, strict=True)
+        )
+        return states, jnp.where(runs, states[0], 0)
+
+    last, outputs = jax.lax.scan(step, states, (jnp.arange(T), xs))
+    return jnp.take_along_axis(outputs, order, axis=0) if reverse else outputs, last
+
+
+def several(cell: str, directions: int, weights: Any, xs: Any, states: Any, lengths: Any, masks: Any) -> Any:
+    """Run all layers; return the outputs and the last states of each layer and direction."""
+    last = []
+    for k in range(0, len(states[0]), directions):
+        if k and masks is not None:
+            xs = xs * masks[k // directions - 1]
+        outputs = []
+        for d in range(directions):
+            end = f"_l{k // directions}{'_reverse' * d}"
+            own = {name.removesuffix(end): array for name, array in weights.items() if name.endswith(end)}
+            hs, after = one(cell, own, xs, tuple(state[k + d] for state in states), lengths, bool(d))
+            outputs.append(hs)
+            last.append(after)
+        xs = jnp.concatenate(outputs, axis=-1)
+    return (xs, *(jnp.stack(each) for each in zip(*last, strict=True)))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def by_vjp(
+    cell: str, directions: int, weights: Any, xs: Any, states: Any, upstream: Any, lengths: Any, masks: Any
+) -> Any:
+    """Differentiate with ``jax.vjp``, with forward and pull-back jitted together."""
+
+    def forward(weights: Any, xs: Any, states: Any) -> Any:
+        return several(cell, directions, weights, xs, states, lengths, masks)
+
+    outputs, pull_back = jax.vjp(forward, weights, xs, states)
+    return outputs, pull_back(upstream)
+
+
+def run(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
+    """Run on NumPy arrays."""
+    T, N, *_ = case.sizes.values()
+    lengths = np.array(case.lengths or (T,) * N, np.int32)
+    with jax.enable_x64(xs.dtype == np.float64):
+        return mapped(np.array, by_vjp(cell, case.directions, weights, xs, states, upstream, lengths, case.masks))

@@ -1,0 +1,31 @@
+"""PyTorch's layers with several layers, two directions and rows of different lengths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.func import functional_call
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from adapters import Unsupported
+from adapters._torch import LAYERS, as_array, as_tensor, module_for, pull_back
+from adapters._way import flat, mapped, unflattened
+from reference import LayersCase
+
+
+def run(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
+    """Run ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` with several layers or two directions; differentiate by autograd."""
+    if case.masks is not None:
+        raise Unsupported("torch.nn: expected no dropout masks, got some; its layers draw their own")
+    own = {name: as_tensor(array).contiguous() for name, array in weights.items()}
+    leaves = [tensor.requires_grad_() for tensor in flat(own, *mapped(as_tensor, (xs, states)))]
+    own, x, now = unflattened(own, leaves)
+    options = {"num_layers": case.layers, "bidirectional": case.directions == 2}
+    module = module_for(LAYERS, cell, {name: own[name] for name in own if name.endswith("_l0")}, **options)
+    inputs = x if case.lengths is None else pack_padded_sequence(x, [*case.lengths], enforce_sorted=False)
+    outputs, last = functional_call(module, own, (inputs, now if len(now) > 1 else now[0]))
+    if case.lengths is not None:
+        outputs, _ = pad_packed_sequence(outputs, total_length=case.sizes["T"])
+    everything = (outputs, *(last if len(now) > 1 else (last,)))
+    gradients = unflattened(own, pull_back(everything, leaves, mapped(as_tensor, upstream)))
+    return mapped(as_array, everything), mapped(as_array, gradients)
