@@ -91,10 +91,12 @@ def summary(runs: Sequence[Report]) -> str:
         cells = {row.dtype: f"{max(row.worst.values()):.2f}" if row.worst else "" for row in rows}
         cells |= {row.dtype: f"{cells[row.dtype]} {row.status}".strip() for row in rows if row.status != "pass"}
         lacks = {row.dtype: [check.name for check in row.checks if check.status == "unsupported"] for row in rows}
-        some = {name: [dtype for dtype in lacks if name in lacks[dtype]] for names in lacks.values() for name in names}
-        unsupported = (n if len(some[n]) == len(lacks) else f"{n} in {' and '.join(some[n])}" for n in some)
+        every = [name for names in lacks.values() for name in names]
+        some = {name: tuple(dtype for dtype in lacks if name in lacks[dtype]) for name in every}
+        names = {dtypes: ", ".join(n for n in some if some[n] == dtypes) for dtypes in some.values()}
+        unsupported = [n + f" in {' and '.join(dtypes)}" * (len(dtypes) < len(lacks)) for dtypes, n in names.items()]
         cases = f"{sum(row.cases for row in rows):,}"
-        lines.append((*adapter, cases, *(cells.get(dtype, "-") for dtype in DTYPES), ", ".join(unsupported) or "-"))
+        lines.append((*adapter, cases, *(cells.get(dtype, "-") for dtype in DTYPES), "; ".join(unsupported) or "-"))
     return markdown(("adapter", "version", "cases", *DTYPES, "unsupported"), lines)
 
 

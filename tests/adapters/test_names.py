@@ -44,7 +44,7 @@ def test_the_readme_shows_it_and_its_verdict(adapter: Adapter, dtype: str) -> No
 
 
 def test_a_direction_is_given_in_few_steps_and_not_in_half_precisions(adapter: Adapter) -> None:
-    case = Case.random(T=1, dtype="float16", nonlinearity=adapter.nonlinearities[0], direction=True)
+    case = Case.random(T=1, dtype="float16", cell=adapter.cell, nonlinearity=adapter.nonlinearities[0], direction=True)
     if adapter.takes_direction:
         assert (adapter.dtypes, adapter.max_T) == (("float64", "float32"), 8)
         with pytest.raises(
