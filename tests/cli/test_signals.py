@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.progress import besides_progress
+
 ROOT = Path(__file__).parents[2]
 WAITING = "import time\nopen('waiting', 'w').close()\ntime.sleep(1000)\n"
 RIGHT = "from reference.faults import compute as right\n"
@@ -45,9 +47,9 @@ def interrupted(folder: Path, number: int, *words: str) -> tuple[int, str, str]:
 
 def test_an_interrupt_during_an_import_prints_the_results_until_then(tmp_path: Path) -> None:
     status, out, err = interrupted(tmp_path, signal.SIGINT, *COMMANDS["check"])
-    assert (status, err) == (130, "")
+    assert (status, besides_progress(err)) == (130, "")
     assert " float32 " in out
-    assert "interrupted: the table has the results until then" in out
+    assert "\nnot begun  waiting\n" in out
     assert not any((tmp_path / "tmp").iterdir())
 
 
@@ -57,7 +59,7 @@ def test_sigterm_leaves_no_folder_behind(tmp_path: Path, command: str) -> None:
 
     Case.random(dtype="float32").save(tmp_path / "case.npz")
     status, _, err = interrupted(tmp_path, signal.SIGTERM, *COMMANDS[command])
-    assert (status, err) == (128 + signal.SIGTERM, "")
+    assert (status, besides_progress(err)) == (128 + signal.SIGTERM, "")
     assert not any((tmp_path / "tmp").iterdir())
 
 
