@@ -23,13 +23,12 @@ COMMANDS = {
 
 
 def interrupted(folder: Path, number: int, *words: str) -> tuple[int, str, str]:
-    """Send a signal to the process group of a command that imports a module; return status, output and errors."""
+    """Send a signal to a command that imports a module; return status, output and errors once no process is left."""
     (folder / "waiting.py").write_text(WAITING)
     (folder / "own.py").write_text(RIGHT)
     (folder / "tmp").mkdir()
-    code = "import sys; from adapters.conformance.cli import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *words],
+        [sys.executable, "-m", "rnn_oracle", *words],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")},
         stdout=subprocess.PIPE,
@@ -42,7 +41,21 @@ def interrupted(folder: Path, number: int, *words: str) -> tuple[int, str, str]:
         time.sleep(0.1)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     out, err = process.communicate(timeout=60)
+    for _ in range(600):  # the tracker of resources ends a little later
+        if not is_alive(process.pid):
+            break
+        time.sleep(0.1)
+    assert not is_alive(process.pid)
     return process.returncode, out, err
+
+
+def is_alive(group: int) -> bool:
+    """Return whether a process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_an_interrupt_during_an_import_prints_the_results_until_then(tmp_path: Path) -> None:
@@ -69,3 +82,20 @@ def test_an_interrupt_of_explain_ends_with_130(tmp_path: Path) -> None:
     Case.random(dtype="float32").save(tmp_path / "case.npz")
     status, out, err = interrupted(tmp_path, signal.SIGINT, *COMMANDS["explain"])
     assert (status, out, err) == (130, "", "rnn-oracle: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "caught", ["", "try:\n    {}except BaseException:\n    raise ImportError('half a module') from None"]
+)
+def test_an_interrupt_while_the_command_is_imported_ends_with_130(tmp_path: Path, caught: str) -> None:
+    waiting = WAITING.replace("\n", "\n    ")[:-4] if caught else WAITING
+    (tmp_path / "numpy.py").write_text(caught.format(waiting) if caught else WAITING)
+    status, out, err = interrupted(tmp_path, signal.SIGINT, "check")
+    assert (status, out, err) == (130, "", "rnn-oracle: interrupted\n")
+
+
+def test_in_the_background_of_a_shell_an_interrupt_stays_ignored(tmp_path: Path) -> None:
+    code = "import signal, sys; signal.signal(2, signal.SIG_IGN); import rnn_oracle; sys.argv[1:] = ['--version']; "
+    code += "import adapters.conformance.cli as cli; cli.main = lambda: signal.getsignal(2) is signal.SIG_IGN; "
+    ran = subprocess.run([sys.executable, "-c", code + "sys.exit(rnn_oracle.main())"], cwd=ROOT)
+    assert ran.returncode == 1
