@@ -21,7 +21,7 @@ import hypothesis
 
 from adapters import Adapter, ExpectedFailure
 from adapters.conformance import NAMES, STACKS, discovery
-from adapters.conformance.advice import advise
+from adapters.conformance.advice import advise, pace
 from adapters.conformance.checks import CHECKS, Check, Plan
 from adapters.conformance.contract import guarded
 from adapters.conformance.judge import expected_failure, judge
@@ -75,7 +75,7 @@ def check(
     report.environment[subject.framework] = discovery.facts(subject)
     with contextlib.redirect_stdout(io.StringIO()):
         advice = advise(subject, None if dtypes is None or "float32" in dtypes else dtypes[0])
-    report.notes += advice
+        report.notes += advice or pace(subject, subject.judged(dtypes)[0])
     plan = Plan(stacks, seed, checks=[each.name for each in checks], dtypes=subject.judged(dtypes))
     report.rows += [planned(subject, report.environment[subject.framework], dtype, plan) for dtype in plan.dtypes]
     for row in report.rows:

@@ -23,7 +23,7 @@ from rich.progress import TaskID
 
 from adapters import Adapter
 from adapters.conformance import STACKS
-from adapters.conformance.advice import advise
+from adapters.conformance.advice import advise, pace
 from adapters.conformance.checks import CHECKS, Plan
 from adapters.conformance.conclusion import listed
 from adapters.conformance.contract import guarded
@@ -171,7 +171,7 @@ def summary(found: Sequence[tuple[Adapter, Any, Sequence[str]]], plan: Plan) -> 
 def _advise(worker: Worker, adapter: Adapter, dtypes: Sequence[str], console: Console) -> None:
     dtype = "float32" if "float32" in dtypes else dtypes[0]
     try:
-        lines = worker.call(advise, adapter.name, dtype)
+        lines = worker.call(advise, adapter.name, dtype) or worker.call(pace, adapter.name, dtype)
     except Ended as error:
         lines = [f"{adapter.name} {dtype}, one small case: {error}"]
     if lines:

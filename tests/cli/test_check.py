@@ -146,6 +146,23 @@ def test_a_failure_in_strides_alone_is_reported_and_written(rnn_oracle: Run, tmp
     assert "passes by itself. The failure shows in this check alone:\n\n```\nmy_rnn " in report.read_text()
 
 
+SLOW = """
+import time
+from reference.faults import compute
+
+def slow(case):
+    time.sleep(0.06)
+    return compute(case)
+"""
+
+
+def test_a_slow_cell_is_hinted_at_before_the_table_and_passes(rnn_oracle: Run, tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(SLOW)
+    status, out, _ = rnn_oracle("check", "late:slow", *QUICK, "--only", "trained")
+    assert status == 0
+    assert out.startswith("slow  slow: a call on a case of T=3, N=2, D=4, H=5 takes 0.")
+
+
 def test_a_crash_costs_its_own_row_and_no_other(rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("check", "own:crash", "own:right", *QUICK)
     assert status == 1

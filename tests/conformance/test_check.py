@@ -49,6 +49,16 @@ def test_a_function_is_judged_in_a_half_precision_on_request(dtype: str) -> None
     assert [(row.dtype, row.status) for row in report.rows] == [(dtype, "pass")]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "inside"), [("bfloat16", "float32"), ("float32", "float64"), ("float32", "bfloat16")]
+)
+def test_a_cell_may_be_wider_inside_and_never_narrower(dtype: str, inside: str) -> None:
+    def mixed(case: Case) -> Evaluation:
+        return cells.right(case.astype(inside)).astype(case.dtype)
+
+    assert set(statuses(mixed, dtypes=[dtype])) == {"fail" if inside == "bfloat16" else "pass"}
+
+
 def test_a_warning_of_numpy_s_about_nan_is_no_fault() -> None:
     def warned(case: Case) -> Evaluation:
         np.log(-np.ones(1))
