@@ -19,10 +19,12 @@ def main() -> int:
     from adapters.conformance import cli
 
     signal.signal(signal.SIGINT, before)
-    status = cli.main()
-    # Only the interpreter's own work is left.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return status
+    try:
+        return cli.main()
+    except KeyboardInterrupt:  # a second one, while the command ended after the first
+        return 130
+    finally:  # only the interpreter's own work is left
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _leave(*signal_and_frame: object) -> None:

@@ -1,4 +1,4 @@
-"""A run in words: one sentence on all ways, and the reasons why something was unsupported or undetermined."""
+"""The conclusion of a run: one sentence on all ways, and each reason why something was not judged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WORDS = {
     "fail": "wrong",
     "xpass": "right where a failure is expected",
     "not judged": "without a judged case",
-    "interrupted": "not finished",
+    "interrupted": "unfinished",
     "inconclusive": "undecided",
     "xfail": "wrong as expected",
     "pass": "right in every case judged",
@@ -58,15 +58,13 @@ def _details(status: str, found: dict[str, list[Row]], *, alone: bool) -> str:
     if status == "pass":
         rows = [row for own in found.values() for row in own]
         return f": {sum(row.cases for row in rows):,} cases in {listed(row.dtype for row in rows)}"
+    if status == "interrupted":  # the table and the list below it have the names
+        return ""
     checks = {
         name: ", ".join(dict.fromkeys(check.name for row in own for check in row.checks if check.status == status))
         for name, own in found.items()
     }
-    # A run that was interrupted, or of which nothing is supported, lacks most checks.
-    told = {
-        name: f" ({some})" * (bool(some) and status not in ("unsupported", "interrupted"))
-        for name, some in checks.items()
-    }
+    told = {name: f" ({some})" * (bool(some) and status != "unsupported") for name, some in checks.items()}
     return "".join(told.values()) if alone else ": " + ", ".join(name + some for name, some in told.items())
 
 
@@ -116,7 +114,7 @@ def reasons(rows: Sequence[Row]) -> list[str]:
 
 
 def ways(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return adapters and their dtypes: "torch.RNN, jax.scan in float64, float32; jax.cell in float32"."""
+    """Return adapters and their dtypes, as in "torch.RNN, jax.scan in float64, float32"."""
     dtypes: dict[str, list[str]] = {}
     for adapter, dtype in pairs:
         dtypes.setdefault(adapter, []).append(dtype)

@@ -182,7 +182,8 @@ class Report:
         for name, facts in self.environment.items():
             listed = ", ".join(f"{key} {value}" for key, value in facts.items())
             console.print(Text.assemble((printable(name), "bold"), printable(f"  {listed}")))
-        console.print(self.table(console))
+        if begun := any(row.is_begun for row in self.rows):
+            console.print(self.table(console))
         if by_quantity:
             console.print(drawn(BY_QUANTITY, [row.by_quantity() for row in self.rows], "largest |error| / bound"))
         lines = [*(reasons(self.rows) if verbose else ()), *self.notes]
@@ -196,7 +197,7 @@ class Report:
         ends = "\n" * bool(lines or self.failures())
         colour = "green" if self.exit_status == 0 else "red"
         console.print(Text(f"{ends}{printable(self.sentence)}", style=f"bold {colour}"))
-        if legend:
+        if legend and begun:
             console.print(Text(LEGEND, style="dim"))
 
     def table(self, console: Console, running: Sequence[Row] = ()) -> Table:

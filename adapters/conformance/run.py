@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from adapters import Adapter
-from adapters.conformance import STACKS
 from adapters.conformance.advice import advise, pace
 from adapters.conformance.checks import CHECKS, Plan
 from adapters.conformance.conclusion import listed
@@ -158,14 +157,14 @@ def judge_adapters(group: Group, worker: Worker, plan: Plan, screen: Screen, tas
 
 
 def summary(found: Sequence[tuple[Adapter, Any, Sequence[str]]], plan: Plan) -> str:
-    """Return what is judged: "7 ways in float64 and float32, 11 checks each: 154 verdicts, about 3 minutes"."""
+    """Return what is judged: "7 ways in float64 and float32, 11 checks each: 154 verdicts, about 4 minutes"."""
     rows = sum(len(dtypes) for *_, dtypes in found)
     if not (verdicts := rows * len(plan.checks)):
         return "nothing to judge"
     ways = sum(bool(dtypes) for *_, dtypes in found)
     dtypes = listed(dtype for dtype in DTYPES if any(dtype in some for *_, some in found))
     much = f"{ways} way{'s' * (ways > 1)} in {dtypes}, {len(plan.checks)} check{'s' * (len(plan.checks) > 1)} each"
-    return f"{much}: {verdicts} verdicts, {estimate(verdicts, plan.stacks / STACKS)}"
+    return f"{much}: {verdicts} verdicts, {estimate(verdicts, plan.stacks)}"
 
 
 def _advise(worker: Worker, adapter: Adapter, dtypes: Sequence[str], console: Console) -> None:

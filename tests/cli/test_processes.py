@@ -212,7 +212,7 @@ def test_an_interrupt_prints_the_results_so_far_and_ends_with_130(modules: Path)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, besides_progress(err)) == (130, "")
     assert " interrupted, 1 of 3 " in out
-    assert "not begun  one.waiting in float32\n\none.waiting is not finished.\n" in out
+    assert "not begun  one.waiting in float32\n\none.waiting is unfinished.\n" in out
     assert statuses(results(modules / "r.json")["one.waiting"]["float64"]) == {
         "step": "pass",
         "sequence": "interrupted",

@@ -104,7 +104,7 @@ def test_without_a_terminal_each_finished_row_is_a_line_of_standard_error(rnn_or
 
 @pytest.mark.parametrize(
     ("verdicts", "stacks", "words"),
-    [(1, 1, "less than a minute"), (154, 1, "about 3 minutes"), (154, 10, "about 21 minutes")],
+    [(1, 1, "less than a minute"), (154, 8, "about 4 minutes"), (154, 96, "about 26 minutes")],
 )
-def test_the_estimate_is_in_minutes(verdicts: int, stacks: float, words: str) -> None:
+def test_the_estimate_is_in_minutes(verdicts: int, stacks: int, words: str) -> None:
     assert estimate(verdicts, stacks) == words

@@ -100,6 +100,13 @@ def test_an_interrupt_while_the_command_is_imported_ends_with_130(tmp_path: Path
     assert interrupted(tmp_path, signal.SIGINT, "list") == (130, "", "rnn-oracle: interrupted\n")
 
 
+def test_an_interrupt_while_the_command_ends_is_no_traceback() -> None:
+    code = "import sys, rnn_oracle, adapters.conformance.cli as cli\ndef main(): raise KeyboardInterrupt\n"
+    code += "cli.main = main\nsys.exit(rnn_oracle.main())"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (130, "")
+
+
 def test_in_the_background_of_a_shell_an_interrupt_stays_ignored(tmp_path: Path) -> None:
     code = "import signal, sys; signal.signal(2, signal.SIG_IGN); import rnn_oracle; sys.argv[1:] = ['--version']; "
     code += "import adapters.conformance.cli as cli; cli.main = lambda: signal.getsignal(2) is signal.SIG_IGN; "

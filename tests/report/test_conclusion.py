@@ -58,7 +58,7 @@ XFAIL = Result("long", cases=1, failure=Failure("spam"), expected_failure="eggs"
                 right("b"),
                 row("c", Result("step", cases=1, expected_failure="x")),
             ],
-            "1 of 3 ways is right where a failure is expected: c (step); 1 is not finished: a; "
+            "1 of 3 ways is right where a failure is expected: c (step); 1 is unfinished; "
             "1 is right in every case judged: 1,000 cases in float32.",
         ),
         (

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from adapters.conformance import page
 from adapters.conformance.cli import main
-from adapters.conformance.report import Result, Row
+from adapters.conformance.report import Report, Result, Row
 from tests.made import failing, passing, report_of
 
 Save = Callable[[object], Path]
@@ -73,8 +73,15 @@ def test_a_row_that_was_not_finished_has_the_number_of_its_checks_and_one_not_be
     text = str(report)
     assert re.search(r"\n eggs\.a .* pass\* +- .* interrupted, 1 of 2 ", text)
     assert "\nnot begun  eggs.b in float32\n" in text
-    assert text.count("eggs.b") == 2  # in the sentence, too
+    assert text.count("eggs.b") == 1
+    assert "All 2 ways are unfinished; " in text
     assert "not begun" not in str(report_of(passing()))
+
+
+def test_a_run_without_a_verdict_has_neither_table_nor_legend() -> None:
+    screen = io.StringIO()
+    Report({}, notes=["not begun  torch"]).show(Console(file=screen, width=80))
+    assert screen.getvalue() == "not begun  torch\n\nNothing was judged.\n"
 
 
 def test_a_notebook_shows_a_table_and_the_interpreter_a_sentence() -> None:
