@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,15 @@ from reference.verdict import QUANTITIES
 
 SIZES: dict[str, Any] = {"T": 3, "N": 2, "D": 4, "H": 5}
 GIVEN = {"xs": "TND", "h0": "NH", "upstream": "TNH"}
-# Cases of another kind: their difference, and the condition that identifies them.
-KINDS: dict[str, tuple[dict[str, Any], str]] = {
-    "With relu": ({"nonlinearity": "relu"}, 'case.nonlinearity is "relu"'),
-    "Without a bias": ({"bias": False}, "case.params.b is None"),
-    "Without a step": ({"T": 0}, "len(case.xs) is 0"),
-    "Without a row": ({"N": 0}, "len(case.h0) is 0"),
+# Cases of another kind: their difference, the condition that identifies them, and the field that declares them.
+KINDS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "With relu": ({"nonlinearity": "relu"}, 'case.nonlinearity is "relu"', 'nonlinearities=("tanh",)'),
+    "Without a bias": ({"bias": False}, "case.params.b is None", ""),
+    "Without a step": ({"T": 0}, "len(case.xs) is 0", 'unsupported=("T=0",)'),
+    "Without a row": ({"N": 0}, "len(case.h0) is 0", 'unsupported=("N=0",)'),
 }
+# Seconds of a call on the small case. A run has thousands of calls.
+SLOW = 0.05
 
 
 def advise(adapter: Adapter, dtype: str | None = None) -> list[str]:
@@ -53,6 +56,24 @@ def advise(adapter: Adapter, dtype: str | None = None) -> list[str]:
     found = [*_faults(adapter, case, precision)] or [*_faults_of_other_kinds(adapter, dtype, precision)]
     title = f"{adapter.name} {dtype}, one case of {case.nonlinearity} ({spell(case.sizes)}):"
     return [title, *found] if found else []
+
+
+def pace(adapter: Adapter, dtype: str) -> list[str]:
+    """Return a hint if a call on the small case takes long; none if it does not, or raises an error.
+
+    The first call may compile, so that the second one counts. The hint decides nothing.
+    """
+    case, run = adapter.taken(_case(adapter, dtype, nonlinearity=adapter.nonlinearities[0])), guarded(adapter).run
+    try:
+        run(case)
+        begun = perf_counter()
+        run(case)
+    except Exception:
+        return []
+    if (seconds := perf_counter() - begun) < SLOW:
+        return []
+    took = f"a call on a case of {spell(case.sizes)} takes {seconds:.2g} s, and a run has thousands"
+    return [f"slow  {adapter.name}: {took}. If the framework has a compiler (jit), compile once, outside the function."]
 
 
 def _case(adapter: Adapter, dtype: str, **options: Any) -> Case:
@@ -100,7 +121,7 @@ def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]
 
 def _faults_of_other_kinds(adapter: Adapter, dtype: str, precision: Precision) -> Iterator[str]:
     """Yield what is wrong in cases of another kind than the small one, and how to declare them unsupported."""
-    for where, (options, condition) in KINDS.items():
+    for where, (options, condition, declared) in KINDS.items():
         try:
             case = _case(adapter, dtype, **{"T": 1} | options)
             verdict = trial(guarded(adapter), adapter.taken(case), precision)
@@ -112,7 +133,8 @@ def _faults_of_other_kinds(adapter: Adapter, dtype: str, precision: Precision) -
         except Exception as error:
             what = _raised(error).removeprefix("It ").removesuffix(".")
         if what:
-            yield f"{where}: {what}. If it does not support such cases, raise Unsupported where {condition}."
+            declare = f", or declare Adapter(..., {declared})" if declared else ""
+            yield f"{where}: {what}. If it does not support such cases, raise Unsupported where {condition}{declare}."
 
 
 def _raised(error: BaseException) -> str:

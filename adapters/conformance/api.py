@@ -21,12 +21,12 @@ import hypothesis
 
 from adapters import Adapter, ExpectedFailure
 from adapters.conformance import NAMES, STACKS, discovery
-from adapters.conformance.advice import advise
+from adapters.conformance.advice import advise, pace
 from adapters.conformance.checks import CHECKS, Check, Plan
 from adapters.conformance.contract import guarded
 from adapters.conformance.judge import expected_failure, judge
 from adapters.conformance.report import Report, Run, machine
-from adapters.conformance.run import diagnose, judge_row
+from adapters.conformance.run import diagnose, judge_row, planned
 from reference import Case, Evaluation, Mismatch
 from reference.kinds import expect_kinds
 
@@ -75,10 +75,11 @@ def check(
     report.environment[subject.framework] = discovery.facts(subject)
     with contextlib.redirect_stdout(io.StringIO()):
         advice = advise(subject, None if dtypes is None or "float32" in dtypes else dtypes[0])
-    report.notes += advice
+        report.notes += advice or pace(subject, subject.judged(dtypes)[0])
     plan = Plan(stacks, seed, checks=[each.name for each in checks], dtypes=subject.judged(dtypes))
-    for dtype in plan.dtypes:
-        judge_row(report, lambda request, _, *arguments: request(judged, *arguments), subject, dtype, plan)
+    report.rows += [planned(subject, report.environment[subject.framework], dtype, plan) for dtype in plan.dtypes]
+    for row in report.rows:
+        judge_row(report, row, lambda request, _, *arguments: request(judged, *arguments), subject, plan)
     report.runs.append(Run(seed, stacks, round(time.monotonic() - begun, 1)))
     if printed:
         first = (printed[0].strip().splitlines() or [""])[0]

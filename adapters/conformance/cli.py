@@ -87,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--jobs", type=positive, metavar="N", help="frameworks side by side; default: number of cores")
     check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
     check.add_argument("--by-quantity", action="store_true", help="show the largest error of each quantity, too")
+    check.add_argument("--verbose", action="store_true", help="list each reason why something is unsupported")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
     check.add_argument("--html", metavar="FILE", help="write the report as a page")
     check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")

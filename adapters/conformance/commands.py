@@ -28,7 +28,8 @@ from adapters.conformance.rendering import ENDLESS
 from adapters.conformance.report import Report, machine
 from adapters.conformance.reproduce import TRIES
 from adapters.conformance.results import read_merged, write
-from adapters.conformance.run import Group, bar, judge_all
+from adapters.conformance.run import Group, judge_all
+from adapters.conformance.screen import bar
 from reference import Case
 from reference.archive import DTYPES
 from reference.cells import CELLS
@@ -113,6 +114,8 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
             raise
         failed = error  # the results until then are written and printed first
     unjudged = [group.origin for group in groups if not (group.report.rows or interrupted or failed)]
+    if interrupted and (waiting := [group.origin for group in groups if not group.report.rows]):
+        report.notes.append(f"not begun  {', '.join(waiting)}")
     if unjudged:
         expected = f"expected a precision that it offers, got {', '.join(plan.dtypes)}"
         report.notes.append(f"unjudged  {', '.join(unjudged)}: {expected}")
@@ -121,9 +124,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     except OSError as error:
         failed = error
     # Last: the reader of a pipe may close it before the end of the table.
-    report.show(console, by_quantity=options.by_quantity)
-    if interrupted:
-        console.print("interrupted: the table has the results until then", style="yellow")
+    report.show(console, by_quantity=options.by_quantity, verbose=options.verbose)
     if failed:
         raise failed
     if interrupted:

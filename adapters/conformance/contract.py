@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import io
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from adapters import Adapter, Unsupported
 from reference import Case, Evaluation, Mismatch
+from reference.cells import CELLS
 from reference.verdict import QUANTITIES
 
 # The end of the description of an error without words.
@@ -142,6 +144,11 @@ def reshaped(case: Case, name: str, array: Any) -> tuple[str, Any]:
         more = array.shape[: -len(shape)]
         over = " over ".join(letter for letter, size in case.sizes.items() if (size,) == more)
         return f"; it is not summed{f' over {over}' if over else ''}", array.sum(axis=tuple(range(len(more))))
+    times, rest = divmod(array.size, max(1, math.prod(shape)))
+    like = [cell for cell, kind in CELLS.items() if len(kind.gates) == times]
+    if like and not rest and "H" in letters and len(case.cell_type.gates) == 1 < times:
+        gates = f"H is there {times} times, as in {' or '.join(like)}"
+        return f"; {gates}: judge it as Adapter(..., **gated({like[0]!r}))", None
     return "", None
 
 

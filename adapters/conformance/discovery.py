@@ -12,6 +12,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.machinery import PathFinder
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,12 @@ from reference import PRECISIONS
 from reference.archive import DTYPES
 
 GROUP = "rnn_oracle.adapters"
+# Attributes of an object that has its own weights. It is called with arrays, not with a case.
+OF_LAYERS = ("state_dict", "parameters", "get_weights", "trainable_variables", "init_with_output")
+WRITE = (
+    "write a function that runs it on the arrays and the weights of a case and returns "
+    'Evaluation(hs, dxs, dh0, dWx, dWh, db); README.md has one under "Your own cell"'
+)
 
 
 def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
@@ -37,7 +45,7 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
         ValueError: a dtype does not exist, or the adapter does not offer it.
     """
     if not _is_subject(subject):
-        raise TypeError(f"adapter: expected an Adapter or a function of a case, got {subject!r}")
+        raise TypeError(f"adapter: expected an Adapter or a function of a case, got {_named(subject)}")
     offered = subject.dtypes if isinstance(subject, Adapter) else DTYPES
     if dtypes is not None and (not dtypes or set(dtypes) - set(offered)):
         raise ValueError(f"dtypes: expected some of {list(offered)}, got {list(dtypes)}")
@@ -98,7 +106,16 @@ def home(name: str) -> str:
     if name in plugged or framework in plugged:
         return name if name in plugged else framework
     known = [*adapters.frameworks(), *plugged]
-    raise ValueError(f"adapters: expected a framework{' or plug-in' * bool(plugged)} among {known}, got {name!r}")
+    raise ValueError(
+        f"adapters: expected a framework{' or plug-in' * bool(plugged)} among {known}, got {name!r}{_of_module(name)}"
+    )
+
+
+def _of_module(name: str) -> str:
+    """Return what to write if a name is that of a module, which is not imported here; "" for other names."""
+    module = name.removesuffix(".py").replace("/", ".")
+    found = PathFinder.find_spec(module.partition(".")[0], [os.getcwd(), *sys.path])
+    return f"; for a cell in the module write {module}:NAME, with the name of its function" if found else ""
 
 
 def _from_module(name: str) -> tuple[Adapter, ...]:
@@ -117,7 +134,21 @@ def _from_module(name: str) -> tuple[Adapter, ...]:
 
 
 def _is_subject(value: Any) -> bool:
-    return isinstance(value, Adapter) or (callable(value) and not isinstance(value, type))
+    if isinstance(value, Adapter):
+        return True
+    return callable(value) and not isinstance(value, type) and not any(hasattr(value, name) for name in OF_LAYERS)
+
+
+def _named(value: Any) -> str:
+    """Return what a value is that is no subject, and what to write instead."""
+    if isinstance(value, ModuleType):
+        there = [name for name, one in vars(value).items() if name[0] != "_" and _is_subject(one)]
+        return f"the module {value.__name__}; write {value.__name__}.NAME, with a name among {there}"
+    if callable(value):
+        kind = value if isinstance(value, type) else type(value)
+        what = f"{'the class' if kind is value else 'an object of'} {kind.__module__}.{kind.__qualname__}"
+        return f"{what}; {WRITE}"
+    return repr(value)
 
 
 def plugins() -> dict[str, importlib.metadata.EntryPoint]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adapters.conformance.run import bar
+from adapters.conformance.screen import bar
 from reference.faults import CATALOGUE, COMPUTED
 from reference.mutation_score import CASES, LIMIT, SHARE, Row, false_alarms, score, sensitivity
 

@@ -30,6 +30,7 @@ LENGTHS, ROWS, STACK = (1, 6), 4, 16
 # Seconds for one framework's half of the proof, its import included.
 PATIENCE = 300.0
 # Layouts of a file for ``--params``.
+EXPORT = 'np.savez("model.npz", **{one.path: one.numpy() for one in model.weights})'
 OF_TORCH = tuple(one for one in layouts("torch").values() if one.cell == "rnn")
 READABLE = (Layout("Params", {"Wx": "Wx", "Wh": "Wh", "b": "b"}), *OF_TORCH)
 
@@ -102,7 +103,8 @@ def read_arrays(where: str, path: str | Path, layouts: Sequence[Layout]) -> dict
             words = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"{where}: expected a whole .safetensors file, got {path} ({words})") from error
         raise ValueError(f"{where}: {error}") from error
-    raise ValueError(f"{where}: expected a file ending in .npz, .safetensors or .pt, got {path}")
+    export = f"; export it from Keras: {EXPORT}" if path.suffix in (".keras", ".h5") else ""
+    raise ValueError(f"{where}: expected a file ending in .npz, .safetensors or .pt, got {path}{export}")
 
 
 def end_of(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,29 @@ def printable(text: str) -> str:
     return re.sub(r"[^\n\t -~\xa0-\U0010ffff]", "?", text)
 
 
-def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str) -> Table:
+def drawn(header: Sequence[str], rows: Sequence[tuple[str, ...]], title: str | None = None) -> Table:
     """Return a table for the terminal, with its verdicts in colour."""
     table = Table(title=title, title_style="dim", title_justify="center", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for i, name in enumerate(header):
-        verdicts = any(row[i].removesuffix("*") in COLOURS for row in rows)
+        verdicts = any(colour(row[i]) for row in rows)
         table.add_column(name, justify="left" if verdicts or name in TEXT else "right", no_wrap=name != "checks")
     for cells in rows:
         # As Text, because an adapter's name may have brackets, which are markup in a string.
-        table.add_row(*(Text(printable(cell), style=COLOURS.get(cell.removesuffix("*"), "")) for cell in cells))
+        table.add_row(*(Text(printable(cell), style=colour(cell)) for cell in cells))
     return table
+
+
+def colour(cell: str) -> str:
+    """Return the colour of a cell with a verdict, such as "pass*" or "interrupted, 4 of 11"; "" for other cells."""
+    return COLOURS.get(re.split("[*,]", cell)[0], "")
+
+
+def as_html(header: Sequence[str], rows: Sequence[tuple[str, ...]], caption: str) -> str:
+    """Return a table in HTML, with its verdicts in colour."""
+    lines = ["".join(f"<th>{escape(name)}</th>" for name in header)]
+    lines += ["".join(f'<td style="color: {colour(cell)}">{escape(cell)}</td>' for cell in cells) for cells in rows]
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table>\n<caption>{escape(caption)}</caption>\n{body}\n</table>"
 
 
 def markdown(header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:

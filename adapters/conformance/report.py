@@ -11,9 +11,11 @@ from importlib import metadata
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from adapters.conformance.rendering import ENDLESS, drawn, markdown, printable, spell_ratio
+from adapters.conformance.conclusion import LEGEND, reasons, sentence, ways
+from adapters.conformance.rendering import ENDLESS, as_html, drawn, markdown, printable, spell_ratio
 from adapters.conformance.result import STATUSES as STATUSES
 from adapters.conformance.result import ErrorMap as ErrorMap
 from adapters.conformance.result import Failure as Failure
@@ -23,6 +25,8 @@ from reference.verdict import GRADIENTS
 
 GOOD = ("pass", "xfail")
 BY_QUANTITY = ("adapter", "precision", *GRADIENTS, "jvp", "hvp")
+# On a narrow screen a number stands for the checks of these.
+COUNTED = ("pass", "unsupported")
 BRIEFLY = ("adapter", "precision", "cases", "checks", "worst", "verdict")
 
 
@@ -40,6 +44,21 @@ class Row:
     def status(self) -> str:
         """The worst status among the checks; "not judged" without any."""
         return min({check.status for check in self.checks} or {"not judged"}, key=STATUSES.index)
+
+    @property
+    def verdict(self) -> str:
+        """The status, and the number of finished checks unless all are: "interrupted, 4 of 11"."""
+        return self.status if self.done == len(self.checks) else f"{self.status}, {self.done} of {len(self.checks)}"
+
+    @property
+    def done(self) -> int:
+        """Number of checks that were finished."""
+        return sum(not check.interrupted for check in self.checks)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the row has a verdict, or needs none."""
+        return bool(self.done or not self.checks)
 
     @property
     def cases(self) -> int:
@@ -63,17 +82,23 @@ class Row:
         worst = spell_ratio(max(self.worst.values())) if self.worst else "-"
         bound = "-" if self.relative_bound is None else f"{self.relative_bound:.0e}"
         verdicts = (by_name.get(name, "-") for name in checks)
-        return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, bound, self.status
+        return self.adapter, self.dtype, f"{self.cases:,}", *verdicts, worst, bound, self.verdict
 
     def briefly(self) -> tuple[str, ...]:
-        """Return the row as text for a narrow screen: the number of passed checks and the names of all others."""
-        adapter, dtype, cases, worst, _, status = self.cells(())
-        found: dict[str, list[str]] = {"pass": []}
+        """Return the row as text for a narrow screen: the number of checks of each status, or their names."""
+        adapter, dtype, cases, worst, _, verdict = self.cells(())
+        found: dict[str, list[Result]] = {}
         for check in self.checks:
-            found.setdefault(_cell(check), []).append(check.name)
-        passed = f"{len(found.pop('pass'))} pass"
-        others = [f"{cell} {', '.join(names)}" for cell, names in found.items()]
-        return adapter, dtype, cases, "; ".join([passed, *others]), worst, status
+            found.setdefault(check.status, []).append(check)
+        found.pop("interrupted", None)
+        stars = {status: "*" * any("*" in _cell(check) for check in checks) for status, checks in found.items()}
+        counts = [
+            f"{len(checks)} {status}{stars[status]}"
+            if status in COUNTED
+            else f"{status} {', '.join(check.name for check in checks)}"
+            for status, checks in sorted(found.items(), key=lambda one: STATUSES.index(one[0]))
+        ]
+        return adapter, dtype, cases, ", ".join(counts) or "-", worst, verdict
 
     def by_quantity(self) -> tuple[str, ...]:
         """Return the largest |error| / bound of each quantity as text, a dash for a quantity that was not judged."""
@@ -83,6 +108,8 @@ class Row:
 
 
 def _cell(check: Result) -> str:
+    if check.status == "interrupted":
+        return "-"
     is_marked = check.is_partial and check.status not in ("unsupported", "inconclusive")
     return f"{check.status}*" if is_marked else check.status
 
@@ -100,7 +127,7 @@ class Run:
         return f"seed {self.seed}, {self.stacks:,} stacks, {self.seconds:g} s"
 
 
-@dataclass
+@dataclass(repr=False)
 class Report:
     """The results of one run, or of several in one environment."""
 
@@ -133,30 +160,62 @@ class Report:
         for row in other.rows:
             add_row(self.rows, row)
 
+    @property
     def remarks(self) -> list[str]:
-        """Return each unsupported input, undetermined quantity and expected failure once, with its dtypes."""
-        found: dict[str, dict[str, None]] = {}
-        for row in self.rows:
-            for check in row.checks:
-                expected = [f"{row.adapter}: {check.expected_failure}"] if check.status == "xfail" else []
-                kinds = {"unsupported": check.unsupported, "undetermined": check.undetermined, "xfail": expected}
-                for kind, texts in kinds.items():
-                    for text in texts:
-                        found.setdefault(f"{kind}  {check.name}: {text}", {})[row.dtype] = None
-        return [*(f"{line} ({', '.join(dtypes)})" for line, dtypes in found.items()), *self.notes]
+        """Each reason why something was unsupported, undetermined or expected to fail, then the notes on the run."""
+        return [*reasons(self.rows), *self.notes]
 
-    def show(self, console: Console, *, by_quantity: bool = False) -> None:
-        """Print the environment, the table, the largest errors by quantity if asked for, remarks and failures."""
+    @property
+    def sentence(self) -> str:
+        """The report in one sentence."""
+        return sentence(self.rows)
+
+    def show(self, console: Console, *, by_quantity: bool = False, verbose: bool = False, legend: bool = True) -> None:
+        """Print the environment, the table, failures, notes, one sentence and the meaning of the statuses.
+
+        Args:
+            console: its width decides between the whole table and a brief one.
+            by_quantity: whether the largest errors of each quantity follow the table.
+            verbose: whether the reasons follow why something was unsupported, undetermined or expected to fail.
+            legend: whether the meaning of the statuses comes last.
+        """
         for name, facts in self.environment.items():
             listed = ", ".join(f"{key} {value}" for key, value in facts.items())
-            console.print(Text.assemble((printable(name), "bold"), printable(f"  {listed}")), soft_wrap=True)
-        table = drawn(self.header, [row.cells(self.checks) for row in self.rows], "verdicts")
-        if console.measure(table, options=console.options.update(width=ENDLESS)).maximum > console.width:
-            table = drawn(BRIEFLY, [row.briefly() for row in self.rows], "verdicts")
-        console.print(table)
+            console.print(Text.assemble((printable(name), "bold"), printable(f"  {listed}")))
+        if begun := any(row.is_begun for row in self.rows):
+            console.print(self.table(console))
         if by_quantity:
             console.print(drawn(BY_QUANTITY, [row.by_quantity() for row in self.rows], "largest |error| / bound"))
-        lines = self.remarks()
+        lines = [*(reasons(self.rows) if verbose else ()), *self.notes]
+        if waiting := [(row.adapter, row.dtype) for row in self.rows if not row.is_begun]:
+            lines.append(f"not begun  {ways(waiting)}")
+        for line in lines:
+            console.print(printable(line), highlight=False, markup=False)
+        for line in self.failures():
+            style = "red" if line.startswith(("\nFAIL", "\nXPASS", "\nNOT JUDGED")) else None
+            console.print(printable(line), highlight=False, markup=False, soft_wrap=True, style=style)
+        ends = "\n" * bool(lines or self.failures())
+        colour = "green" if self.exit_status == 0 else "red"
+        console.print(Text(f"{ends}{printable(self.sentence)}", style=f"bold {colour}"))
+        if legend and begun:
+            console.print(Text(LEGEND, style="dim"))
+
+    def table(self, console: Console, running: Sequence[Row] = ()) -> Table:
+        """Return the table of the rows that have begun, or of some that are running, as the console has room for."""
+        shown = running or [row for row in self.rows if row.is_begun]
+        wide, brief = [row.cells(self.checks) for row in shown], [row.briefly() for row in shown]
+        if running:  # "4 of 11" instead of "interrupted, 4 of 11"
+            wide, brief = (
+                [(*row, last.rpartition("interrupted, ")[2]) for *row, last in rows] for rows in (wide, brief)
+            )
+        table = drawn(self.header, wide)
+        if console.measure(table, options=console.options.update(width=ENDLESS)).maximum <= console.width:
+            return table
+        return drawn(BRIEFLY, brief)
+
+    def failures(self) -> list[str]:
+        """Return the lines on each failure of each row; checks that share an account share its lines."""
+        lines = list[str]()
         for row in self.rows:
             accounts: dict[tuple[str, ...], list[str]] = {}
             for check in row.checks:
@@ -164,14 +223,20 @@ class Report:
                     accounts.setdefault((check.status.upper(), *check.account), []).append(check.name)
             for (status, *account), names in accounts.items():
                 lines += [f"\n{status} in {', '.join(names)}", *account]
-        for line in lines:
-            style = "red" if line.startswith(("\nFAIL", "\nXPASS", "\nNOT JUDGED")) else None
-            console.print(printable(line), highlight=False, markup=False, soft_wrap=True, style=style)
+        return lines
+
+    def __repr__(self) -> str:
+        """Return the sentence, as a notebook or the interpreter shows it."""
+        return f"<Report: {self.sentence}>"
+
+    def _repr_html_(self) -> str:
+        """Return the table and the sentence, as a notebook shows them."""
+        return as_html(self.header, [row.cells(self.checks) for row in self.rows], self.sentence)
 
     def __str__(self) -> str:
-        """Return the text that ``show`` prints, without colours."""
+        """Return the text that ``show`` prints with all reasons, without colours."""
         text = io.StringIO()
-        self.show(Console(file=text, width=ENDLESS, no_color=True))
+        self.show(Console(file=text, width=ENDLESS, no_color=True), verbose=True, legend=False)
         return text.getvalue()
 
     def markdown(self, *, by_quantity: bool = False) -> str:

@@ -6,10 +6,11 @@ A crash, an exit or a hang costs the check that was requested and no other.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,16 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 
 from adapters import Adapter
-from adapters.conformance.advice import advise
+from adapters.conformance.advice import advise, pace
 from adapters.conformance.checks import CHECKS, Plan
+from adapters.conformance.conclusion import listed
 from adapters.conformance.contract import guarded
 from adapters.conformance.judge import expected_failure, judge
 from adapters.conformance.process import Ended, Stopped, Worker
 from adapters.conformance.report import Failure, Report, Result, Row, Run, machine
 from adapters.conformance.reproduce import TRIES, reproduce
+from adapters.conformance.screen import Screen, estimate
+from reference.archive import DTYPES
 from reference.explain import explain_subject
 
 
@@ -76,7 +80,7 @@ def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, co
         plan: the checks.
         jobs: number of groups that are judged side by side.
         report: receives the results, in the order of the groups, of their adapters and of the dtypes.
-        console: shows advice and a bar for each group.
+        console: shows advice, and the progress if it is a terminal.
 
     Raises:
         ValueError: a name is unknown, or cannot be imported.
@@ -86,8 +90,11 @@ def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, co
     # The start of the tracker unblocks interrupts, so that it must come before the threads that block them.
     resource_tracker.ensure_running()
     try:
-        with ThreadPoolExecutor(jobs, initializer=_block_interrupts) as threads, progress(console) as bars:
-            futures = [threads.submit(judge_group, group, plan, stopped, bars) for group in groups]
+        with (
+            Screen(console, lambda: [group.report for group in groups]) as screen,
+            ThreadPoolExecutor(jobs, initializer=_block_interrupts) as threads,
+        ):
+            futures = [threads.submit(judge_group, group, plan, stopped, screen) for group in groups]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
@@ -107,16 +114,16 @@ def _block_interrupts() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
-def judge_group(group: Group, plan: Plan, stopped: threading.Event, bars: Progress) -> None:
+def judge_group(group: Group, plan: Plan, stopped: threading.Event, screen: Screen) -> None:
     """Judge the adapters of a group in a process of its own, until ``stopped`` is set.
 
     Raises:
         ValueError: a name is unknown, or cannot be imported.
     """
-    task = bars.add_task(group.origin, total=None)
+    task = screen.group(group.origin)
     with contextlib.closing(Worker(group.names, plan.timeout, stopped)) as worker:
         try:
-            judge_adapters(group, worker, plan, bars, task)
+            judge_adapters(group, worker, plan, screen, task)
         except Stopped:
             return
         except Ended as error:
@@ -124,68 +131,87 @@ def judge_group(group: Group, plan: Plan, stopped: threading.Event, bars: Progre
             group.report.rows.append(Row(group.origin, group.origin, "-", ", ".join(plan.dtypes) or "-", [failed]))
             group.report.environment.setdefault(group.origin, {})
         finally:
-            bars.remove_task(task)
+            screen.bars.remove_task(task)
         if group.is_own and (lines := worker.lines()):
             group.report.notes.append(f"printed  {group.origin}: {len(lines)} lines, the first {lines[0]!r}")
 
 
-def judge_adapters(group: Group, worker: Worker, plan: Plan, bars: Progress, task: TaskID) -> None:
+def judge_adapters(group: Group, worker: Worker, plan: Plan, screen: Screen, task: TaskID) -> None:
     """Judge the adapters of a group in its process, one row after the other.
 
     Raises:
         Ended, Stopped, ValueError: as ``Worker.start`` does.
     """
     found = [(adapter, facts, adapter.judged(plan.dtypes)) for adapter, facts in worker.start()]
-    bars.update(task, total=sum(len(dtypes) for *_, dtypes in found) * len(plan.checks))
     for adapter, facts, dtypes in found:
         group.report.environment |= {adapter.framework: facts} if dtypes else {}
+        group.report.rows += [planned(adapter, facts, dtype, plan) for dtype in dtypes]
+    rows = iter(group.report.rows)
+    screen.line(f"{group.origin}: {summary(found, plan)}")
+    screen.update(task, total=sum(len(row.checks) for row in group.report.rows))
+    for adapter, _, dtypes in found:
         if group.is_own and dtypes:
-            _advise(worker, adapter, dtypes, bars)
-        for dtype in dtypes:
-            judge_row(group.report, worker.call, adapter, dtype, plan, partial(bars.update, task, refresh=True))
+            _advise(worker, adapter, dtypes, screen.console)
+        for row in itertools.islice(rows, len(dtypes)):
+            judge_row(group.report, row, worker.call, adapter, plan, partial(screen.update, task))
 
 
-def _advise(worker: Worker, adapter: Adapter, dtypes: Sequence[str], bars: Progress) -> None:
+def summary(found: Sequence[tuple[Adapter, Any, Sequence[str]]], plan: Plan) -> str:
+    """Return what is judged: "7 ways in float64 and float32, 11 checks each: 154 verdicts, about 4 minutes"."""
+    rows = sum(len(dtypes) for *_, dtypes in found)
+    if not (verdicts := rows * len(plan.checks)):
+        return "nothing to judge"
+    ways = sum(bool(dtypes) for *_, dtypes in found)
+    dtypes = listed(dtype for dtype in DTYPES if any(dtype in some for *_, some in found))
+    much = f"{ways} way{'s' * (ways > 1)} in {dtypes}, {len(plan.checks)} check{'s' * (len(plan.checks) > 1)} each"
+    return f"{much}: {verdicts} verdicts, {estimate(verdicts, plan.stacks)}"
+
+
+def _advise(worker: Worker, adapter: Adapter, dtypes: Sequence[str], console: Console) -> None:
     dtype = "float32" if "float32" in dtypes else dtypes[0]
     try:
-        lines = worker.call(advise, adapter.name, dtype)
+        lines = worker.call(advise, adapter.name, dtype) or worker.call(pace, adapter.name, dtype)
     except Ended as error:
         lines = [f"{adapter.name} {dtype}, one small case: {error}"]
     if lines:
-        bars.console.print("\n".join([*lines, ""]), soft_wrap=True)
+        console.print("\n".join([*lines, ""]), soft_wrap=True)
+
+
+def planned(adapter: Adapter, facts: dict[str, str], dtype: str, plan: Plan) -> Row:
+    """Return the row of an adapter in a dtype before its first check: an interrupt leaves the others as they are."""
+    checks = [Result(check, interrupted=True) for check in plan.checks]
+    return Row(adapter.name, adapter.framework, facts.get(adapter.framework, "-"), dtype, checks)
 
 
 def judge_row(
     report: Report,
+    row: Row,
     call: Callable[..., Any],
     adapter: Adapter,
-    dtype: str,
     plan: Plan,
-    update: Callable[..., Any] = lambda **_: None,
+    update: Callable[..., Any] = lambda *_, **__: None,
 ) -> None:
     """Run all checks of an adapter in one dtype, diagnose the first failure, and write down all if asked for.
 
     Args:
-        report: receives the row and the notes; it has the environment of the adapter's framework.
+        report: receives the notes; it has the row, and the environment of the adapter's framework.
+        row: as ``planned`` returns it; receives the results.
         call: returns what a request returns, as ``Worker.call`` does.
         adapter: the subject; none of its functions is called here.
-        dtype: of the row.
         plan: the checks.
-        update: shows the progress.
+        update: shows the progress, and the row once it is finished.
     """
-    facts = report.environment[adapter.framework]
-    row = Row(adapter.name, adapter.framework, facts.get(adapter.framework, "-"), dtype)
-    report.rows.append(row)
-    for check in plan.checks:
+    dtype = row.dtype
+    for i, check in enumerate(plan.checks):
         update(description=f"{adapter.name} {dtype} {check}")
-        row.checks.append(Result(check, interrupted=True))
         try:
-            row.checks[-1] = call(judge_check, adapter.name, dtype, check, plan)
+            row.checks[i] = call(judge_check, adapter.name, dtype, check, plan)
         except Ended as error:
             ended = Failure(f"{adapter.name} {dtype}: {error}", crashed=True)
             expected = expected_failure(adapter, check, dtype)
-            row.checks[-1] = Result(check, failure=ended, expected_failure=expected)
+            row.checks[i] = Result(check, failure=ended, expected_failure=expected)
         update(advance=1)
+    update(row)
 
     def request(without: str, function: Callable[..., Any], result: Result, *others: Any) -> Any:
         """Return what a function of a result returns in the process; None, with a note, if it gives no answer."""
@@ -194,6 +220,7 @@ def judge_row(
         except Ended as error:
             report.notes.append(f"{without}  {adapter.name}-{dtype}-{result.name}: {error}")
 
+    facts = report.environment[adapter.framework]
     failed = [(result, failure) for result in row.checks if (failure := result.unexpected)]
     # The other failures of a row are likely a consequence of its first.
     for result, failure in failed[:1]:
@@ -202,16 +229,3 @@ def judge_row(
         failure.reproduction = request("unwritten", write_down, result, plan.reproduce, facts) or []
         scripts = (path for path in failure.reproduction if path.suffix == ".py")
         failure.script = next((path.read_text("utf-8") for path in scripts), None)
-
-
-def progress(console: Console) -> Progress:
-    """Return a display of bars that leaves nothing on a terminal, and writes nothing anywhere else."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-@contextlib.contextmanager
-def bar(console: Console, total: int, description: str) -> Iterator[Callable[..., Any]]:
-    """Show one bar in the body of a ``with`` statement, and yield the function that updates it."""
-    with progress(console) as bars:
-        yield partial(bars.update, bars.add_task(description, total=total))

@@ -17,6 +17,7 @@ import adapters
 from adapters.conformance import port as porting
 from adapters.conformance.cli import main
 from adapters.conformance.contract import guarded
+from adapters.conformance.port import EXPORT
 from reference import Case, Params
 
 Run = Callable[..., tuple[int, str, str]]
@@ -169,13 +170,18 @@ def damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+READS = "port: expected a file ending in .npz, .safetensors or .pt"
+
+
 @pytest.mark.parametrize(
     ("prepare", "options", "message"),
     [
         (Path.unlink, {}, "port: expected a file, got model.npz"),
         (damaged, {}, "port: expected a whole .npz of plain arrays, got model.npz"),
         (damaged, {"model": "model.safetensors"}, "port: expected a whole .safetensors file, got model.safetensors"),
-        (None, {"model": "model.h5"}, "port: expected a file ending in .npz, .safetensors or .pt, got model.h5"),
+        (None, {"model": "model.txt"}, f"{READS}, got model.txt\n"),
+        (None, {"model": "model.h5"}, f"{READS}, got model.h5; export it from Keras: {EXPORT}\n"),
+        (None, {"model": "model.keras"}, f"{READS}, got model.keras; export it from Keras: {EXPORT}\n"),
         (None, {"output": "out.pt"}, "port: expected a file ending in .npz or .safetensors to write to, got out.pt"),
         (None, {"output": "no/out.npz"}, "--output: expected a file in a folder that is there, got no/out.npz"),
         (None, {"source": "biased"}, "port: expected one numpy.biased, cell/wx and cell/wh, got arrays called"),

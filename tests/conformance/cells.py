@@ -123,6 +123,18 @@ def needing_a_bias(case: Case) -> Evaluation:
     return compute(case) if (0 + bias).size else nothing(case)
 
 
+def with_four_gates(case: Case) -> Evaluation:
+    """Return db with a block for each of four gates."""
+    answer = compute(case)
+    return dataclasses.replace(answer, db=np.tile(answer.db, 4))
+
+
+def with_three_gates(case: Case) -> Evaluation:
+    """Return db with a block for each of three gates."""
+    answer = compute(case)
+    return dataclasses.replace(answer, db=np.tile(answer.db, 3))
+
+
 def needing_a_step(case: Case) -> Evaluation:
     """Read the first step, even if there are no steps."""
     return compute(case) if case.xs[0].size >= 0 else nothing(case)

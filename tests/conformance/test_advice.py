@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from adapters import Adapter, Unsupported
-from adapters.conformance.advice import advise
+from adapters.conformance import check
+from adapters.conformance.advice import advise, pace
 from adapters.conformance.discovery import as_adapter
 from reference import Case, Evaluation
 from reference.faults import compute
@@ -35,6 +37,10 @@ WRONG: dict[Callable[[Case], Any], str] = {
     cells.objects: rf"expected dh0 as an array of float32, got a function; np.asarray raises: .*function.*\.\n{RIGHT}",
     cells.unsummed: rf"expected db of shape \(H,\) = \(5,\), got \(2, 5\); it is not summed over N\.\n{RIGHT}",
     cells.two_biases: rf"expected db of shape \(H,\) = \(5,\), got \(10,\)\.\n{RIGHT}",
+    cells.with_four_gates: rf"expected db of shape \(H,\) = \(5,\), got \(20,\); H is there 4 times, as in lstm: "
+    rf"judge it as Adapter\(\.\.\., \*\*gated\('lstm'\)\)\.\n{RIGHT}",
+    cells.with_three_gates: rf"expected db of shape \(H,\) = \(5,\), got \(15,\); H is there 3 times, as in gru or "
+    rf"gru_reset_before: judge it as Adapter\(\.\.\., \*\*gated\('gru'\)\)\.\n{RIGHT}",
     cells.in_a_column: rf"expected db of shape \(H,\) = \(5,\), got \(1, 5\); it is not summed\.\n{RIGHT}",
     cells.nothing: r"It returned None: expected an Evaluation; write Evaluation\(hs, dxs, dh0, dWx, dWh, db\)\.$",
     cells.a_list: r"It returned a list of 6: expected an Evaluation; write Evaluation\(",
@@ -56,15 +62,29 @@ def test_a_right_cell_gets_no_advice() -> None:
     assert [advise(as_adapter(cells.right), dtype) for dtype in (None, "float64", "bfloat16", "float16")] == [[]] * 4
 
 
-OTHERWISE = r". If it does not support such cases, raise Unsupported where {}\."
-OTHER_KINDS: dict[Callable[[Case], Any], tuple[str, str]] = {
-    cells.without_relu: ("With relu: h, dx, dh0, dWx, dWh, db are wrong", 'case.nonlinearity is "relu"'),
-    cells.needing_a_bias: (r"Without a bias: raised TypeError: .* \(.*cells.py:\d+\)", "case.params.b is None"),
-    cells.needing_a_step: (r"Without a step: raised IndexError: .* \(.*cells.py:\d+\)", r"len\(case.xs\) is 0"),
-    cells.needing_a_row: (r"Without a row: raised IndexError: .* \(.*cells.py:\d+\)", r"len\(case.h0\) is 0"),
+OTHERWISE = r". If it does not support such cases, raise Unsupported where {}{}\."
+DECLARE = r", or declare Adapter\(\.\.\., {}\)"
+OTHER_KINDS: dict[Callable[[Case], Any], tuple[str, str, str]] = {
+    cells.without_relu: (
+        "With relu: h, dx, dh0, dWx, dWh, db are wrong",
+        'case.nonlinearity is "relu"',
+        DECLARE.format(r'nonlinearities=\("tanh",\)'),
+    ),
+    cells.needing_a_bias: (r"Without a bias: raised TypeError: .* \(.*cells.py:\d+\)", "case.params.b is None", ""),
+    cells.needing_a_step: (
+        r"Without a step: raised IndexError: .* \(.*cells.py:\d+\)",
+        r"len\(case.xs\) is 0",
+        DECLARE.format(r'unsupported=\("T=0",\)'),
+    ),
+    cells.needing_a_row: (
+        r"Without a row: raised IndexError: .* \(.*cells.py:\d+\)",
+        r"len\(case.h0\) is 0",
+        DECLARE.format(r'unsupported=\("N=0",\)'),
+    ),
     cells.with_a_bias_always: (
         r"Without a bias: contract: expected no db, got an array of float32 \(.*\)",
         "case.params.b is None",
+        "",
     ),
 }
 
@@ -72,8 +92,20 @@ OTHER_KINDS: dict[Callable[[Case], Any], tuple[str, str]] = {
 @pytest.mark.parametrize("cell", OTHER_KINDS, ids=lambda cell: cell.__name__)
 def test_a_fault_in_cases_of_another_kind_is_one_sentence(cell: Callable[[Case], Any]) -> None:
     (told,) = advise(as_adapter(cell))[1:]
-    what, condition = OTHER_KINDS[cell]
-    assert re.fullmatch(what + OTHERWISE.format(condition), told), told
+    what, condition, declare = OTHER_KINDS[cell]
+    assert re.fullmatch(what + OTHERWISE.format(condition, declare), told), told
+
+
+@pytest.mark.parametrize("declared", [{"unsupported": ("T=0",)}, {}])
+def test_a_cell_that_is_declared_as_the_advice_says_passes(declared: dict[str, Any]) -> None:
+    ulps = {"float32": 2.5}
+    report = check(
+        Adapter("mine", cells.needing_a_step, "needs a step", np.tanh, ulps, **declared),
+        on_fail="report",
+        stacks=1,
+        only=["shapes"],
+    )
+    assert report.rows[0].status == ("pass" if declared else "fail")
 
 
 def test_what_is_unsupported_in_other_kinds_is_no_fault() -> None:
@@ -94,6 +126,22 @@ def test_the_place_is_in_one_s_own_code() -> None:
     (told, _) = advise(as_adapter(choosing))[1:]
     assert told.startswith("It raised LinAlgError: ")
     assert told.endswith(f"test_advice.py:{line}).")
+
+
+@pytest.mark.parametrize(("seconds", "is_slow"), [(0.04, False), (0.3, True)])
+def test_a_call_that_takes_long_is_a_hint(seconds: float, is_slow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(step=seconds)
+    monkeypatch.setattr("adapters.conformance.advice.perf_counter", lambda: next(clock))
+    hint = pace(as_adapter(cells.right), "float32")
+    told = "slow  right: a call on a case of T=3, N=2, D=4, H=5 takes 0.3 s, and a run has thousands. "
+    told += "If the framework has a compiler (jit), compile once, outside the function."
+    assert hint == [told] * is_slow
+    report = check(cells.right, stacks=1, only=["step"], dtypes=["float32"])
+    assert (report.notes, report.exit_status) == (hint, 0)
+
+
+def test_a_call_that_raises_an_error_gives_no_hint() -> None:
+    assert pace(as_adapter(cells.crashing), "float32") == []
 
 
 def test_a_stack_is_taken_where_it_is_offered() -> None:

@@ -49,6 +49,16 @@ def test_a_function_is_judged_in_a_half_precision_on_request(dtype: str) -> None
     assert [(row.dtype, row.status) for row in report.rows] == [(dtype, "pass")]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "inside"), [("bfloat16", "float32"), ("float32", "float64"), ("float32", "bfloat16")]
+)
+def test_a_cell_may_be_wider_inside_and_never_narrower(dtype: str, inside: str) -> None:
+    def mixed(case: Case) -> Evaluation:
+        return cells.right(case.astype(inside)).astype(case.dtype)
+
+    assert set(statuses(mixed, dtypes=[dtype])) == {"fail" if inside == "bfloat16" else "pass"}
+
+
 def test_a_warning_of_numpy_s_about_nan_is_no_fault() -> None:
     def warned(case: Case) -> Evaluation:
         np.log(-np.ones(1))
@@ -172,7 +182,7 @@ def test_a_failure_that_is_expected_is_none(key: str) -> None:
     expected = {key: "the loop dies, see our list"}
     report = check(cells.crashing_on_sequences, expected_failures=expected, **QUICK)
     assert [found.status for found in report.rows[0].checks] == ["pass", "xfail"]
-    assert "xfail  sequence: crashing_on_sequences: the loop dies, see our list (expected_failures)" in str(report)
+    assert "xfail  sequence: the loop dies, see our list (expected_failures)" in str(report)
 
 
 def test_an_expected_failure_that_does_not_fail_is_a_failure() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ import adapters
 from adapters.conformance import discovery
 from adapters.conformance.cli import main
 from reference import Case
+from tests.progress import besides_progress
 
 Run = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[2]
@@ -28,6 +32,15 @@ ULPS = {"float32": 2.5}
 adapter = Adapter("mine.fast", right, "my fast cell", np.tanh, ULPS)
 several = (adapter, Adapter("mine.slow", right, "my slow cell", np.tanh, ULPS))
 NUMBER = 3
+
+class Layer:
+    def state_dict(self):
+        return {}
+
+    def __call__(self, xs, h0):
+        return xs
+
+layer = Layer()
 """
 
 
@@ -103,6 +116,13 @@ def test_several_are_judged_beside_one_another(run: Run) -> None:
             "other",
             f"expected a framework or plug-in among {[*adapters.frameworks(), *PLUGGED]}, got",
         ),
+        (
+            "fast_cell",
+            ", got 'fast_cell'; for a cell in the module write fast_cell:NAME, with the name of its",
+        ),
+        ("fast_cell.py", ", got 'fast_cell.py'; for a cell in the module write fast_cell:NAME, with the name of its"),
+        ("fast_cell:Layer", f"got the class fast_cell.Layer; {discovery.WRITE}"),
+        ("fast_cell:layer", f"got an object of fast_cell.Layer; {discovery.WRITE}"),
         ("broken", "rnn_oracle.adapters: expected broken = broken_cell:adapter to load, got RuntimeError: no GPU"),
         ("number", "adapter: expected an Adapter or a function of a case, got 3"),
     ],
@@ -112,6 +132,21 @@ def test_a_name_that_does_not_exist_gives_one_sentence(run: Run, name: str, mess
     assert status == 2
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_module_is_no_subject_and_its_functions_are_named(run: Run) -> None:
+    module = importlib.import_module("fast_cell")
+    expected = re.escape("write fast_cell.NAME, with a name among ['compute', 'right', 'adapter']")
+    with pytest.raises(TypeError, match=f"^adapter: expected .* of a case, got the module fast_cell; {expected}$"):
+        discovery.as_adapter(module)
+
+
+def test_an_object_that_is_called_with_a_case_is_a_subject() -> None:
+    class Subject:
+        def __call__(self, case: Case) -> Any:
+            return case
+
+    assert discovery.as_adapter(Subject()).name == "Subject"
 
 
 def test_the_list_has_plug_ins_and_those_that_do_not_load(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +180,7 @@ def test_the_installed_command_finds_a_module_of_the_current_folder(tmp_path: Pa
     (script / "command.py").write_text(code)
     command = [sys.executable, str(script / "command.py"), "check", "here:adapter", *QUICK]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (ran.returncode, besides_progress(ran.stderr)) == (0, "")
     assert " mine.fast  float32 " in ran.stdout
 
 

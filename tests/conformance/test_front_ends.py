@@ -52,7 +52,7 @@ def of_the_command_line(cell: Callable[[Case], Any], folder: Path, capsys: pytes
     """Return the account that ``rnn-oracle check`` prints; the results are written to r.json."""
     own = (f"tests.conformance.cells:{cell.__name__}", "--json", str(folder / "r.json"))
     assert main(["check", *own, *WORDS]) == 1
-    return capsys.readouterr().out.split("\nFAIL in sequence\n")[1].rstrip("\n")
+    return capsys.readouterr().out.split("\nFAIL in sequence\n")[1].partition(f"\n\n{cell.__name__} is ")[0]
 
 
 def of_the_report(folder: Path) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from adapters.conformance import page
 from adapters.conformance.cli import main
-from adapters.conformance.report import Result
+from adapters.conformance.report import Report, Result, Row
 from tests.made import failing, passing, report_of
 
 Save = Callable[[object], Path]
@@ -23,8 +24,8 @@ def test_markdown_has_the_tables_the_remarks_and_the_failures() -> None:
         "- eggs: eggs 1.0, flush denormal False\n",
         "| adapter | precision | cases | step | sequence | worst | relative bound | verdict |\n",
         "| adapter | precision | h | dx |",
-        "- unsupported step: eggs.a: T=0 is unsupported (float32)\n"
-        "- undetermined step: db after 1000 steps (float32)\n",
+        "- unsupported step: T=0 is unsupported (eggs.a in float32)\n"
+        "- undetermined step: db after 1000 steps (eggs.a in float32)\n",
         "| pass* |",
         "### eggs.a float32 sequence: fail\n\n````\n```\nspam\ndWh is wrong\n````\n",
     ):
@@ -53,17 +54,45 @@ def test_the_summary_names_the_precisions_in_which_a_check_is_unsupported() -> N
     assert line.endswith("| nonfinite in bfloat16, options |")
 
 
-def test_on_a_narrow_screen_the_checks_are_listed_in_one_column() -> None:
+def test_on_a_narrow_screen_the_checks_are_counted_and_those_to_see_are_named() -> None:
     report = report_of(
         passing("step"), Result("nonfinite", unsupported=["spam"]), Result("invariants", 3), failing("spam")
     )
     screen = io.StringIO()
     report.show(Console(file=screen, width=80))
     lines = [line.split() for line in screen.getvalue().splitlines()]
-    first = lines.index(["eggs.a", "float32", "109", "1", "pass;", "pass*", "step;", "unsupported", "inf", "fail"])
-    assert lines[first + 1] == ["nonfinite;", "fail", "sequence"]
+    first = lines.index(["eggs.a", "float32", "109", "fail", "sequence,", "2", "pass*,", "1", "inf", "fail"])
+    assert lines[first + 1] == ["unsupported"]
     assert "step   nonfinite    invariants  sequence" in str(report)
-    assert "nonfinite; fail" not in str(report)
+    assert "fail sequence" not in str(report)
+
+
+def test_a_row_that_was_not_finished_has_the_number_of_its_checks_and_one_not_begun_is_listed() -> None:
+    report = report_of(passing(), Result("sequence", interrupted=True))
+    report.rows.append(Row("eggs.b", "eggs", "1.0", "float32", [Result("step", interrupted=True)]))
+    text = str(report)
+    assert re.search(r"\n eggs\.a .* pass\* +- .* interrupted, 1 of 2 ", text)
+    assert "\nnot begun  eggs.b in float32\n" in text
+    assert text.count("eggs.b") == 1
+    assert "All 2 ways are unfinished; " in text
+    assert "not begun" not in str(report_of(passing()))
+
+
+def test_a_run_without_a_verdict_has_neither_table_nor_legend() -> None:
+    screen = io.StringIO()
+    Report({}, notes=["not begun  torch"]).show(Console(file=screen, width=80))
+    assert screen.getvalue() == "not begun  torch\n\nNothing was judged.\n"
+
+
+def test_a_notebook_shows_a_table_and_the_interpreter_a_sentence() -> None:
+    report = report_of(passing(), failing("spam"), adapter="<eggs>")
+    shown = report._repr_html_()
+    assert shown.count("<tr>") == 2
+    assert '<td style="color: red">fail</td>' in shown
+    assert "&lt;eggs&gt; is wrong (sequence)" in shown
+    assert "<eggs>" not in shown
+    assert repr(report).startswith("<Report: <eggs> is wrong (sequence); unsupported: ")
+    assert len(repr(report)) < 120
 
 
 def test_the_command_writes_page_and_markdown(saved: Save, tmp_path: Path) -> None:

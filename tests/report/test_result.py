@@ -107,7 +107,7 @@ def test_an_inconclusive_check_names_the_quantities_whose_bound_is_too_wide() ->
         words,
     ]
     report = report_of(check)
-    assert f"\nundetermined  step: {words} (float32)\n" in str(report)
+    assert f"\nundetermined  step: {words} (eggs.a in float32)\n" in str(report)
     assert report.rows[0].cells(["step"])[3] == "inconclusive"
     assert judged(1).undetermined == []
 
