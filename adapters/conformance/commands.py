@@ -91,7 +91,7 @@ def setting(stopped: threading.Event) -> Iterator[None]:
 
 
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
-    """Judge the adapters of the names, each framework in a process of its own; print the table."""
+    """Judge the adapters of the names, each in a process of its own; print the table."""
     groups = _groups(options.names, every=options.all)
     params = read_params(options.params) if options.params else None
     chosen = set(options.only or NAMES) - set(options.skip)

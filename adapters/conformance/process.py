@@ -1,4 +1,4 @@
-"""A process for the adapters of one framework: it serves one request after the other, and is replaced once it ends."""
+"""A process for an adapter: it serves one request after the other, and is replaced once it ends."""
 
 from __future__ import annotations
 
@@ -147,8 +147,7 @@ class Worker:
             if self.stopped.is_set():
                 raise Stopped
             if time.monotonic() > until:
-                self.process.kill()
-                self.process.join()
+                self.end()
                 raise Ended(f"no answer within {timeout:g} s; the process was killed")
         with contextlib.suppress(EOFError, OSError):
             if self.connection.poll():
@@ -163,8 +162,7 @@ class Worker:
         try:
             return Reader(io.BytesIO(answer)).load()
         except Exception as error:
-            self.process.kill()
-            self.process.join()
+            self.end()
             raise Ended(f"expected an answer of plain types, got {error}; the process was killed") from error
 
     def lines(self) -> list[str]:
@@ -172,17 +170,21 @@ class Worker:
         text = self.printed.read_text("utf-8", "replace") if self.printed.exists() else ""
         return [line.strip() for line in text.splitlines() if line.strip()]
 
-    def close(self) -> None:
-        """Kill the process, if it has started, and remove what it has printed."""
+    def end(self) -> None:
+        """Kill the process, if it has started; the next request starts another."""
         if self.process:
             self.process.kill()
             self.process.join()
+
+    def close(self) -> None:
+        """Kill the process, if it has started, and remove what it has printed."""
+        self.end()
         self.folder.cleanup()
 
 
 def serve(connection: Connection, names: Sequence[str], printed: str, find: Callable[..., Any]) -> None:
     """Import the adapters of the names, send what ``start`` returns, and serve requests until the connection closes."""
-    with open(printed, "wb", buffering=0) as file:
+    with open(printed, "ab", buffering=0) as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""A run: each framework, module or plug-in has a process of its own, and each check of an adapter is one request.
+"""A run: each adapter has a process of its own, and each of its checks is one request.
 
 A crash, an exit or a hang costs the check that was requested and no other.
 """
@@ -73,7 +73,7 @@ def write_down(adapter: Adapter, dtype: str, result: Result, folder: Path, facts
 
 
 def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, console: Console) -> None:
-    """Judge all groups, each in a process of its own.
+    """Judge all groups, each adapter in a process of its own.
 
     Args:
         groups: the subjects.
@@ -115,7 +115,7 @@ def _block_interrupts() -> None:
 
 
 def judge_group(group: Group, plan: Plan, stopped: threading.Event, screen: Screen) -> None:
-    """Judge the adapters of a group in a process of its own, until ``stopped`` is set.
+    """Judge the adapters of a group until ``stopped`` is set.
 
     Raises:
         ValueError: a name is unknown, or cannot be imported.
@@ -137,7 +137,7 @@ def judge_group(group: Group, plan: Plan, stopped: threading.Event, screen: Scre
 
 
 def judge_adapters(group: Group, worker: Worker, plan: Plan, screen: Screen, task: TaskID) -> None:
-    """Judge the adapters of a group in its process, one row after the other.
+    """Judge the adapters of a group, each in a new process, one row after the other.
 
     Raises:
         Ended, Stopped, ValueError: as ``Worker.start`` does.
@@ -149,7 +149,10 @@ def judge_adapters(group: Group, worker: Worker, plan: Plan, screen: Screen, tas
     rows = iter(group.report.rows)
     screen.line(f"{group.origin}: {summary(found, plan)}")
     screen.update(task, total=sum(len(row.checks) for row in group.report.rows))
-    for adapter, _, dtypes in found:
+    for k, (adapter, _, dtypes) in enumerate(found):
+        if k and dtypes:
+            # What compilers leave behind in a process would use up its memory maps.
+            worker.end()
         if group.is_own and dtypes:
             _advise(worker, adapter, dtypes, screen.console)
         for row in itertools.islice(rows, len(dtypes)):

@@ -1,4 +1,4 @@
-"""Each framework, module or plug-in runs in its own process: if the process ends or hangs, one check fails."""
+"""Each adapter runs in its own process: if the process ends or hangs, one check fails."""
 
 from __future__ import annotations
 
@@ -87,6 +87,16 @@ def wait():
     time.sleep(1000)
 
 waiting = named("waiting", only_in("float64", wait))
+judged = set()
+
+def alone(name):
+    def run(case):
+        judged.add(name)
+        assert judged == {name}, "another adapter was in this process"
+        return right(case)
+    return named(name, run)
+
+pair = [alone("first"), alone("second")]
 everybody = [good, silent, leaving, exiting, crashing, aborting, odd, excused, tearing]
 """
 Run = Callable[..., tuple[int, dict[str, dict[str, dict[str, Any]]], str]]
@@ -127,6 +137,11 @@ def results(path: Path) -> dict[str, Any]:
 
 def statuses(row: dict[str, Any]) -> dict[str, str]:
     return {name: found["status"] for name, found in row.items()}
+
+
+def test_every_adapter_has_a_new_process(check: Run) -> None:
+    status, rows, _ = check("one:pair")
+    assert (status, [*rows]) == (0, ["one.first", "one.second"])
 
 
 ENDS = {
