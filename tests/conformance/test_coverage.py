@@ -14,7 +14,8 @@ from adapters.conformance.checks import CHECKS, Plan
 from adapters.conformance.discovery import as_adapter
 from adapters.conformance.report import Result
 from reference import PRECISIONS, Case, Evaluation, evaluate
-from reference.faults import compute
+from reference.faults import FAMILIES, Fault, compute
+from reference.mutation_score import try_once
 from reference.strategies import EDGES
 
 # Steps, inputs beside units, and whether the case has the probe. Each pair stands in every default run.
@@ -30,7 +31,7 @@ SIZES = {
     ("T = 50 to 300", "D < H", "probe"),
     ("T = 1000 or more", "D < H", "probe"),
 }
-ROWS = {0, 1, 2, 3, 4, 32, 64, 100}
+ROWS = {0, 1, 2, 3, 4, 33, 64, 100}
 STEPS = {0, 1, 2, 3, 12, 50, 100, 300, 1000, 10_000}
 VALUES = {"tanh": {"plain", "wide", *EDGES, "poisoned"} - {"huge_inputs"}}
 VALUES["relu"] = VALUES["tanh"] | {"integers", "huge_inputs"}
@@ -104,6 +105,34 @@ def test_the_last_column_of_x_is_an_input_in_some_cases_and_the_probe_in_others(
     several = [case for case in run(dtype, seed)[0] if case.sizes["T"] > 1 and case.sizes["D"]]
     assert {case.sizes["D"] - 1 in case.inputs for case in several} == {True, False}
     assert any(case.xs[..., -1].astype(float).any() for case in several)
+
+
+def singles(dtype: str) -> list[Case]:
+    """Return the cases of a default run one by one, as most adapters take them; those of thousands of steps are out."""
+    found = [case for case in run(dtype, 0)[0] if case.sizes["T"] < 1000]
+    return [one for case in found for one in ([case] if case.K is None else [case[k] for k in range(case.K)])]
+
+
+def shows(fault: Fault, case: Case) -> bool:
+    """Return whether a trial of a fault on a case fails."""
+    found = try_once(fault.subject(), case)
+    return isinstance(found, str) or found.status == "fail"
+
+
+@EVERY
+def test_a_default_run_catches_each_fault_that_shows_in_a_corner_alone(dtype: str) -> None:
+    found = singles(dtype)
+    faults = [fault for fault in FAMILIES["corner"] if dtype in fault.precisions]
+    missed = [one.name for one in faults if not any(shows(one, case) for case in found if one.applies(case))]
+    assert len(faults) == 20
+    assert missed == []
+
+
+def test_without_its_corner_a_fault_is_not_caught() -> None:
+    found = [case for case in singles("float32") if case.sizes["N"] <= 32][:100]
+    (blocked,) = (fault for fault in FAMILIES["corner"] if fault.name == "states zero beyond 32 rows")
+    assert found
+    assert not any(shows(blocked, case) for case in found)
 
 
 def test_every_argument_comes_in_every_layout() -> None:
