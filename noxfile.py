@@ -180,12 +180,16 @@ SUBJECTS = {"exact": (("tests.conformance.exact:ADAPTERS",), ""), "slow": (SLOW,
 
 
 @nox.session(default=False)
-@nox.parametrize("name", [*SUBJECTS, *BACKENDS])
+@nox.parametrize("name", [*SUBJECTS, "plain", *BACKENDS])
 def alarms(session: nox.Session, name: str) -> None:
     """Look for false alarms in over 200,000 cases of each adapter and precision; `-- --stacks 115` takes a tenth.
 
-    "exact" is the oracle itself, rounded once. It needs no framework.
+    "exact" is the oracle itself, rounded once; "plain" is NumPy code of unusual arithmetic. Both need no framework.
     """
+    if name == "plain":
+        install(session, "test")
+        session.run("python", "-m", "tests.reference.alarms", *session.posargs, env=ONE_THREAD)
+        return
     subject, extra = SUBJECTS.get(name, ((name,), name))
     install(session, extra=extra)
     options = ("--only", *DRAWN, "--stacks", "1150", "--jobs", str(os.cpu_count()), *session.posargs)

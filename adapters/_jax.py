@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adapters._way import bound, mapped
+from adapters._way import bound, mapped, pulled_twice
+
+jitted = cache(jax.jit)
 
 
 def run(forward: Any, differentiate: Any, nonlinearity: Any, weights: Any, xs: Any, *others: Any) -> Any:
@@ -23,6 +25,15 @@ def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> A
     """Differentiate with ``jax.vjp``, with forward and pull-back jitted together."""
     outputs, pull_back = jax.vjp(forward, weights, xs, states)
     return outputs, pull_back(upstream)
+
+
+def by_two_pull_backs(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+    """Differentiate with ``jax.vjp`` of a jitted forward, and expect equal gradients from two pull-backs.
+
+    Under one ``jax.jit`` for both, XLA would compute one of them.
+    """
+    outputs, pull_back = jax.vjp(jitted(forward), weights, xs, states)
+    return outputs, pulled_twice(partial(pull_back, upstream), np.asarray)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -37,12 +37,18 @@ def layer(module: Any, weights: Any, xs: Any, states: Any) -> Any:
     return keras.ops.swapaxes(called(module, weights, keras.ops.swapaxes(xs, 0, 1), *states), 0, 1)
 
 
+def last_state(module: Any, weights: Any, xs: Any, states: Any) -> Any:
+    """Run ``SimpleRNN(return_state=True)``, and take the last step from the last state."""
+    outputs, last = called(module, weights, keras.ops.swapaxes(xs, 0, 1), *states)
+    return keras.ops.concatenate([keras.ops.swapaxes(outputs, 0, 1)[:-1], last[None]])
+
+
 @cache
 def module_of(forward: Any, D: int, H: int, activation: Any, dtype: str, use_bias: bool) -> Any:
     """Return the cell or layer of these sizes for a forward. Its own weights are zeros and are not used."""
     zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
     kind = keras.layers.SimpleRNNCell if forward is stepped else keras.layers.SimpleRNN
-    options = {} if forward is stepped else {"return_sequences": True}
+    options = {} if forward is stepped else {"return_sequences": True, "return_state": forward is last_state}
     module = kind(H, activation=activation, dtype=dtype, use_bias=use_bias, **zeros, **options)
     module.build((None, None, D))
     return module
@@ -75,7 +81,8 @@ def rows(backend: str, run: Any, by: str, of_cell: Any, **fields: Any) -> tuple[
         fields: fields of both adapters.
     """
     name, cell = f"keras_{backend}.SimpleRNN", Way(LAYOUTS, run, "SimpleRNNCell", (stepped,))
-    of_layer = fields | {"unsupported": ("T=0",)}
+    options = {"last state": Way(LAYOUTS, run, "SimpleRNN", (last_state,))}
+    of_layer = fields | {"unsupported": ("T=0",), "options": options}
     return (
         Adapter(f"{name}Cell", cell, f"SimpleRNNCell stepped, {by}", **fields, **of_cell),
         Adapter(name, Way(LAYOUTS, run, "SimpleRNN", (layer,)), f"SimpleRNN, {by}", **of_layer),

@@ -8,7 +8,8 @@ from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from adapters import Unsupported
-from adapters._torch import LAYERS, as_array, as_tensor, module_for, pull_back
+from adapters._torch import as_array, as_tensor, pull_back
+from adapters._torch_cells import LAYERS, module_for
 from adapters._way import flat, mapped, unflattened
 from reference import LayersCase
 

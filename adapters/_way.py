@@ -37,6 +37,25 @@ def unflattened(weights: Any, arrays: Any) -> tuple[Any, Any, Any]:
     return dict(zip(weights, arrays, strict=False)), arrays[count], tuple(arrays[count + 1 :])
 
 
+def pulled_twice(pull: Callable[[], Any], as_array: Callable[[Any], Any]) -> Any:
+    """Return the gradients of a pull-back that is called twice.
+
+    A backward that uses up or changes what its forward saved fails in the second call.
+
+    Args:
+        pull: returns a tree of gradients.
+        as_array: returns a gradient as a NumPy array.
+
+    Raises:
+        RuntimeError: the second pull-back returned other bits.
+    """
+    first = pull()
+    bits = mapped(lambda array: as_array(array).tobytes(), first)
+    if bits != mapped(lambda array: as_array(array).tobytes(), pull()):
+        raise RuntimeError("pull_back: expected the same gradients from a second pull-back, got others")
+    return first
+
+
 def unroll(step: Any, xs: Any, states: Any) -> list[Any]:
     """Return the initial state, if there is one, and the state after each step; ``step`` may create the first state.
 

@@ -11,7 +11,7 @@ import numpy as np
 from autograd import make_jvp, make_vjp
 
 from adapters import JVP, Adapter, Way, facts
-from adapters._way import unroll
+from adapters._way import pulled_twice, unroll
 
 # The composed cell has the parameters of the reference.
 LAYOUTS = {"vjp": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
@@ -42,6 +42,12 @@ def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> A
     return outputs, pull_back(upstream)
 
 
+def by_two_pull_backs(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+    """Differentiate with ``make_vjp``, and expect equal gradients from two pull-backs."""
+    pull_back, outputs = make_vjp(forward)((weights, xs, states))
+    return outputs, pulled_twice(partial(pull_back, upstream), np.asarray)
+
+
 def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tangents: Any) -> Any:
     """Differentiate in forward mode, along a direction, with ``make_jvp``."""
     outputs, along = make_jvp(forward)((weights, xs, states))(tangents)
@@ -56,9 +62,10 @@ ULPS = {"float64": 1.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
 way = partial(Way, LAYOUTS, run, "vjp")
 # anp.tanh is NumPy's tanh. max_T: each step of backward costs as much as the sequence, so long sequences take minutes.
 of = partial(Adapter, tanh=anp.tanh, tanh_ulps=ULPS, unsupported=("T=0",))
+OPTIONS = {"second pull-back": way((stepped, by_two_pull_backs))}
 # In forward mode, the derivative of relu is float64 (FINDINGS.md).
 FORWARD = JVP | {"nonlinearities": ("tanh",)}
 ADAPTERS = (
-    of("autograd.vjp", way((stepped, by_vjp)), "composed cell, make_vjp", max_T=1000),
+    of("autograd.vjp", way((stepped, by_vjp)), "composed cell, make_vjp", max_T=1000, options=OPTIONS),
     of("autograd.jvp", way((stepped, by_jvp)), "composed cell, make_jvp: forward mode", **FORWARD),
 )

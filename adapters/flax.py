@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from adapters import Adapter, Way, _jax
-from adapters._jax import ULPS, by_vjp, run, tanh
+from adapters._jax import ULPS, by_two_pull_backs, by_vjp, run, tanh
 from adapters._way import unroll
 
 # https://flax.readthedocs.io/en/stable/api_reference/flax.linen/layers.html, "Recurrent"; likewise flax.nnx/nn.
@@ -84,8 +84,14 @@ def environment() -> dict[str, str]:
 # jnp.stack needs at least one.
 LAYER: dict[str, Any] = {"unsupported": ("D=0",)}
 LINEN, NNX = (
-    LAYER | {"options": {"last state": Way(LAYOUTS, run, name, (forward, by_vjp))}}
-    for name, forward in (("linen.RNN", linen_last_state), ("nnx.RNN", nnx_last_state))
+    LAYER
+    | {
+        "options": {
+            "last state": Way(LAYOUTS, run, name, (last_state, by_vjp)),
+            "second pull-back": Way(LAYOUTS, run, name, (forward, by_two_pull_backs)),
+        }
+    }
+    for name, forward, last_state in (("linen.RNN", linen_rnn, linen_last_state), ("nnx.RNN", nnx_rnn, nnx_last_state))
 )
 CELL: dict[str, Any] = {"unsupported": ("D=0", "T=0"), "max_T": 32}
 ADAPTERS = tuple(

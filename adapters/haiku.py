@@ -9,7 +9,7 @@ import haiku as hk
 import jax.numpy as jnp
 
 from adapters import Adapter, Way, _jax
-from adapters._jax import ULPS, by_vjp, run, tanh
+from adapters._jax import ULPS, by_two_pull_backs, by_vjp, run, tanh
 from adapters._way import unroll
 
 # https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN" and "Linear". Haiku ignores unused parameters.
@@ -69,6 +69,7 @@ def environment() -> dict[str, str]:
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, nonlinearities=NONLINEARITIES)
 way = partial(Way, LAYOUTS, run, "VanillaRNN")
 OPTIONS = {"two biases": way((with_two_biases, by_vjp)), "last state": way((last_state, by_vjp))}
+OPTIONS |= {"second pull-back": way((unrolled, by_two_pull_backs))}
 ADAPTERS = (
     of("haiku.VanillaRNN", way((stepped, by_vjp)), "VanillaRNN stepped, jit", max_T=32, unsupported=("T=0",)),
     of("haiku.dynamic_unroll", way((unrolled, by_vjp)), "dynamic_unroll of VanillaRNN, jit", options=OPTIONS),

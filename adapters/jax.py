@@ -40,12 +40,24 @@ def unrolled(cell: str, weights: Any, xs: Any, states: Any) -> Any:
 
 def scanned(cell: str, weights: Any, xs: Any, states: Any, wrapper: Any = lambda step: step) -> Any:
     """Run the cell under ``lax.scan``."""
+    last, outputs = scan(cell, weights, xs, states, wrapper)
+    return (outputs, *last[1:]) if last[1:] else outputs
+
+
+def scan(cell: str, weights: Any, xs: Any, states: Any, wrapper: Any = lambda step: step) -> Any:
+    """Return the states after the last step, and all outputs."""
 
     def step(states: Any, x: Any) -> Any:
         states = CELLS[cell](weights, x, states)
         return states, states[0]
 
-    last, outputs = jax.lax.scan(wrapper(step), states, xs)
+    return jax.lax.scan(wrapper(step), states, xs)
+
+
+def last_state(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run the cell under ``lax.scan``, and take the last step from the last state."""
+    last, outputs = scan(cell, weights, xs, states)
+    outputs = jnp.concatenate([outputs[:-1], last[0][None]])
     return (outputs, *last[1:]) if last[1:] else outputs
 
 
@@ -77,12 +89,18 @@ SECOND = "jvp of vjp: second derivatives, jit"
 STATES = "lax.scan of a step under jax.checkpoint, jit"
 
 
+def of_scan(kind: str) -> dict[str, Any]:
+    """Return the layers and the options of a cell under ``lax.scan``."""
+    parts = {"last state": (last_state, by_vjp), "second pull-back": (scanned, _jax.by_two_pull_backs)}
+    return {"layers": layers(kind), "options": {name: way(kind, each) for name, each in parts.items()}}
+
+
 def of_gated(cell: str) -> tuple[Adapter, ...]:
     """Return the adapters of a gated cell, in six ways."""
     own, along, second = gated(cell), gated(cell, derivatives="jvp"), gated(cell, derivatives="hvp")
     named, by, rest = f"jax.{cell}", partial(way, f"{cell}.scan"), own | {"main": False}
     return (
-        of(f"{named}.scan", by((scanned, by_vjp)), "under lax.scan, jit", layers=layers(f"{cell}.scan"), **own),
+        of(f"{named}.scan", by((scanned, by_vjp)), "under lax.scan, jit", **of_scan(f"{cell}.scan"), **own),
         of(f"{named}.cell", by((unrolled, by_vjp)), "unrolled, jit", max_T=32, unsupported=("T=0",), **rest),
         of(f"{named}.checkpoint", by((checkpointed, by_vjp)), STATES, recomputes=("states",), **rest),
         of(f"{named}.vmap", by((scanned, _jax.by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True, **rest),
@@ -94,7 +112,7 @@ def of_gated(cell: str) -> tuple[Adapter, ...]:
 ADAPTERS = (
     of("jax.eager", way("cell", (unrolled, eagerly)), "composed cell, operation by operation", **EAGER),
     of("jax.cell", way("cell", (unrolled, by_vjp)), "composed cell, unrolled, jit", max_T=32, unsupported=("T=0",)),
-    of("jax.scan", way("scan", (scanned, by_vjp)), "composed cell under lax.scan, jit", layers=layers("scan")),
+    of("jax.scan", way("scan", (scanned, by_vjp)), "composed cell under lax.scan, jit", **of_scan("scan")),
     of("jax.checkpoint", way("scan", (checkpointed, by_vjp)), STATES, recomputes=("states",), main=False),
     of("jax.vmap", way("scan", (scanned, _jax.by_vmap)), "lax.scan, vmap over a stack, jit", takes_stacks=True),
     of("jax.jvp", way("scan", (scanned, _jax.by_jvp)), "lax.scan, jax.jvp: forward mode, jit", **JVP),

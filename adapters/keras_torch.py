@@ -18,7 +18,7 @@ from adapters._torch import as_array, by_autograd
 from adapters._way import mapped
 
 
-def as_tensor(array: Any) -> Any:
+def convert(array: Any) -> Any:
     """Return a NumPy array as a tensor that can require a gradient."""
     return keras.ops.convert_to_tensor(array, dtype=array.dtype.name).clone()
 
@@ -26,7 +26,7 @@ def as_tensor(array: Any) -> Any:
 def run_module(forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
     """Run on NumPy arrays."""
     module = module_for(forward, nonlinearity, weights)
-    return mapped(as_array, by_autograd(partial(forward, module), *mapped(as_tensor, (weights, *arrays))))
+    return mapped(as_array, by_autograd(partial(forward, module), *mapped(convert, (weights, *arrays))))
 
 
 # For the registry alone.
@@ -36,7 +36,7 @@ _keras.require("torch")
 
 def tanh(array: Any) -> Any:
     """Return the tanh of a NumPy array by Keras, which calls PyTorch."""
-    return as_array(keras.ops.tanh(as_tensor(array)))
+    return as_array(keras.ops.tanh(convert(array)))
 
 
 def environment() -> dict[str, str]:

@@ -16,7 +16,7 @@ from adapters._way import mapped, unroll
 LAYOUTS = {"VanillaRNN": {"input_to_hidden/w": "Wx", "hidden_to_hidden/w": "Wh", "b": "b or 0"}}
 
 
-def run(forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
+def run_core(forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
     """Run an ``snt.VanillaRNN`` with these weights on NumPy arrays. The first call creates its variables."""
     D, H = next(iter(weights.values())).shape
     dtype, inits = tf.as_dtype(arrays[0].dtype), (snt.initializers.Constant(0.0),) * 2
@@ -54,7 +54,7 @@ def tanh(array: Any) -> Any:
 
 
 environment = facts(sonnet=snt.__version__, tensorflow=tf.__version__, precision="that of each core")
-way = partial(Way, LAYOUTS, run, "VanillaRNN")
+way = partial(Way, LAYOUTS, run_core, "VanillaRNN")
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST)
 OPTIONS = {"last state": way((last_state,))}
 UNROLLED = "snt.VanillaRNN, snt.dynamic_unroll, GradientTape"

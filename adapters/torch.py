@@ -8,19 +8,9 @@ from typing import Any
 
 import torch
 
-from adapters import JVP, TWICE, Adapter, ExpectedFailure, LayersWay, Way, _torch, _torch_layers, gated
-from adapters._torch import (
-    LAYERS,
-    as_array,
-    as_tensor,
-    by_autograd,
-    called,
-    environment,
-    module_for,
-    pull_back,
-    read_state_dict,
-    run,
-)
+from adapters import JVP, TWICE, Adapter, ExpectedFailure, LayersWay, Way, _torch, _torch_cells, _torch_layers, gated
+from adapters._torch import as_array, as_tensor, by_autograd, environment, pull_back, read_state_dict, run
+from adapters._torch_cells import layer, stepped
 
 __all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "pull_back", "read_state_dict"]
 
@@ -37,11 +27,6 @@ LAYOUTS = {
     "GRUCell": {"cell": "gru r z n", "weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b", "bias_hh": "[0, bn]"},
 }
 # fmt: on
-def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run a layer over the sequence, time first, which is the default."""
-    found = called(module_for(LAYERS, cell, weights), weights, xs, tuple(state[None] for state in states))
-    return (found[0], found[1][0]) if len(states) > 1 else found
-
 
 # For the registry alone.
 
@@ -57,17 +42,19 @@ OVERWRITTEN = ExpectedFailure("backward writes over the states of a single step,
 FAILURES = {f"{check} {dtype}": OVERWRITTEN for check in ("step", "shapes") for dtype in ("bfloat16", "float16")}
 STACKS, SLOW = CELL | {"takes_stacks": True}, CELL | {"max_T": 8, "slow": True, "expected_failures": FAILURES}
 
-way, stepped, by = partial(Way, LAYOUTS, run), _torch.stepped, by_autograd
+way, by = partial(Way, LAYOUTS, run), by_autograd
 layers = partial(LayersWay, LAYOUTS, _torch_layers.run)
 cell, rnn = partial(way, "RNNCell"), partial(way, "RNN")
 STEPS, LOOP, TWO, VMAP = cell((stepped, by)), rnn((layer, by)), (layer, _torch.twice), (stepped, _torch.by_vmap)
-OF_STEPS = {"unbatched": cell((_torch.stepped_unbatched, by)), "h0 omitted": replace(STEPS, has_state=False)}
+OF_STEPS = {"unbatched": cell((_torch_cells.stepped_unbatched, by)), "h0 omitted": replace(STEPS, has_state=False)}
 OF_STEPS |= {"second pull-back": cell((stepped, _torch.by_two_pull_backs))}
-OF_LOOP = {"batch first": rnn((_torch.batch_first, by)), "unbatched": rnn((_torch.unbatched, by))}
-OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False), "last state": rnn((_torch.last_state, by))}
+OF_LOOP = {"batch first": rnn((_torch_cells.batch_first, by)), "unbatched": rnn((_torch_cells.unbatched, by))}
+OF_LOOP |= {"h0 omitted": replace(LOOP, has_state=False), "last state": rnn((_torch_cells.last_state, by))}
 OF_LOOP |= {"second pull-back": rnn((layer, _torch.by_two_pull_backs))}
 of = partial(Adapter, tanh=_torch.tanh, tanh_ulps=ULPS, sigmoid=_torch.sigmoid)
-of_compiled = partial(Adapter, tanh=lambda x: as_array(_torch.compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED)
+of_compiled = partial(
+    Adapter, tanh=lambda x: as_array(_torch_cells.compiler(torch.tanh)(as_tensor(x))), tanh_ulps=COMPILED
+)
 
 
 def of_gated(cell: str, name: str) -> tuple[Adapter, ...]:
@@ -96,7 +83,7 @@ ADAPTERS = (
     of("torch.vmap", cell(VMAP), "nn.RNNCell, vmap over stacked parameters", **STACKS),
     of("torch.jvp", rnn((layer, _torch.by_jvp)), "nn.RNN, torch.func.jvp", unsupported=OF_JVP, **JVP),
     of("torch.twice", rnn(TWO), "nn.RNN, autograd of autograd", unsupported=OF_LAYER, **TWICE),
-    of_compiled("torch.compile", cell((_torch.compiled, by)), "nn.RNNCell, torch.compile", **SLOW),
+    of_compiled("torch.compile", cell((_torch_cells.compiled, by)), "nn.RNNCell, torch.compile", **SLOW),
     *of_gated("lstm", "LSTM"),
     *of_gated("gru", "GRU"),
 )

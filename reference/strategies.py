@@ -7,7 +7,8 @@ draws, and can shrink, the shape and a seed, and a generator with that seed draw
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,18 +36,18 @@ class Shape(NamedTuple):
 # Sizes of 1 hide mistakes (a 1 x 1 matrix equals its transpose), so they are rare. So is D = H, for the same reason.
 # Hypothesis shrinks towards the first entries.
 LENGTHS = (1, 3, 4, 5, 6, 2, 3, 4, 5, 20)
-BATCHES = (1, 2, 3, 4, 5, 2, 3, 4, 8, 17)
+BATCHES = (1, 2, 3, 4, 5, 1, 3, 4, 8, 17)
 INPUTS = (1, 2, 3, 5, 7, 2, 3, 5, 1, 33)
-UNITS = (1, 2, 4, 6, 8, 2, 4, 6, 3, 64)
+UNITS = (1, 2, 4, 6, 8, 2, 4, 3, 33, 64, 33)
 NORMS = (1.0, 0.5, 2.0, 3.0)
 KINDS_OF_UPSTREAM = ("every", "every", "every", "last", "one")
 # Integers put relu at its kink. NaN is drawn for tanh only, because the derivative of relu at NaN is a convention.
 KINDS_OF_VALUES = {
-    "tanh": ("plain", "plain", "plain", "wide", "wide", "nan", "nan"),
-    "relu": ("plain", "plain", "plain", "wide", "integers", "integers"),
+    "tanh": ("plain", "plain", "wide", "wide", "wide", "nan", "nan", "nan"),
+    "relu": ("plain", "plain", "wide", "integers", "integers", "integers"),
 }
 FINITE = ("plain", "integers", "wide", "one_sided", "unsaturated")
-VALUES = (*FINITE, "nan")
+VALUES = (*FINITE, "nan", "zeros")
 # Kinds at the limits of a format. Even cases of one step have a probe. If tanh saturates, 1 - h**2 is below the last
 # digit of h, and only an observed A can be checked.
 EDGES = ("saturated", "subnormal", "huge", "huge_inputs", "cancelling", "one_hot", "zeros")
@@ -60,10 +61,12 @@ MANY = 8
 FEW = 24
 # Size of a batch whose sums are so long that a half precision loses the terms added late.
 LONG = 1024
-# T and N of shapes as large as real data: half a thousand to ten thousand rows in all steps.
-LARGE = ((50, 32), (50, 100), (100, 64), (300, 32))
+# T and N of shapes as large as real data, with more than 32 steps and rows, a usual block of kernels; and one long row.
+LARGE = ((50, 33), (50, 100), (100, 64), (300, 33), (50, 1))
+# Most steps of them that a half precision decides: it stores the gradients of the parameters after every step.
+STORED_STEPS = 50
 # D and H of the shapes without the probe: one input, fewer inputs than units, or as many.
-NARROW = ((1, 2), (2, 2), (1, 4), (3, 3), (1, 3), (4, 4), (2, 6), (1, 6))
+NARROW = ((1, 2), (2, 2), (1, 4), (3, 3), (1, 3), (4, 4), (2, 6), (1, 6), (6, 6))
 # D and H of gated cells in half precisions and along a direction, at most: a gate adds up two products.
 WIDEST = 128
 # Largest number of numbers in a stack of cases.
@@ -107,16 +110,18 @@ def narrow() -> st.SearchStrategy[Shape]:
     return st.sampled_from(NARROW).flatmap(lambda size: st.builds(Shape, T, N, *map(st.just, size), *options))
 
 
-def large() -> st.SearchStrategy[Shape]:
-    """Draw shapes with as many steps and rows as real data, and few inputs and units."""
+def large(most: int = sys.maxsize) -> st.SearchStrategy[Shape]:
+    """Draw shapes with as many steps and rows as real data, at most ``most`` steps, and few inputs and units."""
     few, nonlinearities, biases = st.sampled_from((2, 3, 4)), st.sampled_from(("tanh", "relu")), st.booleans()
     options = few, few, nonlinearities, biases, st.just(True)
-    return st.sampled_from(LARGE).flatmap(lambda size: st.builds(Shape, *map(st.just, size), *options))
+    sizes = [each for each in LARGE if each[0] <= most]
+    return st.sampled_from(sizes).flatmap(lambda size: st.builds(Shape, *map(st.just, size), *options))
 
 
 def shapes_for(dtype: str) -> st.SearchStrategy[Shape]:
     """Draw shapes of all kinds; for a half precision, include some with long sums."""
-    kinds = [shapes] * 5 + [narrow] * 2 + [long_sums] * PRECISIONS[dtype].is_mixed
+    kinds: list[Callable[[], st.SearchStrategy[Shape]]] = [shapes] * 5 + [narrow] * 2
+    kinds += [partial(large, STORED_STEPS), long_sums] if PRECISIONS[dtype].is_mixed else [large]
     return st.sampled_from(kinds).flatmap(lambda of: of())
 
 
@@ -164,7 +169,8 @@ def cases(
     without = not drawn.probe and bool(kinds)
     kinds = kinds or [kind for kind in suiting(drawn._replace(probe=True), dtype, direction, cell) if kind in values]
     kinds = ["one_sided"] if N >= LONG and "one_sided" in values else kinds
-    kinds = kinds if assorted else [draw(st.sampled_from(kinds))]
+    # Usual kinds are repeated in the list, so those at the limits are, too.
+    kinds = kinds if assorted else [draw(st.sampled_from(kinds + [kind for kind in kinds if kind in EDGES] * 2))]
     seed += draw(st.integers(0, 2**32 - 1))
     # With a direction, every row has a gradient, so that not all rows with a gradient are saturated.
     careful = "unsaturated" in kinds or (direction and "wide" in kinds)
@@ -199,7 +205,7 @@ def sized(shape: Shape, dtype: str, direction: bool, cell: str = "rnn") -> Shape
         # Enclosures become wider with the number of steps and of units.
         T, shape = min(T, 4), shape._replace(N=max(shape.N, 2), H=min(max(shape.H, 3), 8))
     # If the sum of a relu unit is about zero, the row is undetermined.
-    rows = 5 if shape.nonlinearity == "relu" else 2
+    rows = 5 if shape.nonlinearity == "relu" else 3
     H, N = (max(shape.H, 2) if T > 1 or half else shape.H), shape.N
     return shape._replace(T=T, H=H, N=N if probe or not half else max(N, rows), probe=probe)
 

@@ -20,7 +20,10 @@ TWINS = (
     {"upstream of the last step only", "recurrent gradient replaces upstream"},
     {"detached before the last step", "BPTT truncated at 5"},
     {"products in TF32", "products in float16"},
-    {"dh0 missing where D <= H", "h0 detached", "BPTT truncated at 3, h0 included"},
+    {"dh0 missing where D <= H", "h0 detached", "BPTT truncated at 3, h0 included", "dh0 missing where h0 is zero"},
+    {"db missing where b is zero", "db missing"},
+    {"step 0 of an odd T missing", "step 0 missing"},
+    {"assigned where N = 1", "overwritten instead of accumulated"},
     {"Wx transposed where D = H", "Wx reshaped instead of transposed"},
     {"inputs squeezed where D = 1", "batch first read as time first"},
 )
@@ -59,6 +62,14 @@ CASES = {
         Case.random(**SIZES | {"dtype": dtype, "T": 3, "D": 1}),
         plain(dtype, D=7),
         plain(dtype, H=6),
+        # Sizes beyond a block of 32, an odd T, no bias, and zeros in the places where they have a meaning.
+        plain(dtype, H=34),
+        plain(dtype, N=34),
+        plain(dtype, T=34),
+        plain(dtype, T=5),
+        plain(dtype, bias=False),
+        plain(dtype, values="zeros"),
+        plain(dtype, upstream="last"),
     )
     for dtype in COMPUTED
 }

@@ -191,8 +191,8 @@ LONG = Drawn(name="long", lengths=(1000,), stack=4, pool=1, thin=8, batches=(2, 
 NO_STEPS, NO_ROWS, NO_INPUTS = Shape(0, 2, 3, 4), Shape(3, 0, 3, 4, "relu"), Shape(1, 2, 0, 4)
 ONES, INPUTS, UNITS = Shape(1, 1, 1, 1, "relu", False), Shape(2, 2, 512, 4, bias=False), Shape(2, 1, 4, 512, "relu")
 ONE_INPUT = Shape(3, 4, 1, 3, probe=False), Shape(2, 6, 1, 4, "relu", bias=False, probe=False)
-# Rows and steps of real data.
-LARGE = Shape(50, 100, 3, 4), Shape(100, 64, 2, 5, "relu"), Shape(300, 32, 3, 4, bias=False)
+# Rows and steps of real data; 33 rows are one more than a block.
+LARGE = Shape(50, 100, 3, 4), Shape(100, 64, 2, 5, "relu"), Shape(300, 33, 3, 4, bias=False)
 OF_OPTIONS = (Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu", bias=False))
 ROWS = (Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu"))
 TANH = ("tanh",)

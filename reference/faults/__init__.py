@@ -14,7 +14,8 @@ from dataclasses import replace
 from reference.cells import CELLS
 from reference.faults.backward import DERIVATIVE, WEIGHTS
 from reference.faults.bptt import BPTT, PERIODIC
-from reference.faults.contract import CONTRACT, CORNER
+from reference.faults.contract import CONTRACT
+from reference.faults.corner import CORNER
 from reference.faults.fault import COMPUTED, HALVES, Fault, compute
 from reference.faults.forward import ACTIVATION, BIAS, LAYOUT, STATE
 from reference.faults.gated import GATED, GRU, LSTM
@@ -36,6 +37,7 @@ PLAIN = {
 }
 
 
+ROWS = dict.fromkeys(HALVES, "cases of this cell have at least 4 rows there")
 LONELY = dict.fromkeys(HALVES, "cases of this cell without the probe have one step there")
 # Precisions that hide a fault in a gated cell, by name of fault and by cell.
 HIDDEN: dict[str, dict[str, dict[str, str]]] = {
@@ -44,6 +46,7 @@ HIDDEN: dict[str, dict[str, dict[str, str]]] = {
     "state forgotten where D <= H": dict.fromkeys(GATED, LONELY),
     "dh0 missing where D <= H": dict.fromkeys(GATED, LONELY),
     "inputs squeezed where D = 1": dict.fromkeys(GATED, LONELY),
+    "assigned where N = 1": dict.fromkeys(GATED, ROWS),
 }
 
 

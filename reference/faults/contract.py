@@ -1,4 +1,4 @@
-"""Faults of the contract (inputs changed, memory shared, dtype or shape wrong, calls that differ) and of corners."""
+"""Faults of the contract: inputs changed, memory shared, dtype or shape wrong, calls that differ."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 
 from reference.case import Case
 from reference.evaluation import Evaluation
-from reference.faults.fault import fault, given, more, returned, transposed, with_tanh
-from reference.faults.forward import batch_first
+from reference.faults.fault import fault, with_tanh
 from reference.trial import Subject
 
 OTHER = {"float64": "float32", "float32": "float64", "bfloat16": "float32", "float16": "float32"}
@@ -61,21 +60,9 @@ def first_weights(run: Subject, case: Case, kept: dict[Any, Any]) -> Evaluation:
     return run(case.replacing(probe=None, finite=False, **first))
 
 
-def cleared(array: Any, index: Any) -> Any:
-    """Return a copy of an array with zeros at an index."""
-    found = np.array(array)
-    found[index] = 0
-    return found
-
-
-def few(case: Case) -> bool:
-    """Return whether there are at most as many inputs as units; the probe's columns count as inputs."""
-    return case.sizes["D"] <= case.sizes["H"]
-
-
-# The columns of the tables are name, description, conditions and changes by hook.
+# The columns of the table are name, description, conditions and changes by hook.
 # fmt: off
-contract, corner = partial(fault, "contract"), partial(fault, "corner")
+contract = partial(fault, "contract")
 CONTRACT = (
     contract("input mutated", "Uses the initial state as a buffer and leaves the last state in it.",
              result=lambda case, found: after(found, overwrite(case.h0, found.hs[..., -1, :, :]))),
@@ -97,27 +84,4 @@ CONTRACT = (
     contract("non-deterministic", "Changes the order of a sum between calls; dWh differs in one bit.", calls=unsteady),
     contract("NaN laundered into 0", "Replaces NaN in its results by zero.", lambda case: not case.finite, with_tanh,
              result=lambda case, found: found.map(lambda each: np.where(np.isnan(each), np.zeros_like(each), each))),
-)
-CORNER = (
-    corner("state forgotten where D <= H", "Has a fast path for few inputs that leaves out the product with Wh.",
-           few, more(T=1), recurrent_term=lambda layer, right, h: right(np.zeros_like(h))),
-    corner("dh0 missing where D <= H", "Has a fast path for few inputs that returns a zero gradient of h0.",
-           few, more(T=1), result=returned("dh0", np.zeros_like)),
-    corner("inputs beyond the H-th not read", "Loops over the inputs up to H instead of D; this is right if D <= H.",
-           lambda case: not few(case),
-           case=lambda case: case.replacing(xs=cleared(case.xs, np.s_[..., case.sizes["H"] :]))),
-    corner("last input column not read", "Ends the loop over the inputs one column early.",
-           case=given("xs", partial(cleared, index=np.s_[..., -1]))),
-    corner("last column of dx zero", "Ends the loop over the columns of dx one column early.",
-           result=returned("dxs", partial(cleared, index=np.s_[..., -1]))),
-    corner("last row of dWx zero", "Ends the loop over the rows of dWx one row early.",
-           result=returned("dWx", partial(cleared, index=np.s_[..., -1, :]))),
-    corner("Wx transposed where D = H", "Recognises the layout of Wx by its shape, and transposes a square matrix.",
-           lambda case: case.sizes["D"] == case.sizes["H"], more(H=1),
-           case=given("Wx", transposed)),
-    corner("inputs squeezed where D = 1", "Squeezes inputs with one column and reads them as (N, T).",
-           lambda case: case.sizes["D"] == 1, more(N=1, T=1), case=batch_first),
-    corner("activation of a tail of units forgotten", "Vectorizes over 4 units and leaves the rest without activation.",
-           lambda case: bool(case.sizes["H"] % 4), f=lambda layer, right, a: np.concatenate(
-               [right(a)[..., : layer.H // 4 * 4], a[..., layer.H // 4 * 4 :]], axis=-1)),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -50,6 +51,13 @@ def test_the_script_computes_the_bits_of_the_adapter(adapter: Adapter, tmp_path:
         if name in found:
             np.testing.assert_array_equal(found[name], expected[field], err_msg=name)
             assert found[name].dtype == case.dtype
+
+
+def test_the_script_defines_every_name_once(adapter: Adapter) -> None:
+    # It joins several files, and a second function of one name would take the place of the first.
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    defined = [node.name for node in ast.parse(adapter.script() or "").body if isinstance(node, kinds)]
+    assert sorted(defined) == sorted(set(defined))
 
 
 def test_the_script_has_no_registry_lines(adapter: Adapter) -> None:

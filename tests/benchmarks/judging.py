@@ -20,11 +20,12 @@ import adapters
 import adapters.jax
 from adapters import Way
 from adapters._places import to_framework
+from adapters._torch_cells import layer
 from adapters._way import compute_by
 from adapters.conformance import STACKS
 from adapters.conformance.checks import CHECKS, Plan, quiet
 from adapters.conformance.judge import judge
-from adapters.torch import LAYOUTS, layer
+from adapters.torch import LAYOUTS
 from reference import Case, Params, evaluate
 from reference.verdict import QUANTITIES
 from tests.benchmarks.timing import Table

@@ -1,9 +1,9 @@
 """Run the catalogue of faults through the usual ways to check a recurrent cell, and through this suite.
 
-    python tests/benchmarks/methods.py [--cases 50] [--seed 0]
+    python tests/benchmarks/methods.py [--cases 50] [--seed 0] [--cells rnn lstm gru]
 
-The script prints two Markdown tables. The first has the share of the faults of each family that each method catches.
-The second has the share of cases in which each method raises a false alarm, for correct implementations of growing
+The script prints Markdown tables. One of each cell has the share of the faults of each family that each method catches.
+The last has the share of cases in which each method raises a false alarm, for correct implementations of growing
 sizes. All methods get the same cases and a perfect reference, which they seldom have in practice. An error counts as
 caught only if the method accepts correct code. If a method does not apply (gradcheck in float32, NaN except in this
 suite), the fault counts as not caught.
@@ -23,8 +23,9 @@ import torch
 from jax import test_util
 
 import adapters
-from reference import PRECISIONS, Case, Evaluation, Params
-from reference.faults import FAMILIES, FAULTS, Fault, compute
+from reference import PRECISIONS, Case, Evaluation
+from reference.cells import CELLS
+from reference.faults import CATALOGUE, Fault, compute
 from reference.mutation_score import drawn
 from reference.strategies import UNPROBED
 from reference.trial import Subject, trial
@@ -76,33 +77,43 @@ def allclose(subject: Subject, case: Case) -> bool | None:
     return complains(check) if case.finite else None
 
 
+def names(case: Case) -> list[str]:
+    """Return the names of the arrays that have a gradient: xs, the initial states and the parameters."""
+    return [name for name in case.arrays() if not name.startswith("upstream")]
+
+
 def inputs(case: Case) -> tuple[Any, ...]:
-    """Return xs, h0, Wx, Wh and, if there is a bias, b."""
-    return tuple(array for array in (case.xs, case.h0, *case.params.fields().values()) if array is not None)
+    """Return the arrays that have a gradient."""
+    return tuple(case.arrays()[name] for name in names(case))
 
 
-def ask(subject: Subject, case: Case, arrays: Any, upstream: Any = None) -> Evaluation:
-    """Run a subject on other numbers in the shapes of a case."""
-    xs, h0, *params = (np.array(array) for array in arrays)
-    upstream = case.upstream if upstream is None else np.array(upstream)
-    weights: dict[str, Any] = dict(zip(("Wx", "Wh", "b"), params, strict=False))
+def ask(subject: Subject, case: Case, arrays: Any, upstreams: Any = None) -> Evaluation:
+    """Run a subject on other numbers in the shapes of a case; the upstream gradients are of hs and, if any, of c."""
+    given = dict(zip(names(case), map(np.array, arrays), strict=True))
+    if upstreams is not None:
+        given |= dict(zip(("upstream", "upstream_c"), map(np.array, upstreams), strict=False))
     with torch.enable_grad():
-        return subject(Case(xs, h0, Params(**weights), upstream, case.nonlinearity))
+        return subject(case.replacing(**given))
 
 
-def gradients(evaluation: Evaluation) -> tuple[Any, ...]:
-    """Return dxs, dh0, dWx, dWh and, if there is a bias, db."""
-    return tuple(array for name, array in evaluation.fields().items() if name != "hs" and array is not None)
+def outputs(evaluation: Evaluation) -> tuple[Any, ...]:
+    """Return hs and, of a cell that has one, the last c."""
+    return (evaluation.hs,) if evaluation.c is None else (evaluation.hs, evaluation.c)
+
+
+def gradients(case: Case, evaluation: Evaluation) -> tuple[Any, ...]:
+    """Return the gradients of ``inputs``."""
+    return tuple(getattr(evaluation, f"d{name}") for name in names(case))
 
 
 def check_grads(subject: Subject, case: Case) -> bool | None:
     """Compare one random direction with a difference quotient, as jax's check_grads does in reverse mode."""
 
     def f(*arrays: Any) -> Any:
-        return ask(subject, case, arrays).hs
+        return outputs(ask(subject, case, arrays))
 
     def f_vjp(*arrays: Any) -> Any:
-        return f(*arrays), lambda upstream: gradients(ask(subject, case, arrays, upstream))
+        return f(*arrays), lambda upstreams: gradients(case, ask(subject, case, arrays, upstreams))
 
     check: Any = test_util.check_vjp
     with jax.enable_x64(case.dtype == "float64"):
@@ -114,24 +125,21 @@ class Autograd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, subject: Subject, case: Case, *tensors: Any) -> Any:
-        """Return the states."""
+        """Return the outputs."""
         ctx.asked = subject, case, [tensor.detach().numpy() for tensor in tensors]
-        return torch.tensor(ask(*ctx.asked).hs)
+        return tuple(map(torch.tensor, outputs(ask(*ctx.asked))))
 
     @staticmethod
-    def backward(ctx: Any, upstream: Any) -> Any:
+    def backward(ctx: Any, *upstreams: Any) -> Any:
         """Return the gradients."""
         subject, case, arrays = ctx.asked
-        return None, None, *map(torch.tensor, gradients(ask(subject, case, arrays, upstream.detach().numpy())))
+        found = ask(subject, case, arrays, [upstream.detach().numpy() for upstream in upstreams])
+        return None, None, *map(torch.tensor, gradients(case, found))
 
 
 def gradcheck(subject: Subject, case: Case) -> bool | None:
     """Compare the whole Jacobian with difference quotients by torch.autograd.gradcheck with its defaults."""
-    if (
-        case.dtype != "float64"
-        or not case.finite
-        or case.upstream.size + sum(a.size for a in inputs(case)) > AFFORDABLE
-    ):
+    if case.dtype != "float64" or not case.finite or not is_affordable(case):
         return None
     apply: Any = Autograd.apply
     tensors = [torch.tensor(array, requires_grad=True) for array in inputs(case)]
@@ -140,26 +148,60 @@ def gradcheck(subject: Subject, case: Case) -> bool | None:
 
 def sum_of_h(subject: Subject, case: Case) -> bool | None:
     """Compare the gradients of sum(h) after one step by torch.testing.assert_close with its defaults."""
-    step = Case(case.xs[:1], case.h0, case.params, np.ones_like(case.upstream[:1]), case.nonlinearity, finite=False)
-
-    expected_gradients = gradients(compute(step))
+    step = case.replacing(xs=case.xs[:1], upstream=np.ones_like(case.upstream[:1]), finite=False)
+    step = step if case.upstream_c is None else step.replacing(upstream_c=0 * case.upstream_c)
+    expected_gradients = gradients(step, compute(step))
 
     def check() -> None:
-        for actual, expected in zip(gradients(subject(step)), expected_gradients, strict=True):
+        for actual, expected in zip(gradients(step, subject(step)), expected_gradients, strict=True):
             torch.testing.assert_close(torch.tensor(actual), torch.tensor(expected))
 
     return complains(check) if case.finite else None
 
 
+def constant(case: Case, T: int, D: int, H: int, b: float = 0.0) -> Case:
+    """Return a case of this cell with weights of 0.1, inputs that count up, and states of zeros."""
+    found = Case.random(T, 3, D, H, dtype=case.dtype, cell=case.cell, nonlinearity=case.nonlinearity)
+    given = {name: np.full_like(array, {"W": 0.1, "b": b}.get(name[0], 0.0)) for name, array in found.arrays().items()}
+    return found.replacing(**given | {"xs": np.arange(1, 1 + found.xs.size, dtype=case.dtype).reshape(found.xs.shape)})
+
+
 def constant_weights(subject: Subject, case: Case) -> bool | None:
     """Compare the last state under weights of 0.1 from h0 = 0 to 1e-3, as ONNX's simple_rnn_defaults does."""
-    N, D, H = 3, 2, 4
-    Wx, Wh = (np.full(shape, 0.1, case.dtype) for shape in ((D, H), (H, H)))
-    xs = np.arange(1, 1 + N * D, dtype=case.dtype).reshape(1, N, D)
-    h0 = np.zeros((N, H), case.dtype)
-    given = Case(xs, h0, Params(Wx, Wh, np.zeros(H, case.dtype)), np.ones_like(h0[None]), case.nonlinearity)
-    expected = compute(given).hs[-1]  # the numbers of the case are not used
+    given = constant(case, 1, 2, 4)  # the numbers of the case are not used
+    expected = compute(given).hs[-1]
     return complains(lambda: np.testing.assert_allclose(subject(given).hs[-1], expected, rtol=1e-3))
+
+
+def node_tests(subject: Subject, case: Case) -> bool | None:
+    """Compare the last state of three fixed cases to rtol=1e-3, atol=1e-7, as the node tests of ONNX do.
+
+    Source: onnx/backend/test/case/node/rnn.py: simple_rnn_defaults, _with_initial_bias and rnn_seq_length; likewise
+        lstm.py and gru.py.
+    """
+    like: dict[str, Any] = {"dtype": case.dtype, "cell": case.cell, "nonlinearity": case.nonlinearity}
+    drawn = Case.random(2, 3, 3, 5, seed=0, **like)
+    drawn = drawn.replacing(h0=0 * drawn.h0) if drawn.c0 is None else drawn.replacing(h0=0 * drawn.h0, c0=0 * drawn.c0)
+
+    def check() -> None:
+        for given in (constant(case, 1, 2, 4), constant(case, 1, 3, 5, b=0.1), drawn):
+            expected = compute(given).hs[-1]
+            np.testing.assert_allclose(subject(given.map(np.array)).hs[-1], expected, rtol=1e-3, atol=1e-7)
+
+    return complains(check)
+
+
+def five_draws(subject: Subject, case: Case) -> bool | None:
+    """Compare the outputs of five draws of one shape to rtol = atol = 1e-4, as KernelBench does in float32."""
+    like: dict[str, Any] = {"dtype": case.dtype, "cell": case.cell, "nonlinearity": case.nonlinearity}
+
+    def check() -> None:
+        for seed in range(5):
+            given = Case.random(seed=seed, **like)
+            for actual, expected in zip(outputs(subject(given)), outputs(compute(given)), strict=True):
+                torch.testing.assert_close(torch.tensor(actual), torch.tensor(expected), rtol=1e-4, atol=1e-4)
+
+    return complains(check)
 
 
 def this_suite(subject: Subject, case: Case) -> bool | None:
@@ -174,8 +216,12 @@ def this_suite(subject: Subject, case: Case) -> bool | None:
     return complains(check)
 
 
+# Methods with cases of their own: of a given case they use the cell, the nonlinearity and the dtype.
+FIXED = (constant_weights, node_tests, five_draws)
 METHODS: dict[str, Method] = {
     "constant weights": constant_weights,
+    "ONNX node tests": node_tests,
+    "KernelBench": five_draws,
     "sum(h), T = 1": sum_of_h,
     "check_grads": check_grads,
     "gradcheck": gradcheck,
@@ -185,30 +231,56 @@ METHODS: dict[str, Method] = {
 }
 
 
-def affordable(dtype: str, seed: int, count: int) -> list[Case]:
-    """Return the first cases of the strategy of the suite that are small enough for every method."""
-    singles = (case[0].unprobed() for case in drawn(dtype, seed, 20 * count))
-    return [c for c in singles if c.upstream.size + sum(a.size for a in inputs(c)) <= AFFORDABLE][:count]
+def is_affordable(case: Case) -> bool:
+    """Return whether a case is small enough for gradcheck."""
+    return bool(case.upstream.size + sum(array.size for array in inputs(case)) <= AFFORDABLE)
 
 
-def catches(method: Method, fault: Fault, cases: dict[str, list[Case]]) -> bool:
+def shared(cell: str, dtype: str, seed: int, count: int) -> list[Case]:
+    """Return the cases of the strategy of the suite: as many as asked for that gradcheck can afford, and larger ones.
+
+    The larger cases are those among the first ``count``.
+    """
+    singles = [case[0].unprobed() for case in drawn(dtype, seed, 20 * count, cell=cell)]
+    small = [case for case in singles if is_affordable(case)][:count]
+    return small + [case for case in singles[:count] if not is_affordable(case)]
+
+
+def catches(method: Method, fault: Fault, cell: str, cases: dict[str, list[Case]]) -> bool:
     """Return whether a method catches a fault in any case: this suite in every precision, other methods in one."""
     found = []
-    for dtype in (dtype for dtype in COMPARED if dtype in fault.precisions):
+    for dtype in (dtype for dtype in COMPARED if dtype not in fault.hidden_in(cell)):
         subject = fault.subject()
         found.append(any(method(subject, case.map(np.array)) for case in cases[dtype]))
     return all(found) if method is this_suite else any(found)
 
 
-def caught_by(method: Method, seed: int, count: int) -> list[str]:
-    """Return the names of the faults that a method catches, and print the missed faults as progress."""
-    started = time.perf_counter()
-    cases = {dtype: [c for c in affordable(dtype, seed, count) if not method(compute, c)] for dtype in COMPARED}
-    caught = [fault.name for fault in FAULTS.values() if catches(method, fault, cases)]
-    missed = ", ".join(name for name in FAULTS if name not in caught)
-    sys.stderr.write(f"{method.__name__}, {time.perf_counter() - started:.0f} s, content with correct code in ")
+def caught_by(method: Method, cell: str, seed: int, count: int) -> list[str]:
+    """Return the names of the faults of a cell that a method catches, and print the missed faults as progress."""
+    started, faults = time.perf_counter(), CATALOGUE[cell]
+    every = {dtype: shared(cell, dtype, seed, count) for dtype in COMPARED}
+    cases = {dtype: [case for case in found if not method(compute, case)] for dtype, found in every.items()}
+    if method in FIXED:
+        cases = {dtype: list({case.nonlinearity: case for case in found}.values()) for dtype, found in cases.items()}
+    caught = [fault.name for fault in faults.values() if catches(method, fault, cell, cases)]
+    missed = ", ".join(name for name in faults if name not in caught)
+    sys.stderr.write(f"{cell}: {method.__name__}, {time.perf_counter() - started:.0f} s, content with correct code in ")
     sys.stderr.write(f"{[len(found) for found in cases.values()]} cases; misses {missed or 'none'}\n")
     return caught
+
+
+def of_families(cell: str, seed: int, count: int) -> str:
+    """Return the table of the faults of a cell that each method catches, by family."""
+    caught, faults = {name: caught_by(method, cell, seed, count) for name, method in METHODS.items()}, CATALOGUE[cell]
+    families = {
+        fault.family: [one for one in faults.values() if one.family == fault.family] for fault in faults.values()
+    }
+    families[f"all {len(faults)}"] = list(faults.values())
+    rows = [
+        [family, *(f"{sum(fault.name in caught[m] for fault in members) / len(members):.0%}" for m in METHODS)]
+        for family, members in families.items()
+    ]
+    return table([f"faults of the {cell}", *METHODS], rows)
 
 
 def alarms(method: Method, H: int, T: int, seed: int) -> str:
@@ -229,21 +301,17 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def main() -> None:
-    """Run everything and print both tables."""
+    """Run everything and print all tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=50, help="cases before which a fault has to show")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cells", nargs="+", choices=CELLS, default=["rnn", "lstm", "gru"])
     arguments, started = parser.parse_args(), time.perf_counter()
-    caught = {name: caught_by(method, arguments.seed, arguments.cases) for name, method in METHODS.items()}
-    rows = [
-        [family, *(f"{sum(fault.name in caught[m] for fault in faults) / len(faults):.0%}" for m in METHODS)]
-        for family, faults in FAMILIES.items()
-    ]
-    rows.append([f"all {len(FAULTS)}", *(f"{len(caught[m]) / len(FAULTS):.0%}" for m in METHODS)])
+    tables = [of_families(cell, arguments.seed, arguments.cases) for cell in arguments.cells]
     grown = [
         [f"H = {H}, T = {T}", *(alarms(method, H, T, arguments.seed) for method in METHODS.values())] for H, T in SIZES
     ]
-    tables = [table(["faults caught", *METHODS], rows), table(["false alarms", *METHODS], grown)]
+    tables.append(table(["false alarms", *METHODS], grown))
     seconds = f"{arguments.cases} cases, seed {arguments.seed}, {time.perf_counter() - started:.0f} s"
     sys.stdout.write("\n\n".join([*tables, seconds]) + "\n")
 

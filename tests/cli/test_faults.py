@@ -18,7 +18,8 @@ Run = Callable[..., tuple[int, str, str]]
 def test_every_fault_is_caught_and_correct_code_is_not(dtype: str, rnn_oracle: Run) -> None:
     status, out, _ = rnn_oracle("faults", "--cell", "rnn", "--dtype", dtype, "--seeds", "1")
     assert status == 0
-    assert f"correct code in {dtype}: 0 alarms in 1,000 cases" in out
+    # Stacks of large shapes have fewer cases.
+    assert re.search(rf"correct code in {dtype}: 0 alarms in \d[\d,]+ cases", out)
     lines = [" ".join(line.replace("│", " ").split()) for line in out.splitlines()]
     tried = {name: fault for name, fault in FAULTS.items() if dtype in fault.precisions}
     assert f"rnn: {len(tried)} of {len(tried)} caught within 50 cases, 1 seeds each; {len(FAULTS)} faults" in lines

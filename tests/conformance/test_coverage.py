@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from adapters import Adapter
+from adapters._offers import ENCLOSED
 from adapters.conformance import STACKS, strides
-from adapters.conformance.checks import CHECKS, Plan
+from adapters.conformance.checks import CHECKS, Plan, Several
 from adapters.conformance.discovery import as_adapter
 from adapters.conformance.report import Result
-from reference import PRECISIONS, Case, Evaluation, evaluate
-from reference.faults import compute
+from reference import PRECISIONS, Case, Evaluation, LayersCase, evaluate
+from reference.faults import FAMILIES, Fault, compute
+from reference.mutation_score import try_once
 from reference.strategies import EDGES
 
 # Steps, inputs beside units, and whether the case has the probe. Each pair stands in every default run.
@@ -30,7 +32,7 @@ SIZES = {
     ("T = 50 to 300", "D < H", "probe"),
     ("T = 1000 or more", "D < H", "probe"),
 }
-ROWS = {0, 1, 2, 3, 4, 32, 64, 100}
+ROWS = {0, 1, 2, 3, 4, 33, 64, 100}
 STEPS = {0, 1, 2, 3, 12, 50, 100, 300, 1000, 10_000}
 VALUES = {"tanh": {"plain", "wide", *EDGES, "poisoned"} - {"huge_inputs"}}
 VALUES["relu"] = VALUES["tanh"] | {"integers", "huge_inputs"}
@@ -46,7 +48,7 @@ def sizes_of(case: Case) -> tuple[str, str, str]:
 
 @cache
 def run(dtype: str, seed: int) -> tuple[list[Case], list[dict[str, Any]]]:
-    """Return the cases of a default run, and the arguments with which each stack was drawn."""
+    """Return the cases of a single layer in a default run, and the arguments with which each stack was drawn."""
     found, options, random = list[Case](), list[dict[str, Any]](), Case.random
 
     def recording(*sizes: int, **like: Any) -> Case:
@@ -56,8 +58,18 @@ def run(dtype: str, seed: int) -> tuple[list[Case], list[dict[str, Any]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Case, "random", recording)
         for check in CHECKS:
-            check.cases(as_adapter(compute), dtype, Plan(STACKS, seed), found.append)
+            if not isinstance(check, Several):
+                check.cases(as_adapter(compute), dtype, Plan(STACKS, seed), found.append)
     return found, options
+
+
+def layers_of(dtype: str) -> list[LayersCase]:
+    """Return the cases of several layers in a default run."""
+    found: list[LayersCase] = []
+    for check in CHECKS:
+        if isinstance(check, Several):
+            check.cases(as_adapter(compute), dtype, Plan(STACKS, 0), found.append)
+    return found
 
 
 EVERY = pytest.mark.parametrize("dtype", PRECISIONS)
@@ -79,6 +91,17 @@ def test_a_default_run_judges_these_numbers_of_rows_and_steps(dtype: str, seed: 
     # Without the probe, an implementation is given fewer inputs than units, and one input alone.
     plain = [case.sizes for case in run(dtype, seed)[0] if not case.is_probed]
     assert {1, 2, 3} <= {each["T"] for each in plain if each["D"] == 1}
+
+
+@pytest.mark.parametrize("dtype", ENCLOSED)
+def test_a_default_run_judges_these_layers(dtype: str) -> None:
+    found = layers_of(dtype)
+    several = {(case.layers, case.directions, case.lengths is not None) for case in found}
+    assert several >= {(1, 2, False), (1, 1, True), (1, 2, True), (2, 1, False), (2, 2, True), (3, 1, False)}
+    assert {case.masks is not None for case in found if case.layers > 1} == {True, False}
+    assert {case.params[0].b is not None for case in found} == {True, False}
+    # Lengths that are sorted, as a packed sequence may demand, would hide an order that is not restored.
+    assert any(list(case.lengths) != sorted(case.lengths, reverse=True) for case in found if case.lengths)
 
 
 @EVERY
@@ -104,6 +127,34 @@ def test_the_last_column_of_x_is_an_input_in_some_cases_and_the_probe_in_others(
     several = [case for case in run(dtype, seed)[0] if case.sizes["T"] > 1 and case.sizes["D"]]
     assert {case.sizes["D"] - 1 in case.inputs for case in several} == {True, False}
     assert any(case.xs[..., -1].astype(float).any() for case in several)
+
+
+def singles(dtype: str) -> list[Case]:
+    """Return the cases of a default run one by one, as most adapters take them; those of thousands of steps are out."""
+    found = [case for case in run(dtype, 0)[0] if case.sizes["T"] < 1000]
+    return [one for case in found for one in ([case] if case.K is None else [case[k] for k in range(case.K)])]
+
+
+def shows(fault: Fault, case: Case) -> bool:
+    """Return whether a trial of a fault on a case fails."""
+    found = try_once(fault.subject(), case)
+    return isinstance(found, str) or found.status == "fail"
+
+
+@EVERY
+def test_a_default_run_catches_each_fault_that_shows_in_a_corner_alone(dtype: str) -> None:
+    found = singles(dtype)
+    faults = [fault for fault in FAMILIES["corner"] if dtype in fault.precisions]
+    missed = [one.name for one in faults if not any(shows(one, case) for case in found if one.applies(case))]
+    assert len(faults) == 20
+    assert missed == []
+
+
+def test_without_its_corner_a_fault_is_not_caught() -> None:
+    found = [case for case in singles("float32") if case.sizes["N"] <= 32][:100]
+    (blocked,) = (fault for fault in FAMILIES["corner"] if fault.name == "states zero beyond 32 rows")
+    assert found
+    assert not any(shows(blocked, case) for case in found)
 
 
 def test_every_argument_comes_in_every_layout() -> None:

@@ -23,12 +23,32 @@ Array = NDArray[Any]
 STEP = 2.0**-100  # step of the complex-step method: its square vanishes against 1, and no terms cancel
 FIELDS = {"xs": "dxs", "h0": "dh0", "Wx": "dWx", "Wh": "dWh", "b": "db"}
 
+# Orders of a sum. "lanes" has four partial sums in turn, "blocks" one for eight terms; "wide" adds in a wider format.
+ORDERS = ("left", "right", "tree", "blas", "ascending", "descending", "lanes", "blocks", "wide")
+WIDER = {"float32": np.float64, "float64": np.longdouble}
+
+
+def by_expm1(a: Array) -> Array:
+    """Return tanh from exp(-2 |a|) - 1, which is accurate near 0."""
+    e = np.expm1(-2 * np.abs(a))
+    return np.asarray(np.copysign(e / (2 + e), a))
+
+
+# Forms of tanh; that of sinh is cut where tanh is 1 in every format. All are accurate to ROUGHEST ulp.
+TANHS: dict[str, Callable[[Array], Array]] = {
+    "tanh(a)": np.tanh,
+    "expm1(2a)/(expm1(2a)+2)": by_expm1,
+    "sinh(a)/cosh(a)": lambda a: np.sinh(a.clip(-30, 30)) / np.cosh(a.clip(-30, 30)),
+}
+ROUGHEST = 8.0
+
 
 @dataclass
 class PlainRNN:
     """An RNN in plain NumPy with options for its sums, its derivative and its flushing; call it with a case."""
 
-    summation: str = "left"  # or "right", "tree", "blas"
+    summation: str = "left"  # one of ORDERS
+    tanh: str = "tanh(a)"  # one of TANHS
     fused: bool = True  # whether [h, x] has one product, or h and x have two that are added
     biases: int = 1  # number of biases; two are b / 2 each
     derivative: str = "1 - h*h"  # or "(1-h)*(1+h)", "g - g*h*h", "(g + g*h)*(1-h)", "1/cosh(a)**2"
@@ -86,13 +106,20 @@ class PlainRNN:
         )
         if not self.fused:
             return self._total(np.stack([self._product(h_prev, Wh), self._product(x, Wx), *bias], axis=-1))
+        if self.summation == "blas" and not self.narrow:
+            product = np.concatenate([h_prev, x], axis=-1) @ np.concatenate([Wh, Wx], axis=-2)
+            return (
+                reduce(lambda total, part: total + part, bias, product)
+                if self.kept
+                else self._store(reduce(lambda total, part: self._partial(total + part), bias, product))
+            )
         parts = [self._terms(h_prev, Wh), self._terms(x, Wx), *(part[..., None] for part in bias)]
         terms = np.concatenate(parts, axis=-1)
         return self._added(terms) if self.kept else self._total(terms)
 
     def _tanh(self, a: Array) -> Array:
         if not self.rough:
-            return np.tanh(a)
+            return np.asarray(TANHS[self.tanh](a), a.dtype)
         miss = self.rough * np.finfo(a.dtype).eps / 2 * self.rng.choice([-1, 1], a.shape)  # of float32 or float64
         return np.asarray(np.tanh(a) * (1 + miss), a.dtype).clip(-1, 1)
 
@@ -123,14 +150,22 @@ class PlainRNN:
     def _added(self, terms: Array) -> Array:
         if not terms.shape[-1]:
             return np.zeros(terms.shape[:-1], terms.dtype)
+        if self.summation == "wide":
+            return np.asarray(terms.sum(axis=-1, dtype=WIDER[terms.dtype.name]), terms.dtype)
         parts = self.rng.permutation(np.moveaxis(terms, -1, 0))
+        if self.summation in ("ascending", "descending"):
+            parts = np.take_along_axis(parts, np.argsort(np.abs(parts), axis=0), axis=0)
+        if self.summation in ("lanes", "blocks"):
+            count = min(4, len(parts)) if self.summation == "lanes" else -(-len(parts) // 8)
+            parts = np.stack([self._in_turn(parts[k::count]) for k in range(count)])
         if self.summation == "tree":
             while len(parts) > 1:
                 odd = parts[len(parts) - len(parts) % 2 :]
                 parts = np.concatenate([self._partial(parts[:-1:2] + parts[1::2]), odd])
             return np.asarray(parts[0])
-        if self.summation == "right":
-            parts = parts[::-1]
+        return self._in_turn(parts[::-1] if self.summation in ("right", "descending") else parts)
+
+    def _in_turn(self, parts: Array) -> Array:
         return reduce(lambda total, part: self._partial(total + part), parts)
 
     def _partial(self, array: Array) -> Array:

@@ -80,14 +80,14 @@ class PlainGated(PlainRNN):
 
     def _lstm(self, case: Case, x: Array, h: Array, c: Array) -> tuple[list[Array], Any]:
         i, f, g, o = self._cut(case, self._drive(case, x, h))
-        i, f, g, o = self._s(i), self._s(f), self._store(np.tanh(g)), self._s(o)
+        i, f, g, o = self._s(i), self._s(f), self._store(self._tanh(g)), self._s(o)
         after = self._store(f * c + i * g)
-        y = self._store(np.tanh(after))
+        y = self._store(self._tanh(after))
         return [self._store(o * y), after], (h, c, after, y, i, f, g, o)
 
     def _lstm_back(self, case: Case, tape: Any, dh: Array, dc: Array) -> Any:
         h, c, after, y, i, f, g, o = tape
-        y = self._store(np.tanh(after)) if self.again else y
+        y = self._store(self._tanh(after)) if self.again else y
         dc = self._store(dc + self._bent(dh * o, y))
         parts = [self._times_slope(dc * g, i), self._times_slope(dc * c, f), self._bent(dc * i, g)]
         A = np.concatenate([*parts, self._times_slope(dh * y, o)], axis=-1)
@@ -103,7 +103,7 @@ class PlainGated(PlainRNN):
         v_n = self._product(self._store(r * h) if before else h, params.Wh[..., 2 * H :])
         if params.bn is not None:
             v_n = self._store(v_n + params.bn[..., None, :])
-        n = self._store(np.tanh(u[..., 2 * H :] + (v_n if before else r * v_n)))
+        n = self._store(self._tanh(u[..., 2 * H :] + (v_n if before else r * v_n)))
         after = (1 - z) * n + z * h if self.update == "(1-z)*n+z*h" else n + z * (h - n)
         return [self._store(after)], (h, r, z, n, v_n)
 

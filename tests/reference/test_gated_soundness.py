@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from reference import PRECISIONS, Case, Precision, certify, evaluate
 from reference.cells import CELLS
+from tests.reference.conftest import ORDERS
 from tests.reference.plain_gated import PlainGated
 
 GATED = [name for name in CELLS if name != "rnn"]
 TANH = "(1+tanh(a/2))/2"
 WAYS = st.fixed_dictionaries(
     {
-        "summation": st.sampled_from(["left", "right", "tree", "blas"]),
+        "summation": st.sampled_from(ORDERS),
         "fused": st.booleans(),
         "flush": st.booleans(),
         "sigmoid": st.sampled_from(["1/(1+exp(-a))", "exp(a)/(1+exp(a))", TANH]),

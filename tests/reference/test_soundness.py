@@ -12,10 +12,11 @@ from reference import PRECISIONS, Case, Evaluation, Verdict, certify, evaluate
 from reference.cells import RNNCell
 from reference.layer import Layer, evaluate_in
 from reference.strategies import EDGES, FINITE, cases, shapes
+from tests.reference.conftest import ORDERS
 
 WAYS = st.fixed_dictionaries(
     {
-        "summation": st.sampled_from(["left", "right", "tree", "blas"]),
+        "summation": st.sampled_from(ORDERS),
         "fused": st.booleans(),
         "biases": st.sampled_from([1, 2]),
         "derivative": st.sampled_from(["1 - h*h", "(1-h)*(1+h)", "g - g*h*h", "(g + g*h)*(1-h)", "1/cosh(a)**2"]),
