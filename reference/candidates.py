@@ -36,7 +36,7 @@ def matching(seen: Sequence[Observed], calling: Calling) -> Matches:
         seen: observations of the subject.
         calling: function that observes a fault in the way the subject was observed.
     """
-    known = catalogue(seen[0].case.cell)
+    known = catalogue(seen[0].case)
     if names := _written(seen, [*known, *_periodic(seen, known)], calling):
         return Matches(tuple(names))
     names = [name for name in known if _matches_differentiated(name, seen, calling)]
@@ -46,8 +46,8 @@ def matching(seen: Sequence[Observed], calling: Calling) -> Matches:
 def _written(seen: Sequence[Observed], names: Iterable[str], calling: Calling) -> list[str]:
     """Return the faults that match as they are written in the catalogue."""
     imitate = imitated if all(one.case.xs.size <= SMALL for one in seen) else imitated.__wrapped__
-    precision, cell = seen[0].precision.name, seen[0].case.cell
-    suspects = [name for name in names if precision not in named(name, cell).hidden_in(cell)]
+    precision, case = seen[0].precision.name, seen[0].case
+    suspects = [name for name in names if precision not in named(name, case).hidden_in(case.cell)]
     others = ((name, [imitate(name, one.case, one.precision, calling) for one in seen]) for name in suspects)
     return [name for name, imitations in others if reproduced(seen, imitations)]
 
@@ -69,15 +69,15 @@ def _matches_differentiated(name: str, seen: Sequence[Observed], calling: Callin
 
     The forward is compared first, because it is there. In large cases, it is all that is compared.
     """
-    precision = seen[0].precision
-    cell = seen[0].case.cell
-    if precision.name in named(name, cell).hidden_in(cell) or any(one.account is not None for one in seen):
+    precision, case = seen[0].precision, seen[0].case
+    if precision.name in named(name, case).hidden_in(case.cell) or any(one.account is not None for one in seen):
         return False
     others = [imitated(name, one.case, one.precision, calling) for one in seen]
     pairs = [(one, other) for one, other in zip(seen, others, strict=True) if other is not None]
-    if len(pairs) < len(seen) or not any("h" in other.wrong for _, other in pairs):
+    forward = {name for one in seen for name in one.compared if name[0] != "d"}
+    if len(pairs) < len(seen) or not any(forward & {*other.wrong} for _, other in pairs):
         return False
-    if not all(alike(one, other, only=("h",)) for one, other in pairs):
+    if not all(alike(one, other, only=forward) for one, other in pairs):
         return False
     # Differences have fewer digits than float64.
     model = precision.as_if(FORMATS["float32"]) if precision.name == "float64" else precision
@@ -89,7 +89,7 @@ def _matches_differentiated(name: str, seen: Sequence[Observed], calling: Callin
 def imitated(name: str, case: Case, precision: Precision, calling: Calling) -> Observed | None:
     """Return the observation of a fault; None if the fault raises an error for this case."""
     try:
-        return calling(named(name, case.cell).subject(), case, precision)
+        return calling(named(name, case).subject(), case, precision)
     except Exception:
         return None
 
@@ -106,6 +106,6 @@ def is_smooth(case: Case, precision: Precision) -> bool:
 def exactly(name: str, case: Case, precision: Precision) -> Observed | None:
     """Return the observation of the forward of a fault with its exact gradient; None if the fault raises an error."""
     try:
-        return returned(case, differentiated(named(name, case.cell).subject(), case), precision)
+        return returned(case, differentiated(named(name, case).subject(), case), precision)
     except Exception:
         return None

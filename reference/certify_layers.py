@@ -110,7 +110,7 @@ def _one_layer(case: LayersCase, seen: dict[str, NDArray[Any]], precision: Preci
 
 def _direction(case: LayersCase, k: int, seen: dict[str, NDArray[Any]], precision: Precision) -> dict[str, Bounded]:
     """Return bounds by field of direction ``k`` of a single layer, each step from what is seen of its neighbours."""
-    H, order, alone = case.sizes["H"], slice(None, None, -1 if k else 1), case.direction(k)
+    H, order, alone = case.sizes["H"], slice(None, None, -1 if k else 1), case.one_way(k)
     probe = np.reshape(case.probe or (), (case.directions, -1)).astype(int)[k]
     own = seen | {"hs": seen["hs"][order, :, k * H : (k + 1) * H]}
     if "dxs" in seen:

@@ -19,14 +19,13 @@ import numpy as np
 from reference.blame import Blame, spelled
 from reference.candidates import Calling, Matches, matching
 from reference.case import Case
-from reference.evaluation import Evaluation
 from reference.faults import named
 from reference.history import remembering
+from reference.layers import LayersCase
 from reference.likeness import BROKEN, Observed, called, returned, tried
 from reference.precision import Precision
 from reference.shrink import kind_of, shrink_subject, singles
 from reference.trial import Subject
-from reference.verdict import QUANTITIES
 
 # Sizes and lengths of the fresh cases on which a subject is tried. They are long enough for every fault to show, and
 # small enough to distinguish faults.
@@ -108,15 +107,15 @@ class Diagnosis:
         which = "this fault:" if len(names) == 1 else "each of these faults, which are indistinguishable here:"
         what = "the exact gradient of the forward of " if self.matches.is_differentiated else ""
         yield f"Everything returned equals {what or 'the result of '}{which}"
-        yield from (f"  `{name}`: {named(name, self.case.cell).description}" for name in names[:SHOWN])
+        yield from (f"  `{name}`: {named(name, self.case).description}" for name in names[:SHOWN])
         yield f"  and {len(names) - SHOWN} more" if len(names) > SHOWN else None
 
 
-def explain(case: Case, evaluation: Evaluation, precision: Precision) -> Diagnosis:
+def explain(case: Any, evaluation: Any, precision: Precision) -> Diagnosis:
     """Return the diagnosis of an evaluation: the wrong quantities, where they start, and the faults that match.
 
     Args:
-        case: one case or a stack; for a stack, the first failing case is explained.
+        case: a ``Case`` or a ``LayersCase``; for a stack, the first failing case is explained.
         evaluation: the results of an implementation for the case.
         precision: the model of the implementation's arithmetic.
     """
@@ -126,7 +125,12 @@ def explain(case: Case, evaluation: Evaluation, precision: Precision) -> Diagnos
 
 
 def explain_subject(
-    subject: Subject, case: Case, precision: Precision, *, progress: Callable[[], Any] = lambda: None, tries: int = 2000
+    subject: Callable[[Any], Any],
+    case: Any,
+    precision: Precision,
+    *,
+    progress: Callable[[], Any] = lambda: None,
+    tries: int = 2000,
 ) -> Diagnosis:
     """Return the diagnosis of a subject, shown in the shrunk case.
 
@@ -136,7 +140,7 @@ def explain_subject(
 
     Args:
         subject: returns an evaluation; it runs twice on a copy of each case.
-        case: one case or a stack that the subject fails.
+        case: one case or a stack that the subject fails, or one case of several layers.
         precision: the model of the subject's arithmetic.
         progress: called after every trial while the case is shrunk.
         tries: largest number of these trials.
@@ -163,14 +167,24 @@ def explain_subject(
     shown = small if shows else next(one for one in seen if one.status in BROKEN)
     ended = tries if len(trials) >= tries and shown is small else None
     found = replace(diagnose(seen, tried, shown), ended=ended)
-    if found.names or found.account or (matches := remembering(subject, case, precision)) is None:
+    if (
+        isinstance(case, LayersCase)
+        or found.names
+        or found.account
+        or (matches := remembering(subject, case, precision)) is None
+    ):
         return found
     return replace(found, matches=matches, remembers=True, arithmetic=None)
 
 
-def _shrunk(subject: Subject, case: Case, precision: Precision, seen: list[Observed], **options: Any) -> Observed:
-    """Return the observation of the shrunk case; of the first failure, if a state makes the subject pass again."""
+def _shrunk(subject: Subject, case: Any, precision: Precision, seen: list[Observed], **options: Any) -> Observed:
+    """Return the observation of the shrunk case; of the first failure, if a state makes the subject pass again.
+
+    Cases of several layers are small and stay as they are.
+    """
     try:
+        if isinstance(case, LayersCase):
+            raise ValueError(f"explain: expected a case that the subject fails, got none ({case.spelled})")
         return tried(subject, shrink_subject(subject, case, precision, **options), precision)
     except ValueError:
         failures = [one for one in seen[len(LENGTHS) :] if one.status in BROKEN]
@@ -179,10 +193,23 @@ def _shrunk(subject: Subject, case: Case, precision: Precision, seen: list[Obser
         return failures[0]
 
 
-def moderate(case: Case) -> list[Case]:
-    """Return fresh cases of the same kind as the given case, of moderate sizes, with the probe."""
+def moderate(case: Case | LayersCase) -> list[Any]:
+    """Return fresh cases of the same kind as the given case, of moderate sizes, with the probe.
+
+    Fresh cases of several layers have the same layers, directions and lengths.
+    """
+    if isinstance(case, LayersCase):
+        return [_other(case, seed) for seed in range(len(LENGTHS))]
     sizes = MODERATE | {"H": min(max(case.sizes["H"], 2), 2 * MODERATE["H"])}
     return [_fresh(seed=seed, **kind_of(case), **sizes, T=T) for seed, T in enumerate(LENGTHS)]
+
+
+def _other(case: LayersCase, seed: int) -> LayersCase:
+    """Return a case of the same layers, sizes and lengths with other numbers."""
+    like = kind_of(case) | case.sizes | {"D": len(case.inputs), "dropout": 0.0 if case.masks is None else 0.3}
+    like |= {name: getattr(case, name) for name in ("layers", "directions", "lengths")}
+    drawn = LayersCase.random(**like, seed=seed)
+    return drawn if case.probe is None else drawn.probed(seed)
 
 
 @cache
@@ -215,7 +242,7 @@ def diagnose(seen: Sequence[Observed], calling: Calling, shown: Observed | None 
         return replace(found, comparable=False, arithmetic=arithmetic)
     matches = matching(seen, calling)
     beside = {name for one in seen for name in one.wrong} - {*shown.wrong}
-    elsewhere = tuple(name for name in QUANTITIES.values() if name in beside)
+    elsewhere = tuple(name for name in dict.fromkeys(name for one in seen for name in one.compared) if name in beside)
     return replace(found, matches=matches, elsewhere=elsewhere, arithmetic=None if matches.names else arithmetic)
 
 

@@ -28,7 +28,7 @@ def remembering(subject: Subject, case: Case, precision: Precision) -> Matches |
     seen = [[tried(subject, one, precision) for one in order] for order in orders]
     if any((first.status, second.status) != ("pass", "fail") for first, second in seen):
         return None
-    suspects = [fault for fault in catalogue(case.cell).values() if "calls" in fault.changes]
+    suspects = [fault for fault in catalogue(case).values() if "calls" in fault.changes]
     return Matches(tuple(fault.name for fault in suspects if _matches(fault, seen, precision)))
 
 

@@ -88,7 +88,7 @@ class LayersCase(Archive):
         return f"LayersCase({self.spelled}, {self.dtype})"
 
     # What a verdict asks of a case.
-    K, finite = None, True
+    K, finite, direction = None, True, None
 
     @property
     def cell_type(self) -> type[Cell]:
@@ -203,7 +203,7 @@ class LayersCase(Archive):
         """Indices of the columns of xs that are inputs and do not belong to the probe; shape (D,)."""
         return np.delete(np.arange(self.sizes["D"]), list(self.probe or ()))
 
-    def direction(self, k: int) -> Case:
+    def one_way(self, k: int) -> Case:
         """Return one direction of a single layer as a case without the gradient of its last state, without the probe.
 
         Its steps are in the order in which it runs. All rows have T steps.
@@ -352,8 +352,20 @@ class Layers:
         return [range(k, k + self.directions) for k in range(0, len(self.each), self.directions)]
 
     def turned(self, steps: Array, k: int) -> Array:
-        """Return steps in the order in which direction k runs over them, or back in that of time."""
+        """Return steps in the order in which direction k runs over them."""
         return steps[..., ::-1, :, :] if k % self.directions else steps
+
+    def restored(self, steps: Array, k: int) -> Array:
+        """Return steps of direction k in the order of time."""
+        return steps[..., ::-1, :, :] if k % self.directions else steps
+
+    def beside(self, outputs: list[Array]) -> Array:
+        """Return the outputs of all directions as those of one layer."""
+        return np.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
+
+    def added(self, dxs: list[Array]) -> Array:
+        """Return the gradient of the inputs from those of all directions."""
+        return sum(dxs[1:], dxs[0])
 
     def masked(self, array: Array, level: int) -> Array:
         """Return the inputs of a layer, or the gradients at them, times its mask."""
@@ -370,8 +382,7 @@ class Layers:
         for level, numbers in enumerate(self.levels()):
             xs = self.masked(xs, level)
             ran = [self.each[k].forward(self.turned(xs, k), states[k]) for k in numbers]
-            outputs = [self.turned(hs, k) for k, (hs, _) in zip(numbers, ran, strict=True)]
-            xs = np.concatenate(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
+            xs = self.beside([self.restored(hs, k) for k, (hs, _) in zip(numbers, ran, strict=True)])
             last += [after for _, after in ran]
         return xs, last
 
@@ -397,8 +408,8 @@ class Layers:
                 dh, *others = d_last[k]
                 dhs = np.concatenate([dhs[:-1], dhs[-1:] + dh[None]], axis=-3)
                 dx, initial[k], gradients[k] = self.each[k].backward(dhs, others)
-                dxs.append(self.turned(dx, k))
-            upstream = self.masked(sum(dxs[1:], dxs[0]), level)
+                dxs.append(self.restored(dx, k))
+            upstream = self.masked(self.added(dxs), level)
         return upstream, [initial[k] for k in sorted(initial)], [gradients[k] for k in sorted(gradients)]
 
 

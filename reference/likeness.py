@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,16 @@ from numpy.typing import NDArray
 
 from reference.bounded import Bounded
 from reference.case import Case
+from reference.cells import Cell
 from reference.certify import certify
+from reference.certify_layers import certify_layers
 from reference.comparison import Comparison
 from reference.evaluation import Evaluation
-from reference.layer import evaluate_in
+from reference.layer import Layer, evaluate_in
+from reference.layers import Layers, LayersCase, LayersEvaluation, evaluate_layers
 from reference.precision import Precision
 from reference.trial import Subject, trial
-from reference.verdict import QUANTITIES, Mismatch, Verdict
+from reference.verdict import Mismatch, Verdict, quantity_of
 
 BROKEN = ("fail", "contract")
 Written = tuple[str, NDArray[Any]]
@@ -74,7 +77,7 @@ class Observed:
     def under(self, precision: Precision) -> Observed:
         """Return the same results, judged by another model of the arithmetic; they kept the contract."""
         verdicts = tuple(
-            verdict and certify(self.case, verdict.evaluation, precision)
+            verdict and judged(self.case, verdict.evaluation, precision)
             for verdict in (self.verdicts if precision != self.precision else ())
         )
         return Observed(self.case, precision, verdicts) if verdicts else self
@@ -86,10 +89,15 @@ class Observed:
         return all(2 * accuracy[name] <= self.precision.coarsest for name in self.wrong)
 
 
+def judged(case: Any, evaluation: Any, precision: Precision) -> Verdict:
+    """Return the verdict on an evaluation, of one layer or of several."""
+    return (certify_layers if isinstance(case, LayersCase) else certify)(case, evaluation, precision)
+
+
 def returned(case: Case, evaluation: Evaluation, precision: Precision) -> Observed:
     """Return one evaluation as an observation."""
     try:
-        return Observed(case, precision, (certify(case, evaluation, precision),))
+        return Observed(case, precision, (judged(case, evaluation, precision),))
     except (TypeError, ValueError) as error:
         return Observed(case, precision, (_fitted(case, evaluation, precision),), str(error))
 
@@ -105,7 +113,7 @@ def tried(subject: Subject, case: Case, precision: Precision) -> Observed:
 
     def recorded(case: Case) -> Evaluation:
         evaluation = subject(case)
-        if isinstance(evaluation, Evaluation):
+        if isinstance(evaluation, Evaluation | LayersEvaluation):
             evaluations.append(evaluation.map(np.array))  # copied, because the subject may overwrite its arrays
         return evaluation
 
@@ -127,7 +135,7 @@ def _fitted(case: Case, evaluation: Evaluation, precision: Precision) -> Verdict
     try:
         with np.errstate(over="ignore"):
             fields = {name: np.reshape(a, shapes[name]).astype(case.xs.dtype) for name, a in given.items()}
-        return certify(case, Evaluation(**fields), precision)
+        return judged(case, evaluation.replacing(**fields), precision)
     except (TypeError, ValueError, KeyError):
         return None
 
@@ -143,7 +151,7 @@ def reproduced(seen: Sequence[Observed], others: Sequence[Observed | None]) -> b
     )
 
 
-def alike(one: Observed, other: Observed, only: Collection[str] = QUANTITIES.values()) -> bool:
+def alike(one: Observed, other: Observed, only: Collection[str] | None = None) -> bool:
     """Return whether two subjects returned equal results for a case, up to rounding, in some quantities or all."""
     if one.account != other.account or len(one.verdicts) != len(other.verdicts):
         return False
@@ -154,7 +162,7 @@ def alike(one: Observed, other: Observed, only: Collection[str] = QUANTITIES.val
         quantities, others = ({} if verdict is None else verdict.compared for verdict in (p, q))
         if quantities.keys() - others.keys():
             return False
-        for name, each in ((name, each) for name, each in quantities.items() if name in only):
+        for name, each in ((name, each) for name, each in quantities.items() if only is None or name in only):
             both_right = (each.ratio <= 1) & (others[name].ratio <= 1)
             if not (within(each, others[name], accuracy[name]) | both_right).all():
                 return False
@@ -187,18 +195,25 @@ def within(one: Comparison, other: Comparison, accuracy: float) -> NDArray[np.bo
 @lru_cache(maxsize=64)
 def accuracies(case: Case, precision: Precision) -> dict[str, float]:
     """Return, by quantity, the largest error that may pile up over all steps, relative to the terms of the sum."""
-    cell = case.cell_type(case.nonlinearity)
-    if cell.nonlinearity == "relu":
-        # A unit that crosses the kink of relu is a difference, not rounding. So the derivative is taken as exact.
-        derivative = cell.derivative
-        cell.derivative = lambda h: derivative(h.value)
+    run = evaluate_layers if isinstance(case, LayersCase) else evaluate_in
     found = {}
     with np.errstate(all="ignore"):
-        run = evaluate_in(case, lambda array: Bounded.exact(array, precision), cell=cell)
-        for field, array in run.present().items():
+        bounded = run(case, lambda array: Bounded.exact(array, precision), partial(_smooth, run))
+        for field, array in bounded.present().items():
             sum_ = array.rounded()
             share = sum_.error / np.maximum(sum_.scale, precision.floor)
             # If relu makes an element zero, its only terms are roundings of earlier steps.
             counted = np.isfinite(sum_.value) & (sum_.value != 0)
-            found[QUANTITIES[field]] = float(np.max(share, initial=0, where=counted))
+            found[quantity_of(field)] = float(np.max(share, initial=0, where=counted))
     return found
+
+
+def _smooth(run: Any, cell: Cell, *arguments: Any) -> Layer | Layers:
+    """Return a layer, or several. Of relu, the derivative is taken as exact.
+
+    A unit that crosses the kink of relu is a difference, not rounding.
+    """
+    if cell.nonlinearity == "relu":
+        derivative = cell.derivative
+        cell.derivative = lambda h: derivative(h.value)
+    return (Layers if run is evaluate_layers else Layer)(cell, *arguments)

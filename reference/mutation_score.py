@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from reference.bounded import INFLATE
 from reference.case import Case
 from reference.certify import certify
-from reference.evaluation import Evaluation
 from reference.faults import CATALOGUE, COMPUTED, Fault, compute
+from reference.layers import LayersCase
 from reference.precision import PRECISIONS
 from reference.strategies import GATED, VALUES, cases, longest
-from reference.trial import Subject, trial
+from reference.trial import trial
 from reference.verdict import Mismatch, Verdict, quantities_of
 
 # Number of cases within which a fault has to be caught.
@@ -92,12 +92,12 @@ def drawn(dtype: str, seed: int, limit: int, stack: int = 1, cell: str = "rnn") 
     return tuple(found)
 
 
-def try_once(subject: Subject, case: Case) -> str | Verdict:
+def try_once(subject: Callable[[Any], Any], case: Case | LayersCase) -> str | Verdict:
     """Run one trial of a subject.
 
     Args:
         subject: returns an evaluation.
-        case: one case or a stack; a copy of it is used.
+        case: one case or a stack, or one of several layers; a copy of it is used.
 
     Returns:
         The verdict, or the account of a broken contract.
@@ -106,7 +106,7 @@ def try_once(subject: Subject, case: Case) -> str | Verdict:
         RuntimeError: the subject raised an error. This does not count as caught; a fault has to return wrong results.
     """
 
-    def returning(case: Case) -> Evaluation:
+    def returning(case: Any) -> Any:
         try:
             return subject(case)
         except Exception as error:

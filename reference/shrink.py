@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reference.case import Case
+from reference.layers import LayersCase
 from reference.precision import Precision
 from reference.precision_loss import chop
 from reference.trial import Subject, trial
@@ -53,7 +54,7 @@ def shrink_subject(
     return shrink(lambda one: outcome(subject, one, precision) == failure, case, progress=progress, tries=tries)
 
 
-def outcome(subject: Subject, case: Case, precision: Precision) -> str:
+def outcome(subject: Callable[[Any], Any], case: Case | LayersCase, precision: Precision) -> str:
     """Return the outcome of a trial: the status of the verdict, "unsupported", or the name of the raised error."""
     try:
         return trial(subject, case.map(np.array), precision, repeat=True).status
@@ -199,10 +200,10 @@ def sliced(case: Case, axis: str, kept: NDArray[np.intp]) -> Case:
     return case.replacing(**arrays)
 
 
-def kind_of(case: Case) -> dict[str, Any]:
-    """Return the arguments with which ``Case.random`` draws a case of the same kind, without sizes and values."""
+def kind_of(case: Case | LayersCase) -> dict[str, Any]:
+    """Return the arguments with which ``random`` draws a case of the same kind, without sizes and values."""
     like: dict[str, Any] = {name: getattr(case, name) for name in ("dtype", "cell", "nonlinearity")}
-    return like | {"bias": case.params.b is not None}
+    return like | {"bias": any(name.startswith("b") for name in case.arrays())}
 
 
 def redrawn(case: Case, sizes: dict[str, int]) -> Iterator[Case]:

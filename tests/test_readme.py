@@ -11,12 +11,12 @@ import pytest
 import adapters
 from adapters.conformance import NAMES
 from adapters.conformance.report import STATUSES
-from reference.faults import COMPUTED, FAMILIES, FAULTS, catalogue
+from reference.faults import CATALOGUE, COMPUTED, FAMILIES, FAULTS, OF_LAYERS
 from reference.faults.gated import GATED
 from reference.mutation_score import LIMIT, sensitivity
 
 ROOT = Path(__file__).parents[1]
-README, ADAPTERS, CATALOGUE = ROOT / "README.md", ROOT / "adapters/README.md", ROOT / "reference/faults/README.md"
+README, ADAPTERS, OF_FAULTS = ROOT / "README.md", ROOT / "adapters/README.md", ROOT / "reference/faults/README.md"
 READMES = [
     README,
     *(path for folder in ("adapters", "reference", "tests") for path in (ROOT / folder).rglob("README.md")),
@@ -92,22 +92,22 @@ def test_the_root_readme_names_every_check() -> None:
 
 
 def test_the_catalogue_has_as_many_faults_as_its_readme_shows() -> None:
-    text = " ".join(CATALOGUE.read_text(encoding="utf-8").split())
+    text = " ".join(OF_FAULTS.read_text(encoding="utf-8").split())
     shown = sum(len(fault.precisions) for fault in FAULTS.values())
     hidden = sum(len(fault.hidden) for fault in FAULTS.values())
     assert f"a catalogue of {len(FAULTS)} realistic mistakes" in text
     assert f"all {shown} combinations of fault and precision are caught within {LIMIT} cases" in text
     assert f"The other {hidden} are no more than a rounding" in text
-    assert f"| all {len(FAULTS)} |" in table_after(CATALOGUE, "python tests/benchmarks/methods.py")
+    assert f"| all {len(FAULTS)} |" in table_after(OF_FAULTS, "python tests/benchmarks/methods.py")
     assert f"Each of {len(FAULTS)} faults" in README.read_text(encoding="utf-8")
 
 
 def test_the_gated_cells_have_as_many_faults_as_the_readme_shows() -> None:
-    text = " ".join(CATALOGUE.read_text(encoding="utf-8").split())
-    lstm, gru, before = (len(catalogue(cell)) for cell in GATED)
+    text = " ".join(OF_FAULTS.read_text(encoding="utf-8").split())
+    lstm, gru, before = (len(CATALOGUE[cell]) for cell in GATED)
     expected = f"The LSTM has {lstm} faults, the GRU {gru}, and the GRU with the reset before the product {before}."
     assert expected in text
-    shown = sum(len(COMPUTED) - len(fault.hidden_in(cell)) for cell in GATED for fault in catalogue(cell).values())
+    shown = sum(len(COMPUTED) - len(fault.hidden_in(cell)) for cell in GATED for fault in CATALOGUE[cell].values())
     assert f"All {shown:,} combinations with a precision are caught within {LIMIT} cases." in text
 
 
@@ -117,13 +117,19 @@ def test_the_catalogue_lists_every_fault() -> None:
         for family, table in FAMILIES.items()
         for fault in table
     ]
-    assert table_after(CATALOGUE, "reference.faults").splitlines()[2:] == rows
+    assert table_after(OF_FAULTS, "reference.faults").splitlines()[2:] == rows
+
+
+def test_the_catalogue_lists_every_fault_of_several_layers() -> None:
+    rows = [f"| {fault.name} | {fault.description} |" for fault in OF_LAYERS.values()]
+    assert table_after(OF_FAULTS, "reference.faults.layers").splitlines()[2:] == rows
+    assert f"A catalogue of {len(OF_LAYERS)} more faults" in OF_FAULTS.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("dtype", COMPUTED)
 def test_the_smallest_errors_are_those_that_the_readme_shows(dtype: str) -> None:
     head, _, *rows = (
-        line.strip("| ").split(" | ") for line in table_after(CATALOGUE, "rnn-oracle faults").splitlines()
+        line.strip("| ").split(" | ") for line in table_after(OF_FAULTS, "rnn-oracle faults").splitlines()
     )
     (shown,) = (dict(zip(head, row, strict=True)) for row in rows if row[0] == dtype)
     # Correct code takes up a share of the bound, which is not the same on every machine.

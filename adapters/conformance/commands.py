@@ -21,6 +21,7 @@ from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
 from adapters.conformance.checks import CHECKS, Plan, suits
 from adapters.conformance.contract import guarded
+from adapters.conformance.judge import subject_of
 from adapters.conformance.outputs import expect_writable
 from adapters.conformance.port import move, read_params
 from adapters.conformance.process import Ended, Worker
@@ -30,7 +31,7 @@ from adapters.conformance.reproduce import TRIES
 from adapters.conformance.results import read_merged, write
 from adapters.conformance.run import Group, judge_all
 from adapters.conformance.screen import bar
-from reference import Case
+from reference import Case, LayersCase
 from reference.archive import DTYPES
 from reference.cells import CELLS
 from reference.explain import explain_subject
@@ -196,7 +197,7 @@ def publish(options: argparse.Namespace, console: Console) -> int:
 
 def explain_case(options: argparse.Namespace, console: Console) -> int:
     """Judge one adapter on one saved case, in a process of its own, and print the diagnosis."""
-    case = Case.load(options.case)
+    case = saved_case(options.case)
     discovery.home(options.name)
     with (
         contextlib.closing(Worker([options.name], math.inf)) as worker,
@@ -216,9 +217,24 @@ def explain_case(options: argparse.Namespace, console: Console) -> int:
     return int(diagnosis != NO_FAULT)
 
 
-def diagnosed(adapter: Adapter, case: Case, progress: Callable[[], Any]) -> str:
+def saved_case(path: str) -> Case | LayersCase:
+    """Return the case in a file, of one layer or of several.
+
+    Raises:
+        FileNotFoundError, ValueError: as of ``Case.load``.
+    """
+    try:
+        return Case.load(path)
+    except ValueError as error:
+        try:
+            return LayersCase.load(path)
+        except ValueError:
+            raise error from None
+
+
+def diagnosed(adapter: Adapter, case: Case | LayersCase, progress: Callable[[], Any]) -> str:
     """Return the diagnosis of an adapter on a case."""
-    subject, precision = guarded(adapter), adapter.precision(case.dtype)
+    subject, precision = subject_of(guarded(adapter), case), adapter.precision(case.dtype)
     if outcome(subject, case, precision) == "pass":
         return NO_FAULT
     return str(explain_subject(subject, case, precision, progress=progress, tries=TRIES))

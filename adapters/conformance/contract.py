@@ -9,12 +9,13 @@ import io
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from adapters import Adapter, Unsupported
-from reference import Case, Evaluation, Mismatch
+from reference import Case, Evaluation, LayersCase, LayersEvaluation, Mismatch
 from reference.cells import CELLS
 from reference.verdict import QUANTITIES
 
@@ -34,9 +35,9 @@ def guarded(adapter: Adapter, printed: list[str] | None = None) -> Adapter:
         printed: receives one entry a call that printed something; None leaves standard output alone.
     """
 
-    def guard(run: Callable[[Case], Evaluation], offers: Sequence[str] | None) -> Callable[[Case], Evaluation]:
+    def guard(run: Callable[[Any], Any], expect: Callable[[Any, object], None]) -> Callable[[Any], Any]:
         @functools.wraps(run)
-        def guarded_run(case: Case) -> Evaluation:
+        def guarded_run(case: Any) -> Any:
             out = io.StringIO()
             capture = contextlib.nullcontext() if printed is None else contextlib.redirect_stdout(out)
             # NumPy's warnings of NaN and infinity are no fault: such inputs are part of the checks.
@@ -51,14 +52,16 @@ def guarded(adapter: Adapter, printed: list[str] | None = None) -> Adapter:
                 finally:
                     if printed is not None and out.getvalue():
                         printed.append(out.getvalue())
-            expect_answer(case, answer, offers)
+            expect(case, answer)
             return answer
 
         return guarded_run
 
     # An option may leave a quantity out: an initial state that is omitted has no gradient.
-    options = {name: guard(run, None) for name, run in adapter.options.items()}
-    return dataclasses.replace(adapter, run=guard(adapter.run, adapter.offers), options=options)
+    options = {name: guard(run, partial(expect_answer, offers=None)) for name, run in adapter.options.items()}
+    layers = adapter.layers and guard(adapter.layers, expect_layers)
+    own = guard(adapter.run, partial(expect_answer, offers=adapter.offers))
+    return dataclasses.replace(adapter, run=own, options=options, layers=layers)
 
 
 def expect_usable(error: BaseException) -> None:
@@ -92,6 +95,19 @@ def expect_answer(case: Case, answer: object, offers: Sequence[str] | None) -> N
             fault, _ = field(case, name, actual, offered=offers is None or quantity in offers)
             if fault is not None:
                 raise Unusable(f"contract: {fault} ({case.spelled})")
+
+
+def expect_layers(case: LayersCase, answer: object) -> None:
+    """Raise Unusable unless an answer for several layers has each quantity in the shape and the dtype of the case."""
+    if not isinstance(answer, LayersEvaluation):
+        raise Unusable(f"contract: expected a LayersEvaluation, got {kind_of(answer)} ({case.spelled})")
+    shapes, given = case.shapes(), answer.present()
+    for name in dict.fromkeys(("hs", *given)):
+        actual, expected = given.get(name), shapes.get(name)
+        if not isinstance(actual, np.ndarray) or (actual.dtype, actual.shape) != (case.xs.dtype, expected):
+            got = f"{kind_of(actual)} of shape {actual.shape}" if isinstance(actual, np.ndarray) else kind_of(actual)
+            what = f"{name} as an array of {case.dtype} of shape {expected}" if expected else f"no {name}"
+            raise Unusable(f"contract: expected {what}, got {got} ({case.spelled})")
 
 
 def field(case: Case, name: str, actual: Any, *, offered: bool = True) -> tuple[str | None, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,8 +151,16 @@ def accept(verdict: Verdict, result: Result, where: str = "") -> None:
 
 def several(adapter: Adapter, case: LayersCase, precision: Precision, result: Result) -> None:
     """Judge what an adapter returns for several layers."""
-    assert adapter.layers is not None
-    accept(trial(adapter.layers, case, precision, repeat=True), result)
+    accept(trial(subject_of(adapter, case), case, precision, repeat=True), result)
+
+
+def subject_of(adapter: Adapter, case: Case | LayersCase) -> Callable[[Any], Any]:
+    """Return the function of an adapter that takes a case, of one layer or of several."""
+    if not isinstance(case, LayersCase):
+        return adapter
+    if adapter.layers is None:
+        raise Unsupported(f"{adapter.name}: expected a case of one layer, got one of several ({case.spelled})")
+    return adapter.layers
 
 
 def with_options(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:

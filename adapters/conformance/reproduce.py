@@ -14,7 +14,7 @@ import numpy as np
 
 from adapters import Adapter
 from adapters.conformance.rendering import render
-from reference import Case, Precision
+from reference import Case, LayersCase, Precision
 from reference.archive import spell
 from reference.certify import enclose
 from reference.shrink import NO_FAILURE, outcome, shrink, shrink_subject
@@ -27,6 +27,15 @@ LONGEST = 100
 ALONE = """# {name}
 
 The case in `{file}` ({sizes}) passes by itself. The failure shows in this check alone:
+
+```
+{account}
+```
+"""
+# The report on a failure in several layers.
+SEVERAL = """# {name}
+
+The case in `{file}` ({sizes}) shows the failure. `rnn-oracle explain {adapter} {file}` judges it alone.
 
 ```
 {account}
@@ -58,7 +67,7 @@ TRIES = 400
 
 
 def reproduce(
-    adapter: Adapter, case: Case, environment: dict[str, str], folder: Path, name: str, account: str = ""
+    adapter: Adapter, case: Case | LayersCase, environment: dict[str, str], folder: Path, name: str, account: str = ""
 ) -> list[Path]:
     """Write ``name.npz``, and ``name.py`` and ``name.md`` where a script can show the failure.
 
@@ -72,11 +81,13 @@ def reproduce(
 
     Returns:
         The paths written. Only the first if the failure shows in a probed case alone, or along a direction. The case
-        as it is, and a report, if the case by itself does not fail, as in a check of strides or options.
+        as it is, and a report, if it has several layers, or does not fail by itself, as in a check of strides.
     """
     folder.mkdir(parents=True, exist_ok=True)
     precision = adapter.precision(case.dtype)
     path = folder / f"{safe(name)}.npz"
+    if isinstance(case, LayersCase):
+        return _as_it_is(SEVERAL, adapter, case, path, name, account)
     try:
         small = shrink(partial(is_visible, adapter, precision), case, tries=TRIES)
     except ValueError:
@@ -97,11 +108,16 @@ def _without_script(
     try:
         shrink_subject(adapter, case, precision, tries=TRIES).save(path)
     except ValueError:
-        case.save(path)
-        report = path.with_suffix(".md")
-        report.write_text(ALONE.format(name=name, sizes=case.spelled, file=path.name, account=account), "utf-8")
-        return [path, report]
+        return _as_it_is(ALONE, adapter, case, path, name, account)
     return [path]
+
+
+def _as_it_is(text: str, adapter: Adapter, case: Case | LayersCase, path: Path, name: str, account: str) -> list[Path]:
+    """Write the case and a report."""
+    case.save(path)
+    words = {"name": name, "adapter": adapter.name, "sizes": case.spelled, "file": path.name, "account": account}
+    path.with_suffix(".md").write_text(text.format(**words), "utf-8")
+    return [path, path.with_suffix(".md")]
 
 
 def safe(name: str) -> str:

@@ -26,7 +26,7 @@ from adapters.conformance.advice import advise, pace
 from adapters.conformance.checks import CHECKS, Plan
 from adapters.conformance.conclusion import listed
 from adapters.conformance.contract import guarded
-from adapters.conformance.judge import expected_failure, judge
+from adapters.conformance.judge import expected_failure, judge, subject_of
 from adapters.conformance.process import Ended, Stopped, Worker
 from adapters.conformance.report import Failure, Report, Result, Row, Run, machine
 from adapters.conformance.reproduce import TRIES, reproduce
@@ -60,7 +60,7 @@ def diagnose(adapter: Adapter, dtype: str, result: Result) -> str | None:
     if case is None or case.direction is not None or (result.failure and result.failure.crashed):
         return None
     try:
-        return str(explain_subject(guarded(adapter), case, adapter.precision(dtype), tries=TRIES))
+        return str(explain_subject(subject_of(guarded(adapter), case), case, adapter.precision(dtype), tries=TRIES))
     except ValueError:
         return None  # it fails only in this check, or not again
 

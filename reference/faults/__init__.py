@@ -6,11 +6,12 @@ fault (``reference.mutation_score``), and ``reference.explain`` compares failure
     subject = FAULTS["Wh transposed"].subject()
     evaluation = subject(case)
 
-``CATALOGUE`` has the faults of every cell, ``FAULTS`` those of the vanilla RNN.
+``CATALOGUE`` has the faults of every cell, ``FAULTS`` those of the vanilla RNN, ``OF_LAYERS`` those of several layers.
 """
 
 from dataclasses import replace
 
+from reference.case import Case
 from reference.cells import CELLS
 from reference.faults.backward import DERIVATIVE, WEIGHTS
 from reference.faults.bptt import BPTT, PERIODIC
@@ -19,7 +20,9 @@ from reference.faults.corner import CORNER
 from reference.faults.fault import COMPUTED, HALVES, Fault, compute
 from reference.faults.forward import ACTIVATION, BIAS, LAYOUT, STATE
 from reference.faults.gated import GATED, GRU, LSTM
+from reference.faults.layers import FAULTS_OF_LAYERS
 from reference.faults.numerical import NUMERICAL
+from reference.layers import LayersCase
 
 # Faults that a gated cell cannot have: of a square Wh, of relu, or of a cell that saves its output alone.
 PLAIN = {
@@ -66,17 +69,19 @@ CATALOGUE: dict[str, dict[str, Fault]] = {
     for cell in CELLS
 }
 FAULTS = CATALOGUE["rnn"]
+# The faults of several layers, whatever their cell.
+OF_LAYERS: dict[str, Fault] = {fault.name: fault for fault in FAULTS_OF_LAYERS}
 FAMILIES: dict[str, tuple[Fault, ...]] = {table[0].family: table for table in TABLES}
 
 
-def catalogue(cell: str) -> dict[str, Fault]:
-    """Return the faults that authors of a cell make, by name."""
-    return CATALOGUE[cell]
+def catalogue(case: Case | LayersCase) -> dict[str, Fault]:
+    """Return the faults that authors of a cell, or of several layers, make, by name."""
+    return OF_LAYERS if isinstance(case, LayersCase) else CATALOGUE[case.cell]
 
 
-def named(name: str, cell: str = "rnn") -> Fault:
-    """Return the fault of a name in a cell; a fault with a period may have any, as "BPTT truncated at 7"."""
-    found = catalogue(cell)
+def named(name: str, case: Case | LayersCase) -> Fault:
+    """Return the fault of a name for a case; a fault with a period may have any, as "BPTT truncated at 7"."""
+    found = catalogue(case)
     for (before, after), make in PERIODIC.items():
         period = name.removeprefix(before).removesuffix(after)
         if name not in found and name == f"{before}{period}{after}" and period.isdecimal():
@@ -90,6 +95,7 @@ __all__ = [
     "FAMILIES",
     "FAULTS",
     "HALVES",
+    "OF_LAYERS",
     "PERIODIC",
     "Fault",
     "catalogue",

@@ -5,8 +5,9 @@
     calls(run, case, kept)                -> the evaluation, from calls of correct code; ``kept`` lasts between calls
     tape(layer, hs, xs, before, saved)    -> xs, before, saved: the numbers that backward uses
 
-Every other hook is the name of a method of the cell or of the layer (``forward``, ``f``, ``to_state``, ``product``).
-Its function (layer, right, *arguments) replaces the method ``right``. The arguments of ``product`` are plain arrays.
+Every other hook is the name of a method of the cell or of the layer (``forward``, ``f``, ``to_state``, ``product``), or
+of ``Layers`` if the case has several. Its function (layer, right, *arguments) replaces the method ``right``. The
+arguments of ``product`` are plain arrays.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -25,10 +26,11 @@ from reference.cells import Array, Cell
 from reference.evaluation import Evaluation
 from reference.faults.storage import carried
 from reference.layer import Layer, evaluate_in
+from reference.layers import Layers, LayersCase, LayersEvaluation, evaluate_layers
 from reference.trial import Subject
 
 Change = Callable[..., Any]
-Condition = Callable[[Case], bool]
+Condition = Callable[[Any], bool]
 Hidden = Mapping[str, str]
 # Precisions in which the catalogue computes, and the half precisions among them.
 COMPUTED, HALVES = DTYPES, ("bfloat16", "float16")
@@ -64,7 +66,7 @@ class Fault:
         """Precisions in which the mistake is larger than a rounding: all but the hidden ones."""
         return tuple(dtype for dtype in COMPUTED if dtype not in self.hidden)
 
-    def applies(self, case: Case) -> bool:
+    def applies(self, case: Case | LayersCase) -> bool:
         """Return whether the mistake can show in a case."""
         return case.cell in self.cells and all(condition(case) for condition in self.conditions)
 
@@ -105,11 +107,17 @@ def fault(
     return Fault(name, family, description, conditions, hidden or {}, changes, cells)
 
 
-def compute(case: Case, changes: tuple[Mapping[str, Change], ...] = ()) -> Evaluation:
+@overload
+def compute(case: Case, changes: tuple[Mapping[str, Change], ...] = ()) -> Evaluation: ...
+@overload
+def compute(case: LayersCase, changes: tuple[Mapping[str, Change], ...] = ()) -> LayersEvaluation: ...
+
+
+def compute(case: Any, changes: tuple[Mapping[str, Change], ...] = ()) -> Any:
     """Evaluate a case in its own dtype as a correct implementation does; half precisions have sums in float32.
 
     Args:
-        case: one case or a stack.
+        case: one case or a stack, or one of several layers.
         changes: changes to the layer and its cell, by hook; the first are the innermost.
 
     Returns:
@@ -117,9 +125,19 @@ def compute(case: Case, changes: tuple[Mapping[str, Change], ...] = ()) -> Evalu
     """
     wide, kind = carried(case.dtype)
     into = lambda array: array.astype(wide, copy=False).view(kind)  # noqa: E731
+    run: Any
+    run, change = (evaluate_layers, rewritten) if isinstance(case, LayersCase) else (evaluate_in, changed)
     with np.errstate(all="ignore"):
-        evaluation = evaluate_in(case, into, partial(changed, changes))
+        evaluation = run(case, into, partial(change, changes))
         return evaluation.map(lambda array: np.array(array, case.xs.dtype))
+
+
+def rewritten(changes: tuple[Mapping[str, Change], ...], *arguments: Any) -> Layers:
+    """Return several layers with changes to their methods."""
+    layers = Layers(*arguments)
+    for hook, change in (item for each in changes for item in each.items()):
+        setattr(layers, hook, partial(change, layers, getattr(layers, hook)))
+    return layers
 
 
 def changed(changes: tuple[Mapping[str, Change], ...], cell: Cell, parameters: dict[str, Array]) -> Layer:

@@ -124,8 +124,8 @@ def dtype_for(held: Layout) -> str:
 
 def params_of(held: Layout, *, bias: bool = True, size: int | None = None) -> Params:
     """Return parameters of the cell of a layout, with D = H = ``size`` if it is given."""
-    sizes = {"D": size or D, "H": size or H}
-    return Case.random(**sizes, dtype=dtype_for(held), bias=bias, cell=held.cell).params
+    dtype = dtype_for(held)
+    return Case.random(D=size or D, H=size or H, dtype=dtype, bias=bias, cell=held.cell).params
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])

@@ -72,11 +72,8 @@ FORWARD = [fault for fault in FAULTS.values() if changes_forward(fault)]
 def test_a_wrong_forward_with_its_exact_gradient_has_no_name_but_its_own(fault: Fault) -> None:
     allowed = {fault.name}.union(*(group for group in (*TWINS, SAME_FORWARD) if fault.name in group))
 
-    def subject(case: Case) -> Evaluation:
-        return differentiated(fault.subject(), case)
-
     for case in CASES["float32"]:
-        found = explain(case, subject(case), PRECISIONS["float32"])
+        found = explain(case, differentiated(fault.subject(), case), PRECISIONS["float32"])
         if is_smooth(case, PRECISIONS["float32"]) and "h" in found.wrong and found.comparable:
             assert fault.name in found.names | SAME_FORWARD
             assert found.names <= allowed, str(found)

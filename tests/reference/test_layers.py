@@ -107,7 +107,7 @@ def test_outputs_and_gradients_equal_those_of_single_rows(relu: bool, **shape: A
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_layer_in_one_direction_equals_a_case(cell: str) -> None:
     case = LayersCase.random(layers=1, cell=cell, seed=4)
-    plain = case.direction(0)
+    plain = case.one_way(0)
     upstream = np.array(plain.upstream)
     upstream[-1] += case.upstream_hn[0]
     one, several = evaluate(plain.replacing(upstream=upstream)).present(), evaluate_layers(case).present()
@@ -185,7 +185,7 @@ def test_a_bidirectional_layer_is_as_sharp_after_1000_steps() -> None:
 
 def test_the_verdict_on_a_single_layer_is_that_of_certify() -> None:
     case = LayersCase.random(T=20, layers=1, dtype="float32").replacing(upstream_hn=np.zeros((1, 4, 6), np.float32))
-    one = case.direction(0).probed()
+    one = case.one_way(0).probed()
     answer = evaluate(one).astype("float32")
     fields = {name: array for name, array in answer.present().items() if name in ("hs", "dxs")}
     gradients = {f"{name}_l0": getattr(answer, name) for name in ("dWx", "dWh", "db")}

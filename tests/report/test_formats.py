@@ -51,7 +51,7 @@ def test_the_summary_names_the_precisions_in_which_a_check_is_unsupported() -> N
     half.rows[0].dtype = "bfloat16"
     whole.rows[0].checks.append(Result("options", unsupported=["spam"]))
     *_, line = page.summary([half, whole]).splitlines()
-    assert line.endswith("| nonfinite in bfloat16, options |")
+    assert line.endswith("| nonfinite in bfloat16; options |")
 
 
 def test_on_a_narrow_screen_the_checks_are_counted_and_those_to_see_are_named() -> None:

@@ -1,0 +1,95 @@
+"""The check of several layers: what it says of a wrong subject, of a broken contract, and what it writes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adapters import Adapter, Unsupported
+from adapters.conformance import check
+from adapters.conformance.checks import Plan
+from adapters.conformance.commands import diagnosed, saved_case
+from adapters.conformance.discovery import as_adapter
+from adapters.conformance.judge import subject_of
+from adapters.conformance.report import Report
+from adapters.conformance.reproduce import reproduce
+from adapters.conformance.run import diagnose, judge_check
+from reference import Case, LayersCase, evaluate_layers
+from reference.faults import OF_LAYERS, compute
+
+
+def subject(layers: Any) -> Adapter:
+    """Return correct NumPy code of one layer, with a function of several."""
+    return replace(as_adapter(compute), layers=layers)
+
+
+def judged(layers: Any) -> Report:
+    """Return the report of the check in float32."""
+    return check(subject(layers), dtypes=["float32"], only=["layers"], on_fail="report")
+
+
+def test_correct_code_passes() -> None:
+    report = judged(compute)
+    ((row,), (result,)) = report.rows, report.rows[0].checks
+    assert (row.status, result.cases) == ("pass", 12 * 2), str(report)
+
+
+def test_a_fault_fails_and_is_named() -> None:
+    adapter = subject(OF_LAYERS["reverse direction first"].subject())
+    result = judge_check(adapter, "float32", "layers", Plan(4, 0))
+    assert result.status == "fail"
+    assert result.failure is not None
+    assert " float32 h[" in result.failure.message
+    assert "2 directions" in result.failure.message
+    assert "`reverse direction first`" in (diagnose(adapter, "float32", result) or "")
+
+
+def bent(**fields: Any) -> Any:
+    """Return correct code of several layers that returns other fields."""
+    return lambda case: replace(evaluate_layers(case).astype(case.dtype), **fields)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (lambda case: None, "expected a LayersEvaluation, got None"),
+        (bent(hs=None), "expected hs as an array of float32 of shape (1, 2, 4), got None"),
+        (bent(hn=np.zeros(2, "float32")), "hn as an array of float32 of shape (2, 2, 2), got an array of float32 of"),
+        (evaluate_layers, "expected hs as an array of float32 of shape (1, 2, 4), got an array of float64 of"),
+        (bent(gradients={"dWx_l9": np.zeros(1, "float32")}), "expected no dWx_l9, got an array of float32 of shape"),
+    ],
+    ids=["None", "hs is None", "shape", "dtype", "name"],
+)
+def test_a_broken_contract_is_a_sentence(layers: Any, message: str) -> None:
+    report = judged(layers)
+    assert [row.status for row in report.rows] == ["fail"]
+    assert message in str(report)
+    assert "1 layer, 2 directions" in str(report)
+
+
+def test_a_subject_of_one_layer_is_unsupported() -> None:
+    assert [result.status for row in judged(None).rows for result in row.checks] == ["unsupported"]
+    with pytest.raises(Unsupported, match="expected a case of one layer, got one of several"):
+        subject_of(subject(None), LayersCase.random())
+
+
+def test_a_failing_case_is_written_and_read_again(tmp_path: Path) -> None:
+    name = "last states in reverse order"
+    adapter, case = subject(OF_LAYERS[name].subject()), LayersCase.random(dtype="float32", cell="rnn", lengths=True)
+    saved, report = reproduce(adapter, case, {}, tmp_path, "layers", "the account")
+    assert "has several layers" not in report.read_text()
+    assert "the account" in report.read_text()
+    assert f"`rnn-oracle explain {adapter.name} layers.npz`" in report.read_text()
+    again = saved_case(str(saved))
+    assert isinstance(again, LayersCase)
+    assert again.arrays().keys() == case.arrays().keys()
+    assert f"`{name}`" in diagnosed(adapter, again, lambda: None)
+    Case.random().save(tmp_path / "one.npz")
+    assert isinstance(saved_case(str(tmp_path / "one.npz")), Case)
+    (tmp_path / "no.npz").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"^Case\.load: "):
+        saved_case(str(tmp_path / "no.npz"))
