@@ -16,6 +16,7 @@ from adapters._places import (
     PARTS,
     cell_of,
     in_reference,
+    parts_of,
     places_of,
     sizes_of,
     suffixes_of,
@@ -67,7 +68,7 @@ class Layout:
     @property
     def has_bn(self) -> bool:
         """Whether there is a place for the bias inside the reset of a GRU."""
-        return any("bn" in place for place in self.named.values())
+        return "bn" in parts_of(self.places)
 
     @property
     def weights(self) -> list[str]:
