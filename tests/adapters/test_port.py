@@ -90,7 +90,8 @@ def of_mlx(kind: str, bias: bool) -> dict[str, Any]:
 def of_keras(kind: str, bias: bool) -> dict[str, Any]:
     import keras
 
-    module = getattr(keras.layers, kind)(H, use_bias=bias)
+    name, _, before = kind.partition(".")
+    module = getattr(keras.layers, name)(H, use_bias=bias, **({"reset_after": False} if before else {}))
     module.build((None, None, D))
     return {variable.name: variable for variable in module.weights}
 
@@ -132,7 +133,7 @@ def dtype_for(held: Layout) -> str:
 
 def params_of(held: Layout, *, bias: bool = True, size: int | None = None) -> Params:
     """Return parameters of the cell of a layout, with D = H = ``size`` if it is given."""
-    sizes = {"D": size or D, "H": size or H}
+    sizes: dict[str, Any] = {"D": size or D, "H": size or H}
     params = Case.random(**sizes, dtype=dtype_for(held), bias=bias, cell=held.cell).params
     return params if held.has_bn else replace(params, bn=None)
 
