@@ -75,12 +75,6 @@ class Adapter:
     layers: Callable[[LayersCase], LayersEvaluation] | None = None  # the same in several layers, if there is such a way
 
     @property
-    def way(self) -> Way | None:
-        """The ``Way`` that the adapter runs, or None if it runs another function."""
-        found = getattr(self.run, "__wrapped__", self.run)  # a guarded function wraps it
-        return found if isinstance(found, Way) else None
-
-    @property
     def framework(self) -> str:
         """Name of the framework, equal to the name of its file and, with hyphens, of its extra."""
         return self.name.partition(".")[0]
@@ -125,9 +119,10 @@ class Adapter:
         Returns:
             The text; None if the adapter needs a direction, or is not a ``Way`` of a framework with a file here.
         """
-        if self.takes_direction or self.way is None:
+        way = getattr(self.run, "__wrapped__", self.run)  # a guarded function wraps it
+        if self.takes_direction or not isinstance(way, Way):
             return None
-        return self.way.script(self.framework, takes_stacks=self.takes_stacks)
+        return way.script(self.framework, takes_stacks=self.takes_stacks)
 
     def __call__(self, case: Case) -> Evaluation:
         """Evaluate one case or a stack.
@@ -152,7 +147,6 @@ class Adapter:
             raise Unsupported(f"{self.name}: expected finite numbers in {case.dtype}, got others (FINDINGS.md has why)")
         if self.takes_direction and case.direction is None:
             raise Unsupported(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
-        self._expect_places(case)
         is_ready = self.takes_direction or case.direction is None
         run = partial(self._run, case if is_ready else replace(case, direction=None))
         sizes = [f"{name}={size}" for name, size in case.unprobed().sizes.items()]
@@ -166,17 +160,8 @@ class Adapter:
             raise Unsupported(f"{self.name}: expected one of {list(self.nonlinearities)}, got {nonlinearity!r}")
 
     def taken(self, case: Case) -> Case:
-        """Return a single case as ``run`` takes it: a stack of one where it takes stacks.
-
-        Raises:
-            Unsupported: a parameter of the case has no place in the framework.
-        """
-        self._expect_places(case)
+        """Return a single case as ``run`` takes it: a stack of one where it takes stacks."""
         return case.map(lambda array: array[None]) if self.takes_stacks else case
-
-    def _expect_places(self, case: Case) -> None:
-        if self.way is not None and (absent := self.way.unplaced(case)):
-            raise Unsupported(f"{self.name}: expected a case without {absent[0]}, which has no place in it, got one")
 
     def _run(self, case: Case) -> Evaluation:
         if self.takes_stacks == (case.K is not None):

@@ -71,12 +71,6 @@ def places_of(layout: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def parts_of(layout: Mapping[str, str]) -> set[str]:
-    """Return the parts that have a place in a layout; a second bias with a place for bn counts as "bn"."""
-    parts = {part for place in places_of(layout).values() for part in PARTS[suffixes_of(place)[0]]}
-    return {"bn" if "bn" in part else part for part in parts}
-
-
 def ordered(array: Any, order: list[str], into: list[str], *, offset: bool = False) -> Any:
     """Return the column blocks of an array, which are in one order of gates, in another.
 

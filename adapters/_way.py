@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
-from adapters._places import parts_of, to_framework, to_reference
+from adapters._places import to_framework, to_reference
 from adapters._source import plain, source
 from reference import Case, Evaluation
 from reference.verdict import QUANTITIES
@@ -151,10 +151,6 @@ class Way:
         arrays = case.params.fields(), case.xs, states, upstream, tangents
         found = compute_by(run, self.layouts[self.kind], cell, *arrays)
         return Evaluation(**{field: found[name] for field, name in QUANTITIES.items() if name in found})
-
-    def unplaced(self, case: Case) -> list[str]:
-        """Return the names of the parameters of a case that have no place in the framework."""
-        return [name for name in case.params.present() if name not in parts_of(self.layouts[self.kind])]
 
     def script(self, framework: str, *, takes_stacks: bool) -> str | None:
         """Return Python text that defines ``compute`` and needs only NumPy and the framework; None without a file."""

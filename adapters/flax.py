@@ -34,9 +34,6 @@ LAYOUTS = {
                      "io/kernel": "Wx[o]", "h*/kernel": "Wh", "h*/bias": "b or 0"},
     "nnx.OptimizedLSTM": {"cell": "lstm i f g o", "cell/dense_i/kernel": "Wx", "cell/dense_h/kernel": "Wh",
                           "cell/dense_h/bias": "b or 0"},
-    "nnx.GRU": {"cell": "gru r z n",
-                "cell/dense_i/kernel": "Wx", "cell/dense_i/bias": "b or 0", "cell/dense_h/kernel": "Wh"},
-    "nnx.GRUCell": {"cell": "gru r z n", "dense_i/kernel": "Wx", "dense_i/bias": "b or 0", "dense_h/kernel": "Wh"},
 }
 # fmt: on
 
@@ -56,8 +53,8 @@ LAYER: dict[str, Any] = {"unsupported": ("D=0",)}
 CELL: dict[str, Any] = {"unsupported": ("D=0", "T=0"), "max_T": 32}
 
 
-def rows(interface: Any, name: str, **gru: Any) -> tuple[Adapter, ...]:
-    """Return the adapters of an interface; ``gru`` has the fields of its GRU."""
+def rows(interface: Any, name: str) -> tuple[Adapter, ...]:
+    """Return the adapters of an interface."""
 
     def way(kind: str, *parts: Any) -> Way:
         return Way(LAYOUTS, run_flax, f"{name}.{kind}", (interface, *parts))
@@ -65,7 +62,7 @@ def rows(interface: Any, name: str, **gru: Any) -> tuple[Adapter, ...]:
     def of_layer(kind: str, over: str, **own: Any) -> Adapter:
         options = {"last state": way(kind, last_state, by_vjp), "second pull-back": way(kind, layer, by_two_pull_backs)}
         what = f"{name}.RNN over {name}.{over}, jit"
-        return of(f"flax.{name}.{kind}", way(kind, layer, by_vjp), what, **{"options": options} | LAYER | own)
+        return of(f"flax.{name}.{kind}", way(kind, layer, by_vjp), what, options=options, **LAYER, **own)
 
     def of_cell(kind: str, **own: Any) -> Adapter:
         return of(f"flax.{name}.{kind}", way(kind, stepped, by_vjp), f"{name}.{kind} stepped, jit", **CELL, **own)
@@ -77,11 +74,10 @@ def rows(interface: Any, name: str, **gru: Any) -> tuple[Adapter, ...]:
         of_cell("LSTMCell", **gated("lstm")),
         of_layer("LSTM", "LSTMCell", **gated("lstm")),
         of(f"flax.{name}.OptimizedLSTM", fast, what, **LAYER, **gated("lstm")),
-        of_cell("GRUCell", **gru),
-        of_layer("GRU", "GRUCell", **gru),
+        of_cell("GRUCell", **gated("gru")),
+        of_layer("GRU", "GRUCell", **gated("gru")),
     )
 
 
-# nnx.GRUCell has no bias inside the reset (FINDINGS.md). So it is judged without biases, and the options have one.
-BARE: dict[str, Any] = gated("gru") | {"offers": tuple(name for name in gated("gru")["offers"] if name != "dbn")}
-ADAPTERS = rows(of_linen, "linen", **gated("gru")) + rows(of_nnx, "nnx", **BARE, options={})
+# nnx.GRUCell has no bias inside the reset, so that it cannot compute a GRU (FINDINGS.md).
+ADAPTERS = rows(of_linen, "linen") + rows(of_nnx, "nnx")[:-2]

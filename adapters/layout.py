@@ -16,7 +16,6 @@ from adapters._places import (
     PARTS,
     cell_of,
     in_reference,
-    parts_of,
     places_of,
     sizes_of,
     suffixes_of,
@@ -68,7 +67,7 @@ class Layout:
     @property
     def has_bn(self) -> bool:
         """Whether there is a place for the bias inside the reset of a GRU."""
-        return "bn" in parts_of(self.places)
+        return any("bn" in place for place in self.named.values())
 
     @property
     def weights(self) -> list[str]:

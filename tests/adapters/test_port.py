@@ -76,15 +76,24 @@ def of_haiku(kind: str, bias: bool) -> dict[str, Any]:
     import haiku
     import jax
 
-    step = haiku.transform(lambda x, h: haiku.VanillaRNN(H)(x, h))
-    tree = step.init(jax.random.key(0), np.ones((2, D), "float32"), np.ones((2, H), "float32"))
+    state = haiku.LSTMState(*np.ones((2, 2, H), "float32")) if kind == "LSTM" else np.ones((2, H), "float32")
+    step = haiku.transform(lambda x, state: getattr(haiku, kind)(H)(x, state))
+    tree = step.init(jax.random.key(0), np.ones((2, D), "float32"), state)
     return {f"{module}/{name}": array for module, arrays in tree.items() for name, array in arrays.items()}
+
+
+def of_equinox(kind: str, bias: bool) -> dict[str, Any]:
+    import equinox
+    import jax
+
+    module = getattr(equinox.nn, kind)(D, H, use_bias=bias, key=jax.random.key(0))
+    return {name: array for name, array in vars(module).items() if hasattr(array, "shape")}
 
 
 def of_mlx(kind: str, bias: bool) -> dict[str, Any]:
     import mlx.nn
 
-    return dict(mlx.nn.RNN(D, H, bias=bias).parameters())
+    return dict(getattr(mlx.nn, kind)(D, H, bias=bias).parameters())
 
 
 def of_keras(kind: str, bias: bool) -> dict[str, Any]:
@@ -106,12 +115,13 @@ def of_sonnet(kind: str, bias: bool) -> dict[str, Any]:
     import sonnet
     import tensorflow as tf
 
-    core = sonnet.VanillaRNN(H)
+    core = getattr(sonnet, kind)(H)
     core(tf.zeros((1, D)), core.initial_state(1))
-    return {variable.name.removeprefix("vanilla_rnn/").removesuffix(":0"): variable for variable in core.variables}
+    return {variable.name.partition("/")[2].removesuffix(":0"): variable for variable in core.variables}
 
 
 OWN: dict[str, Callable[[str, bool], dict[str, Any]]] = {
+    "equinox": of_equinox,
     "flax": of_flax,
     "haiku": of_haiku,
     "keras_jax": of_keras,
@@ -146,7 +156,7 @@ def test_names_order_and_shapes_are_those_of_the_module(held: Layout, bias: bool
     params = params_of(held, bias=bias)
     actual = {name: array.shape for name, array in held.to_framework(params).items()}
     if framework in COMPOSED:
-        assert all(name == place for name, place in held.places.items())
+        assert all(name == place for name, place in held.named.items())
         return
     adapters.load_framework(framework)  # importing the file selects the backend of Keras
     expected = {name: tuple(array.shape) for name, array in OWN[framework](kind, bias).items()}
