@@ -1,4 +1,4 @@
-"""Keras on each of its backends: ``SimpleRNNCell``, stepped, and the layer ``SimpleRNN`` over (N, T, D).
+"""Keras on each of its backends: its cells, stepped, and its layers over (N, T, D).
 
 ``stateless_call`` calls Keras as a function of its weights. Importing Keras fixes the backend, so each process has one
 of the three backends.
@@ -11,14 +11,25 @@ from typing import Any
 
 import keras
 
-from adapters import Adapter, Way
+from adapters import Adapter, Way, gated
 from adapters._way import unroll
 
-# https://keras.io/api/layers/recurrent_layers/simple_rnn/. The variables of a cell and of a layer have the same names.
+# https://keras.io/api/layers/recurrent_layers/. The variables of a cell and of a layer have the same names.
+# fmt: off
 LAYOUTS = {
     "SimpleRNN": {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
     "SimpleRNNCell": {"kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
+    "LSTM": {"cell": "lstm i f g o", "kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
+    "LSTMCell": {"cell": "lstm i f g o", "kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
+    "GRU": {"cell": "gru z r n", "kernel": "Wx", "recurrent_kernel": "Wh", "bias": "[b; [0, bn]]"},
+    "GRUCell": {"cell": "gru z r n", "kernel": "Wx", "recurrent_kernel": "Wh", "bias": "[b; [0, bn]]"},
+    "GRU.reset_before": {"cell": "gru_reset_before z r n", "kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
+    "GRUCell.reset_before": {"cell": "gru_reset_before z r n", "kernel": "Wx", "recurrent_kernel": "Wh", "bias": "b"},
 }
+# fmt: on
+KINDS: dict[str, Any] = {"lstm": ("LSTM", {}), "gru": ("GRU", {"reset_after": True})}
+KINDS |= {"gru_reset_before": ("GRU", {"reset_after": False})}
+KINDS |= {name: ("SimpleRNN", {"activation": name}) for name in ("tanh", "relu")}
 
 
 def called(module: Any, weights: Any, *inputs: Any) -> Any:
@@ -28,36 +39,41 @@ def called(module: Any, weights: Any, *inputs: Any) -> Any:
 
 
 def stepped(cell: Any, weights: Any, xs: Any, states: Any) -> Any:
-    """Step a ``SimpleRNNCell``."""
-    return keras.ops.stack(unroll(lambda x, h: called(cell, weights, x, [h])[0], xs, states))[1:]
+    """Step a cell."""
+    found = unroll(lambda x, states: called(cell, weights, x, list(states))[1], xs, [states])
+    hs = keras.ops.stack([each[0] for each in found])[1:]
+    return (hs, found[-1][1]) if len(states) > 1 else hs
 
 
 def layer(module: Any, weights: Any, xs: Any, states: Any) -> Any:
-    """Run a ``SimpleRNN``."""
-    return keras.ops.swapaxes(called(module, weights, keras.ops.swapaxes(xs, 0, 1), *states), 0, 1)
+    """Run a layer; an LSTM with ``return_state=True``, for its last c."""
+    found = called(module, weights, keras.ops.swapaxes(xs, 0, 1), list(states))
+    return (keras.ops.swapaxes(found[0], 0, 1), found[2]) if len(states) > 1 else keras.ops.swapaxes(found, 0, 1)
 
 
 def last_state(module: Any, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``SimpleRNN(return_state=True)``, and take the last step from the last state."""
-    outputs, last = called(module, weights, keras.ops.swapaxes(xs, 0, 1), *states)
-    return keras.ops.concatenate([keras.ops.swapaxes(outputs, 0, 1)[:-1], last[None]])
+    """Run a layer with ``return_state=True``, and take the last step from the last state."""
+    outputs, *last = called(module, weights, keras.ops.swapaxes(xs, 0, 1), list(states))
+    hs = keras.ops.concatenate([keras.ops.swapaxes(outputs, 0, 1)[:-1], last[0][None]])
+    return (hs, last[1]) if len(states) > 1 else hs
 
 
 @cache
-def module_of(forward: Any, D: int, H: int, activation: Any, dtype: str, use_bias: bool) -> Any:
+def module_of(forward: Any, cell: str, D: int, H: int, dtype: str, use_bias: bool, **activations: Any) -> Any:
     """Return the cell or layer of these sizes for a forward. Its own weights are zeros and are not used."""
     zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
-    kind = keras.layers.SimpleRNNCell if forward is stepped else keras.layers.SimpleRNN
-    options = {} if forward is stepped else {"return_sequences": True, "return_state": forward is last_state}
-    module = kind(H, activation=activation, dtype=dtype, use_bias=use_bias, **zeros, **options)
+    (kind, own), is_cell = KINDS[cell], forward is stepped
+    returned = {"return_sequences": True, "return_state": forward is last_state or cell == "lstm"}
+    options = zeros | own | activations | ({} if is_cell else returned)
+    module = getattr(keras.layers, f"{kind}Cell" if is_cell else kind)(H, dtype=dtype, use_bias=use_bias, **options)
     module.build((None, None, D))
     return module
 
 
-def module_for(forward: Any, activation: Any, weights: Any) -> Any:
-    """Return the cell or layer for a forward, in the sizes and dtype of the weights."""
-    first, *others = weights.values()
-    return module_of(forward, *first.shape, activation, first.dtype.name, len(others) > 1)
+def module_for(forward: Any, cell: str, weights: Any, **activations: Any) -> Any:
+    """Return the cell or layer for a forward, in the sizes and dtype of the weights, perhaps with other activations."""
+    Wx, Wh, *biases = weights.values()
+    return module_of(forward, cell, len(Wx), len(Wh), Wx.dtype.name, bool(biases), **activations)
 
 
 # For the registry alone.
@@ -70,23 +86,26 @@ def require(backend: str) -> None:
         raise ModuleNotFoundError(message, name="keras")
 
 
-def rows(backend: str, run: Any, by: str, of_cell: Any, **fields: Any) -> tuple[Adapter, Adapter]:
-    """Return the adapters of the cell and of the layer on a backend.
+def rows(backend: str, run: Any, by: str, of_cell: Any, **fields: Any) -> tuple[Adapter, ...]:
+    """Return the adapters of the cells and of the layers on a backend.
 
     Args:
         backend: name of the backend.
         run: as of ``Way``.
         by: name of the differentiator, for the description.
-        of_cell: fields of the adapter of the cell only.
-        fields: fields of both adapters.
+        of_cell: fields of the adapters of cells only.
+        fields: fields of all adapters.
     """
-    name, cell = f"keras_{backend}.SimpleRNN", Way(LAYOUTS, run, "SimpleRNNCell", (stepped,))
-    options = {"last state": Way(LAYOUTS, run, "SimpleRNN", (last_state,))}
-    of_layer = fields | {"unsupported": ("T=0",), "options": options}
-    return (
-        Adapter(f"{name}Cell", cell, f"SimpleRNNCell stepped, {by}", **fields, **of_cell),
-        Adapter(name, Way(LAYOUTS, run, "SimpleRNN", (layer,)), f"SimpleRNN, {by}", **of_layer),
-    )
+    found = list[Adapter]()
+    for kind, places in LAYOUTS.items():
+        cell, _, is_gated = places.get("cell", "").partition(" ")
+        own = fields | (gated(cell) if is_gated else {})
+        forward = stepped if "Cell" in kind else layer
+        options = {"options": {"last state": Way(LAYOUTS, run, kind, (last_state,))}, "unsupported": ("T=0",)}
+        own |= of_cell if forward is stepped else options
+        what = f"{kind}{' stepped' if forward is stepped else ''}, {by}"
+        found.append(Adapter(f"keras_{backend}.{kind}", Way(LAYOUTS, run, kind, (forward,)), what, **own))
+    return tuple(found)
 
 
 def environment(backend: str) -> dict[str, str]:

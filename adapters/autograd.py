@@ -1,4 +1,4 @@
-"""Autograd (HIPS): the cell composed of ``autograd.numpy`` (Autograd ships none), in reverse and in forward mode."""
+"""Autograd (HIPS): cells composed of ``autograd.numpy`` (Autograd ships none), in reverse and in forward mode."""
 
 from __future__ import annotations
 
@@ -9,31 +9,47 @@ from typing import Any
 import autograd.numpy as anp
 import numpy as np
 from autograd import make_jvp, make_vjp
+from autograd.builtins import tuple as traced_tuple
 
-from adapters import JVP, Adapter, Way, facts
+from adapters import JVP, Adapter, Way, facts, gated
+from adapters._composed import cells
 from adapters._way import pulled_twice, unroll
 
-# The composed cell has the parameters of the reference.
-LAYOUTS = {"vjp": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
+# The composed cells have the parameters of the reference.
+# fmt: off
+LAYOUTS = {
+    "vjp": {"Wx": "Wx", "Wh": "Wh", "b": "b"},
+    "lstm.vjp": {"cell": "lstm i f g o", "Wx": "Wx", "Wh": "Wh", "b": "b"},
+    "gru.vjp": {"cell": "gru r z n", "Wx": "Wx", "Wh": "Wh", "b": "b", "bn": "bn"},
+    "gru_reset_before.vjp": {"cell": "gru_reset_before r z n", "Wx": "Wx", "Wh": "Wh", "b": "b"},
+}
+# fmt: on
 
 
-def run(forward: Any, differentiate: Any, nonlinearity: str, *arrays: Any) -> Any:
+def run(forward: Any, differentiate: Any, cell: str, *arrays: Any) -> Any:
     """Run on NumPy arrays. Autograd's derivative of tanh is 1 / cosh**2; if cosh**2 overflows, it is 0."""
     with np.errstate(over="ignore"):
-        return differentiate(lambda arguments: forward(nonlinearity, *arguments), *arrays)
+        return differentiate(lambda arguments: forward(cell, *arguments), *arrays)
 
 
-def cell(nonlinearity: str, weights: Any, x: Any, h: Any) -> Any:
-    """Return the next state of the composed cell; x (N, D), h (N, H)."""
-    a = anp.dot(x, weights["Wx"]) + anp.dot(h, weights["Wh"])
-    a = a + weights["b"] if "b" in weights else a
-    # The derivative of anp.maximum(a, 0) at a tie is 1/2.
-    return anp.tanh(a) if nonlinearity == "tanh" else anp.where(a <= 0, 0, a)
+def sigmoid(a: Any) -> Any:
+    """Return the sigmoid. The gradient of 1 / (1 + exp(-a)) would be NaN where exp overflows."""
+    return (1 + anp.tanh(a / 2)) / 2
 
 
-def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Step the composed cell."""
-    return anp.stack(unroll(partial(cell, nonlinearity, weights), xs, states)[1:])
+def relu(a: Any) -> Any:
+    """Return relu. The derivative of anp.maximum(a, 0) at a tie would be 1/2."""
+    return anp.where(a <= 0, 0, a)
+
+
+CELLS = cells(anp.tanh, sigmoid, relu)
+
+
+def stepped(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step a composed cell."""
+    found = unroll(partial(CELLS[cell], weights), xs, [states])[1:]
+    hs = anp.stack([each[0] for each in found])
+    return traced_tuple((hs, found[-1][1])) if len(states) > 1 else hs
 
 
 def by_vjp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
@@ -59,13 +75,26 @@ def by_jvp(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any, tang
 
 environment = facts(autograd=importlib.metadata.version("autograd"), precision="that of each array")
 ULPS = {"float64": 1.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
-way = partial(Way, LAYOUTS, run, "vjp")
-# anp.tanh is NumPy's tanh. max_T: each step of backward costs as much as the sequence, so long sequences take minutes.
-of = partial(Adapter, tanh=anp.tanh, tanh_ulps=ULPS, unsupported=("T=0",))
-OPTIONS = {"second pull-back": way((stepped, by_two_pull_backs))}
+# The sigmoid is accurate relative to 1 alone.
+ABSOLUTE = {"float64": 1.0, "float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
+way = partial(Way, LAYOUTS, run)
+# anp.tanh is NumPy's tanh.
+of = partial(Adapter, tanh=anp.tanh, tanh_ulps=ULPS, sigmoid=sigmoid, sigmoid_absolute=ABSOLUTE)
 # In forward mode, the derivative of relu is float64 (FINDINGS.md).
 FORWARD = JVP | {"nonlinearities": ("tanh",)}
-ADAPTERS = (
-    of("autograd.vjp", way((stepped, by_vjp)), "composed cell, make_vjp", max_T=1000, options=OPTIONS),
-    of("autograd.jvp", way((stepped, by_jvp)), "composed cell, make_jvp: forward mode", **FORWARD),
-)
+
+
+def rows(kind: str) -> tuple[Adapter, Adapter]:
+    """Return the adapters of a cell."""
+    cell, options = kind.rpartition(".")[0], {"second pull-back": way(kind, (stepped, by_two_pull_backs))}
+    # max_T: each step of backward costs as much as the sequence, so long sequences take minutes.
+    own: dict[str, Any] = {"max_T": 1000, "unsupported": ("T=0",)} | (gated(cell) if cell else {})
+    along = {"unsupported": ("T=0",)} | (gated(cell, derivatives="jvp") if cell else FORWARD)
+    name = f"autograd.{kind.removesuffix('vjp')}"
+    return (
+        of(f"{name}vjp", way(kind, (stepped, by_vjp)), "composed cell, make_vjp", options=options, **own),
+        of(f"{name}jvp", way(kind, (stepped, by_jvp)), "composed cell, make_jvp: forward mode", **along),
+    )
+
+
+ADAPTERS = tuple(adapter for kind in LAYOUTS for adapter in rows(kind))

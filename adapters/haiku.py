@@ -1,4 +1,4 @@
-"""Haiku: ``VanillaRNN``, stepped and under ``hk.dynamic_unroll``. Its only nonlinearity is relu."""
+"""Haiku: its cores, stepped and under ``hk.dynamic_unroll``. The only nonlinearity of ``VanillaRNN`` is relu."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from functools import partial
 from typing import Any
 
 import haiku as hk
+import jax
 import jax.numpy as jnp
 
-from adapters import Adapter, Way, _jax
-from adapters._jax import ULPS, by_two_pull_backs, by_vjp, run, tanh
+from adapters import Adapter, Way, _jax, gated
+from adapters._jax import TAIL, ULPS, by_two_pull_backs, by_vjp, run, sigmoid, tanh
 from adapters._way import unroll
 
-# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN" and "Linear". Haiku ignores unused parameters.
+# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN", "LSTM", "GRU" and "Linear". Haiku ignores unused
+# parameters. Its GRU has (1 - z) * h + z * n.
+# fmt: off
 LAYOUTS = {
-    "VanillaRNN": {
-        "vanilla_rnn/linear/w": "Wx",
-        "vanilla_rnn/linear/b": "b or 0",
-        "vanilla_rnn/linear_1/w": "Wh",
-        "vanilla_rnn/linear_1/b": "0?",
-    }
+    "VanillaRNN": {"vanilla_rnn/linear/w": "Wx", "vanilla_rnn/linear/b": "b or 0",
+                   "vanilla_rnn/linear_1/w": "Wh", "vanilla_rnn/linear_1/b": "0?"},
+    "LSTM": {"cell": "lstm i g f+1 o", "lstm/linear/w": "[Wx; Wh]", "lstm/linear/b": "b or 0"},
+    "GRU": {"cell": "gru_reset_before -z r n", "gru/w_i": "Wx", "gru/w_h": "Wh", "gru/b": "b or 0"},
 }
+# fmt: on
 NONLINEARITIES = ("relu",)
+CORES = {"lstm": hk.LSTM, "gru_reset_before": hk.GRU, "relu": partial(hk.VanillaRNN, double_bias=False)}
 
 
 def apply(function: Any, weights: Any, *inputs: Any) -> Any:
@@ -32,30 +35,43 @@ def apply(function: Any, weights: Any, *inputs: Any) -> Any:
     return hk.without_apply_rng(hk.transform(function)).apply(modules, *inputs)
 
 
-def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Step ``VanillaRNN`` with one bias."""
-    step = partial(apply, lambda x, h: hk.VanillaRNN(h.shape[-1], double_bias=False)(x, h)[1], weights)
-    return jnp.stack(unroll(step, xs, states)[1:])
+def state_of(states: Any) -> Any:
+    """Return the state of a core."""
+    return hk.LSTMState(*states) if len(states) > 1 else states[0]
 
 
-def unrolled(nonlinearity: str, weights: Any, xs: Any, states: Any, double_bias: bool = False) -> Any:
-    """Run ``VanillaRNN`` under ``hk.dynamic_unroll``, time first."""
-    core = partial(hk.VanillaRNN, states[0].shape[-1], double_bias=double_bias)
-    return apply(lambda xs, h0: hk.dynamic_unroll(core(), xs, h0)[0], weights, xs, *states)
+def stepped(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step a core."""
+    step = partial(apply, lambda x, state: CORES[cell](states[0].shape[-1])(x, state)[1], weights)
+    found = unroll(step, xs, [state_of(states)])[1:]
+    hs = jnp.stack([jax.tree.leaves(state)[0] for state in found])
+    return (hs, found[-1].cell) if len(states) > 1 else hs
 
 
-def last_state(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``unrolled``, and take the last step from the second output, the last state."""
-    core = partial(hk.VanillaRNN, states[0].shape[-1], double_bias=False)
-    outputs, last = apply(lambda xs, h0: hk.dynamic_unroll(core(), xs, h0), weights, xs, *states)
-    return jnp.concatenate([outputs[:-1], last[None]])
+def unroll_core(cell: str, weights: Any, xs: Any, states: Any, **options: Any) -> Any:
+    """Run a core under ``hk.dynamic_unroll``, time first; return all outputs and the last state."""
+    core = partial(CORES[cell], states[0].shape[-1], **options)
+    return apply(lambda xs, state: hk.dynamic_unroll(core(), xs, state), weights, xs, state_of(states))
+
+
+def unrolled(*arguments: Any) -> Any:
+    """Run a core under ``hk.dynamic_unroll``."""
+    outputs, last = unroll_core(*arguments)
+    return (outputs, last.cell) if isinstance(last, hk.LSTMState) else outputs
+
+
+def last_state(*arguments: Any) -> Any:
+    """Run a core under ``hk.dynamic_unroll``, and take the last step from the last state."""
+    outputs, last = unroll_core(*arguments)
+    outputs = jnp.concatenate([outputs[:-1], jax.tree.leaves(last)[0][None]])
+    return (outputs, last.cell) if isinstance(last, hk.LSTMState) else outputs
 
 
 def with_two_biases(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``unrolled`` with two biases, the default of ``VanillaRNN``. Each is half of the bias of the case."""
+    """Run ``VanillaRNN`` with two biases, its default. Each is half of the bias of the case."""
     half = weights["vanilla_rnn/linear/b"] / 2
     halves = {"vanilla_rnn/linear/b": half, "vanilla_rnn/linear_1/b": half}
-    return unrolled(nonlinearity, weights | halves, xs, states, double_bias=True)
+    return unroll_core(nonlinearity, weights | halves, xs, states, double_bias=True)[0]
 
 
 # For the registry alone.
@@ -66,11 +82,33 @@ def environment() -> dict[str, str]:
     return {"haiku": hk.__version__} | _jax.environment()
 
 
-of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, nonlinearities=NONLINEARITIES)
-way = partial(Way, LAYOUTS, run, "VanillaRNN")
-OPTIONS = {"two biases": way((with_two_biases, by_vjp)), "last state": way((last_state, by_vjp))}
-OPTIONS |= {"second pull-back": way((unrolled, by_two_pull_backs))}
+def update(array: Any) -> Any:
+    """Return 1 - sigmoid(-a), as the GRU computes its update gate."""
+    return 1 - sigmoid(-array)
+
+
+way = partial(Way, LAYOUTS, run)
+of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
+# The update gate is accurate relative to 1 alone.
+RELATIVE_TO_1 = {"float64": 4.0, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
+
+
+def rows(kind: str, name: str, **own: Any) -> tuple[Adapter, Adapter]:
+    """Return the adapters of a core: stepped, and unrolled under this name."""
+    options = {
+        "last state": way(kind, (last_state, by_vjp)),
+        "second pull-back": way(kind, (unrolled, by_two_pull_backs)),
+    }
+    options |= {"two biases": way(kind, (with_two_biases, by_vjp))} if kind == "VanillaRNN" else {}
+    step, run_all = way(kind, (stepped, by_vjp)), way(kind, (unrolled, by_vjp))
+    return (
+        of(f"haiku.{kind}", step, f"{kind} stepped, jit", max_T=32, unsupported=("T=0",), **own),
+        of(f"haiku.{name}", run_all, f"dynamic_unroll of {kind}, jit", options=options, **own),
+    )
+
+
 ADAPTERS = (
-    of("haiku.VanillaRNN", way((stepped, by_vjp)), "VanillaRNN stepped, jit", max_T=32, unsupported=("T=0",)),
-    of("haiku.dynamic_unroll", way((unrolled, by_vjp)), "dynamic_unroll of VanillaRNN, jit", options=OPTIONS),
+    *rows("VanillaRNN", "dynamic_unroll", nonlinearities=NONLINEARITIES),
+    *rows("LSTM", "LSTM.dynamic_unroll", sigmoid=sigmoid, sigmoid_absolute=TAIL, **gated("lstm")),
+    *rows("GRU", "GRU.dynamic_unroll", sigmoid=update, sigmoid_absolute=RELATIVE_TO_1, **gated("gru_reset_before")),
 )

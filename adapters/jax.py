@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import jaxlib.version
 
 from adapters import JVP, TWICE, Adapter, LayersWay, Way, _jax, _jax_layers, gated
-from adapters._jax import ULPS, by_vjp, run, sigmoid, tanh
+from adapters._jax import TAIL, ULPS, by_vjp, run, sigmoid, tanh
 from adapters._jax_cells import CELLS
 
 # The composed cells have the parameters of the reference.
@@ -79,8 +79,6 @@ def environment() -> dict[str, str]:
     return _jax.environment() | {"jaxlib": jaxlib.version.__version__}
 
 
-# In float16, the sigmoid returns 0 below -11.09 (FINDINGS.md).
-TAIL = {"float16": 0.032}
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid, sigmoid_absolute=TAIL)
 way, layers = partial(Way, LAYOUTS, run), partial(LayersWay, LAYOUTS, _jax_layers.run)
 # T=0 is unsupported in a Python loop, because jnp.stack needs at least one step.

@@ -1,4 +1,4 @@
-"""Keras on JAX: ``SimpleRNNCell`` and ``SimpleRNN``, under ``jax.jit``."""
+"""Keras on JAX: its cells and layers under ``jax.jit``."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax
 import jax.numpy as jnp
 
-from adapters import _jax, _keras
-from adapters._jax import ULPS, by_vjp, run, tanh
+from adapters import Unsupported, _jax, _keras
+from adapters._jax import TAIL, ULPS, by_vjp, run, sigmoid, tanh
 from adapters._keras import LAYOUTS as LAYOUTS
-from adapters._keras import module_for
+from adapters._keras import layer, module_for
 
 
-def run_module(forward: Any, nonlinearity: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
+def run_module(forward: Any, cell: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
     """Run on NumPy arrays."""
-    # On JAX, the tanh of Keras converts float64 to float32 (FINDINGS.md).
-    is_double = xs.dtype == "float64"
-    with jax.enable_x64(is_double):
-        module = module_for(forward, jnp.tanh if nonlinearity == "tanh" and is_double else nonlinearity, weights)
+    if forward is layer and cell == "gru" and len(weights) == 2 and xs.dtype.itemsize == 2:
+        raise Unsupported(
+            "without a bias, GRU adds zeros of float32 and raises TypeError in half precisions: FINDINGS.md"
+        )
+    # On JAX, the tanh and the sigmoid of Keras convert float64 to float32 (FINDINGS.md).
+    own: Any = {} if xs.dtype != "float64" or cell == "relu" else {"activation": jnp.tanh}
+    own |= {"recurrent_activation": jax.nn.sigmoid} if own and cell != "tanh" else {}
+    with jax.enable_x64(xs.dtype == "float64"):
+        module = module_for(forward, cell, weights, **own)
     return run(forward, by_vjp, module, weights, xs, states, upstream)
 
 
@@ -35,4 +40,5 @@ def environment() -> dict[str, str]:
     return _keras.environment("jax") | _jax.environment()
 
 
-ADAPTERS = _keras.rows("jax", run_module, "jit", {"max_T": 32}, tanh=tanh, tanh_ulps=ULPS)
+OF_ALL: dict[str, Any] = {"tanh": tanh, "tanh_ulps": ULPS, "sigmoid": sigmoid, "sigmoid_absolute": TAIL}
+ADAPTERS = _keras.rows("jax", run_module, "jit", {"max_T": 32}, **OF_ALL)

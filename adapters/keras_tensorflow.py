@@ -1,4 +1,4 @@
-"""Keras on TensorFlow: ``SimpleRNNCell`` and ``SimpleRNN``, differentiated by ``GradientTape``."""
+"""Keras on TensorFlow: its cells and layers, differentiated by ``GradientTape``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from adapters._keras import module_for
 from adapters._tensorflow import LONGEST, ULPS, by_tape, run
 
 
-def run_module(forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
+def run_module(forward: Any, cell: str, weights: Any, *arrays: Any) -> Any:
     """Run on NumPy arrays."""
-    return run(forward, by_tape, module_for(forward, nonlinearity, weights), weights, *arrays)
+    return run(forward, by_tape, module_for(forward, cell, weights), weights, *arrays)
 
 
 # For the registry alone.
@@ -31,9 +31,15 @@ def tanh(array: Any) -> Any:
     return keras.ops.tanh(tf.constant(array)).numpy()
 
 
+def sigmoid(array: Any) -> Any:
+    """Return the sigmoid of a NumPy array by Keras, which calls TensorFlow."""
+    return keras.ops.sigmoid(tf.constant(array)).numpy()
+
+
 def environment() -> dict[str, str]:
     """Return the versions and the settings that decide the precision."""
     return _keras.environment("tensorflow") | {"tensorflow": tf.__version__}
 
 
-ADAPTERS = _keras.rows("tensorflow", run_module, "GradientTape", {}, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST)
+OF_ALL: dict[str, Any] = {"tanh": tanh, "tanh_ulps": ULPS, "sigmoid": sigmoid, "max_T": LONGEST}
+ADAPTERS = _keras.rows("tensorflow", run_module, "GradientTape", {}, **OF_ALL)

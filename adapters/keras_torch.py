@@ -1,4 +1,4 @@
-"""Keras on PyTorch: ``SimpleRNNCell`` and ``SimpleRNN``, differentiated by PyTorch's autograd."""
+"""Keras on PyTorch: its cells and layers, differentiated by PyTorch's autograd."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def convert(array: Any) -> Any:
     return keras.ops.convert_to_tensor(array, dtype=array.dtype.name).clone()
 
 
-def run_module(forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
+def run_module(forward: Any, cell: str, weights: Any, *arrays: Any) -> Any:
     """Run on NumPy arrays."""
-    module = module_for(forward, nonlinearity, weights)
+    module = module_for(forward, cell, weights)
     return mapped(as_array, by_autograd(partial(forward, module), *mapped(convert, (weights, *arrays))))
 
 
@@ -39,6 +39,11 @@ def tanh(array: Any) -> Any:
     return as_array(keras.ops.tanh(convert(array)))
 
 
+def sigmoid(array: Any) -> Any:
+    """Return the sigmoid of a NumPy array by Keras, which calls PyTorch."""
+    return as_array(keras.ops.sigmoid(convert(array)))
+
+
 def environment() -> dict[str, str]:
     """Return the versions and the flags that decide the precision."""
     precision = {"torch": torch.__version__, "float32 matmul precision": torch.get_float32_matmul_precision()}
@@ -49,5 +54,5 @@ def environment() -> dict[str, str]:
 # carry NaN into another row. FINDINGS.md describes both.
 ULPS = {"float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
 CELL = {"unsupported": ("T=0",)}
-BOTH: dict[str, Any] = {"tanh": tanh, "tanh_ulps": ULPS, "finite": ("bfloat16",)}
+BOTH: dict[str, Any] = {"tanh": tanh, "tanh_ulps": ULPS, "sigmoid": sigmoid, "finite": ("bfloat16",)}
 ADAPTERS = _keras.rows("torch", run_module, "autograd of PyTorch", CELL, **BOTH)

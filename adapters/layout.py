@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters._places import GATES, PLACES, cell_of, in_reference, places_of, to_framework, to_reference
+from adapters._places import (
+    GATES,
+    PARTS,
+    cell_of,
+    in_reference,
+    places_of,
+    sizes_of,
+    suffixes_of,
+    to_framework,
+    to_reference,
+)
 from adapters._source import frameworks, literals, source
 from reference import Params
 from reference.archive import DTYPES
@@ -25,7 +35,7 @@ class Layout:
     If Wx is (D, H) and b is (H,), as in ``reference.Params``, ``Wx.T[None]`` is (1, H, D) and ``[b, 0]`` is (2H,).
 
     Raises:
-        ValueError: a place is not a key of ``PLACES``, or Wx, Wh and b do not have one place each.
+        ValueError: there is no such place, or Wx, Wh and b do not have one place each, or one each gate.
     """
 
     name: str  # name of the adapter that judges this cell or layer: "torch.RNN"
@@ -33,9 +43,11 @@ class Layout:
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
 
     def __post_init__(self) -> None:
-        whats = [place.removesuffix("[None]") for place in self.named.values()]
-        if sorted(kind for what in whats if (kind := PLACES.get(what, what)) not in ("0", "bn")) != ["Wh", "Wx", "b"]:
-            raise ValueError(f"Layout {self.name}: expected Wx, Wh and b once among {list(PLACES)}, got {whats}")
+        held, each = [suffixes_of(place) for place in self.named.values()], sorted(GATES[self.cell].split())
+        for part in ("Wx", "Wh", "b"):
+            if sorted(gate for what, _, gate, *_ in held if part in PARTS[what]) not in ([""], each):
+                got = list(self.named.values())
+                raise ValueError(f"Layout {self.name}: expected {part} once, or once for each of {each}, got {got}")
 
     @cached_property
     def named(self) -> dict[str, str]:
@@ -50,17 +62,17 @@ class Layout:
     @property
     def always_biased(self) -> bool:
         """Whether the cell always has a bias."""
-        return any(place.startswith("b or 0") for place in self.named.values())
+        return any(" or 0" in place for place in self.named.values())
 
     @property
     def has_bn(self) -> bool:
         """Whether there is a place for the bias inside the reset of a GRU."""
-        return not {"bn", "[0, bn]"}.isdisjoint(self.named.values())
+        return any("bn" in place for place in self.named.values())
 
     @property
     def weights(self) -> list[str]:
-        """Names of the parameters Wx and Wh."""
-        return [name for name, place in self.named.items() if place[0] == "W"]
+        """Names of the parameters with Wx and Wh."""
+        return [name for name, place in self.named.items() if "W" in place]
 
     def to_framework(self, params: Params) -> dict[str, NDArray[Any]]:
         """Return copies of the parameters of one cell under the framework's names, in the framework's order.
@@ -119,9 +131,10 @@ class Layout:
         """Return the arrays of the only such layer, without their prefix; arguments and errors as in ``params``."""
         flat = flattened(arrays)
         ours = {name.replace("/", "."): name for name in self.named}
-        first, other = (name.replace("/", ".") for name in self.weights)
+        first, *others = (name.replace("/", ".") for name in self.weights)
         prefixes = [name.removesuffix(first) for name in flat if f".{name}".endswith(f".{first}")]
-        if len(prefixes := [prefix for prefix in prefixes if prefix + other in flat] or prefixes) != 1:
+        whole = [prefix for prefix in prefixes if all(prefix + other in flat for other in others)]
+        if len(prefixes := whole or prefixes) != 1:
             got = f"several, after {prefixes}" if prefixes else f"arrays called {shortened(list(flat))}"
             raise ValueError(f"port: expected one {self.name}, {' and '.join(self.weights)}, got {got}")
         (prefix,) = prefixes
@@ -146,16 +159,15 @@ class Layout:
 
     def _expect_shapes(self, found: Mapping[str, NDArray[Any]]) -> None:
         """Raise ValueError or TypeError unless the shapes fit together and all arrays have one dtype."""
-        name, place = next((name, place) for name, place in self.named.items() if place.startswith("Wx"))
-        Wx, axes = found[name], "1, " * place.endswith("[None]") + ("H, D" if ".T" in place else "D, H")
-        if Wx.ndim != len(axes.split()):
-            raise ValueError(f"port: expected {name} of shape ({axes}), got {Wx.shape}")
-        D, columns = self.to_reference({name: Wx})["Wx"].shape
-        H = columns // len(GATES[self.cell].split())
+        name = self.weights[0]
+        Wx, (D, H) = found[name], sizes_of(self.places, found)
+        columns = H * len(GATES[self.cell].split())
         one = np.zeros(())  # takes no memory, however large H is
         zeros = {"Wx": np.broadcast_to(one, (D, columns)), "Wh": np.broadcast_to(one, (H, columns))}
         zeros |= {"b": np.broadcast_to(one, (columns,)), "bn": np.broadcast_to(one, (H,))}
-        like = to_framework(self.places, zeros)
+        # In the oracle's order of gates, no block is copied.
+        plain = {**self.places, "cell": f"{self.cell} {GATES[self.cell]}"}
+        like = to_framework(plain, zeros)
         for other, array in found.items():
             if array.shape != (expected := like[other].shape):
                 raise ValueError(f"port: expected {other} of shape {expected}, got {array.shape} (D={D}, H={H})")
@@ -223,7 +235,9 @@ def layouts(framework: str) -> dict[str, Layout]:
     constants = literals(file) if (file := source(framework)) else {}
     nonlinearities = constants.get("NONLINEARITIES", Layout.nonlinearities)
     names = {f"{framework}.{variant}": places for variant, places in constants.get("LAYOUTS", {}).items()}
-    return {name: Layout(name, places, nonlinearities) for name, places in names.items()}
+    # The nonlinearities of a file are those of its vanilla cells.
+    plain = {name: nonlinearities for name, places in names.items() if "cell" not in places}
+    return {name: Layout(name, places, plain.get(name, ("tanh",))) for name, places in names.items()}
 
 
 def added(biases: list[NDArray[Any]]) -> NDArray[Any]:

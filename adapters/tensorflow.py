@@ -1,4 +1,4 @@
-"""TensorFlow: a composed cell in ``tf.scan`` (TensorFlow has no cell outside Keras), in reverse and forward mode."""
+"""TensorFlow: composed cells in ``tf.scan`` (TensorFlow has none outside Keras), in reverse and in forward mode."""
 
 from __future__ import annotations
 
@@ -7,28 +7,34 @@ from typing import Any
 
 import tensorflow as tf
 
-from adapters import JVP, Adapter, Way, facts
+from adapters import JVP, Adapter, Way, facts, gated
+from adapters._composed import cells
 from adapters._tensorflow import ULPS, by_tape, run
 from adapters._way import unroll
 
-# The composed cell has the parameters of the reference.
-LAYOUTS = {"function": {"Wx": "Wx", "Wh": "Wh", "b": "b"}}
+# The composed cells have the parameters of the reference.
+# fmt: off
+LAYOUTS = {
+    "function": {"Wx": "Wx", "Wh": "Wh", "b": "b"},
+    "lstm.function": {"cell": "lstm i f g o", "Wx": "Wx", "Wh": "Wh", "b": "b"},
+    "gru.function": {"cell": "gru r z n", "Wx": "Wx", "Wh": "Wh", "b": "b", "bn": "bn"},
+    "gru_reset_before.function": {"cell": "gru_reset_before r z n", "Wx": "Wx", "Wh": "Wh", "b": "b"},
+}
+# fmt: on
+CELLS = cells(tf.tanh, tf.sigmoid, tf.nn.relu)
 
 
-def cell(nonlinearity: str, weights: Any, x: Any, h: Any) -> Any:
-    """Return the next state of the composed cell; x (N, D), h (N, H)."""
-    a = x @ weights["Wx"] + h @ weights["Wh"]
-    return getattr(tf.nn, nonlinearity)(a + weights["b"] if "b" in weights else a)
+def scanned(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run a cell in ``tf.scan``."""
+    hs, *cs = tf.scan(lambda states, x: CELLS[cell](weights, x, states), xs, states)
+    return (hs, cs[0][-1]) if cs else hs
 
 
-def scanned(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run the cell in ``tf.scan``."""
-    return tf.scan(lambda h, x: cell(nonlinearity, weights, x, h), xs, *states)
-
-
-def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Step the cell."""
-    return tf.stack(unroll(partial(cell, nonlinearity, weights), tf.unstack(xs), states))[1:]
+def stepped(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step a cell."""
+    found = unroll(partial(CELLS[cell], weights), tf.unstack(xs), [states])
+    hs = tf.stack([each[0] for each in found])[1:]
+    return (hs, found[-1][1]) if len(states) > 1 else hs
 
 
 @lru_cache(maxsize=256)
@@ -63,11 +69,33 @@ def tanh(array: Any, jit: bool = False) -> Any:
     return tf.function(tf.tanh, jit_compile=jit)(tf.constant(array)).numpy()
 
 
+def sigmoid(array: Any, jit: bool = False) -> Any:
+    """Return tf.sigmoid of a NumPy array."""
+    return tf.function(tf.sigmoid, jit_compile=jit)(tf.constant(array)).numpy()
+
+
 environment = facts(tensorflow=tf.__version__, precision="that of each tensor")
-XLA = partial(tanh, jit=True)
-way = partial(Way, LAYOUTS, run, "function")
-ADAPTERS = (
-    Adapter("tensorflow.function", way((scanned, by_function)), "tf.scan in a tf.function, GradientTape", tanh, ULPS),
-    Adapter("tensorflow.xla", way((scanned, by_xla)), "the same, jit_compile=True", XLA, ULPS, unsupported=("T=0",)),
-    Adapter("tensorflow.jvp", way((stepped, by_accumulator)), "steps, ForwardAccumulator", tanh, ULPS, **JVP),
-)
+XLA, XLA_SIGMOID = partial(tanh, jit=True), partial(sigmoid, jit=True)
+of = partial(Adapter, tanh_ulps=ULPS)
+way = partial(Way, LAYOUTS, run)
+# T=0: c of an LSTM is taken from the last step.
+EMPTY: dict[str, Any] = {"unsupported": ("T=0",)}
+
+
+def rows(kind: str) -> tuple[Adapter, ...]:
+    """Return the adapters of a cell."""
+    cell, name = kind.rpartition(".")[0], f"tensorflow.{kind.removesuffix('function')}"
+    by, what = partial(way, kind), "tf.scan in a tf.function, GradientTape"
+    eager: dict[str, Any] = {"tanh": tanh, "sigmoid": sigmoid}
+    own = gated(cell) if cell else {}
+    along = gated(cell, derivatives="jvp") if cell else JVP
+    xla: dict[str, Any] = {"tanh": XLA, "sigmoid": XLA_SIGMOID} | own | EMPTY
+    own |= EMPTY if cell == "lstm" else {}
+    return (
+        of(f"{name}function", by((scanned, by_function)), what, **eager, **own),
+        of(f"{name}xla", by((scanned, by_xla)), "the same, jit_compile=True", **xla),
+        of(f"{name}jvp", by((stepped, by_accumulator)), "steps, ForwardAccumulator", **eager, **along),
+    )
+
+
+ADAPTERS = tuple(adapter for kind in LAYOUTS for adapter in rows(kind))

@@ -282,6 +282,8 @@ class Case(Archive):
         thin_out(arrays["upstream"], upstream)
         assort(random, arrays, kinds, FORMATS[dtype])
         arrays |= {name: np.broadcast_to(array, (K, *array.shape)) for name, array in given.items()}
+        if params is not None and params.bn is None:
+            arrays.pop("bn", None)
         tangents = draw_arrays(random, CELLS[cell], shape, bias, norm) if direction else {}
         tangents = {f"{name}_dot": array for name, array in tangents.items() if not name.startswith("upstream")}
         drawn = cls(

@@ -562,3 +562,9 @@ def test_a_case_does_not_change_with_the_array_it_was_made_of() -> None:
     made = replace(case, xs=view)
     mine[0, 0, 0] = 7
     assert made.xs[0, 0, 0] == case.xs[0, 0, 0]
+
+
+def test_parameters_that_are_given_without_a_second_bias_stay_without_it() -> None:
+    params = Params(np.ones((2, 9)), np.ones((3, 9)), np.ones(9))
+    assert Case.random(cell="gru", params=params).params.bn is None
+    assert Case.random(cell="gru", params=replace(params, bn=np.ones(3))).params.bn is not None
