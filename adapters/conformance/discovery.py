@@ -27,6 +27,10 @@ from reference.archive import DTYPES
 GROUP = "rnn_oracle.adapters"
 # Attributes of an object that has its own weights. It is called with arrays, not with a case.
 OF_LAYERS = ("state_dict", "parameters", "get_weights", "trainable_variables", "init_with_output")
+# Frameworks whose files have a function ``drop_in`` from a class to an adapter, and what suits other classes.
+OTHERWISE = {
+    "torch": "for others write adapters.torch.module(factory, {name: place, ...}), with a function of D and H",
+}
 WRITE = (
     "write a function that runs it on the arrays and the weights of a case and returns "
     'Evaluation(hs, dxs, dh0, dWx, dWh, db); README.md has one under "Your own cell"'
@@ -34,16 +38,22 @@ WRITE = (
 
 
 def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
-    """Return an adapter as it is, or a function ``case -> Evaluation`` as one that takes single cases.
+    """Return an adapter as it is, or a function ``case -> Evaluation`` or a class of modules as one.
 
     Args:
-        subject: an adapter, or a function that returns all six quantities of a single case.
+        subject: an adapter, a function that returns all six quantities of a single case, or a drop-in: a class whose
+            modules are made and called as those of its framework.
         dtypes: dtypes that a function takes; all four by default. Half precisions are judged only if they are named.
 
     Raises:
-        TypeError: it is neither.
-        ValueError: a dtype does not exist, or the adapter does not offer it.
+        TypeError: it is none of them.
+        ValueError: a dtype does not exist, the adapter does not offer it, or a class is no drop-in.
     """
+    if isinstance(subject, type) and (framework := _framework_of(subject)):
+        try:
+            subject = adapters.load_framework(framework).drop_in(subject)
+        except ValueError as error:
+            raise ValueError(f"{error}; {OTHERWISE[framework]}") from error
     if not _is_subject(subject):
         raise TypeError(f"adapter: expected an Adapter or a function of a case, got {_named(subject)}")
     offered = subject.dtypes if isinstance(subject, Adapter) else DTYPES
@@ -55,6 +65,12 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
     describe = (getattr(subject, "__doc__", None) or "a function of a case").strip().splitlines()[0]
     ulps = {dtype: PRECISIONS[dtype].tanh_ulps for dtype in dtypes or DTYPES}
     return Adapter(name, subject, describe, np.tanh, ulps)
+
+
+def _framework_of(kind: type) -> str | None:
+    """Return the framework whose file reads a class like this one, without importing another framework."""
+    roots = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    return next((framework for framework in OTHERWISE if framework in roots), None)
 
 
 def find(name: str) -> tuple[Adapter, ...]:
@@ -147,7 +163,7 @@ def _named(value: Any) -> str:
     if callable(value):
         kind = value if isinstance(value, type) else type(value)
         what = f"{'the class' if kind is value else 'an object of'} {kind.__module__}.{kind.__qualname__}"
-        return f"{what}; {WRITE}"
+        return f"{what}; {'write its class, or a function' * bool(_framework_of(kind)) or WRITE}"
     return repr(value)
 
 

@@ -1,0 +1,171 @@
+"""A module that somebody else wrote, as a subject: what it is, read from its parameters and from one small run.
+
+All sizes of the small module differ, so that the length of an axis identifies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from adapters import Adapter, LayersWay, Unsupported, Way, gated
+from adapters._places import GATES, PLACES, cell_of, places_of
+from adapters.layout import layouts
+from reference import PRECISIONS, Case, Evaluation, certify
+from reference.archive import DTYPES
+from reference.cells import CELLS
+
+SIZES: dict[str, Any] = {"T": 3, "N": 2, "D": 4, "H": 5}
+Shapes = Mapping[str, tuple[int, ...]]
+# Second biases, which have no places among the parameters of the reference.
+SECOND = ("0", "[0, bn]")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A way that raises Unsupported for a case without a place for its parameters, or for an error of an empty case."""
+
+    name: str
+    way: Callable[[Any], Any]
+    layout: Mapping[str, str]
+
+    def __call__(self, case: Any) -> Any:
+        """Evaluate a case of one layer or of several."""
+        kept = " ".join(places_of(self.layout).values())
+        every = case.params if isinstance(case.params, tuple) else (case.params,)
+        for name in ("b", "bn"):
+            if name not in kept and any(params.fields().get(name) is not None for params in every):
+                raise Unsupported(f"{self.name}: expected a case without {name}, because no parameter is {name}")
+        try:
+            return self.way(case)
+        except Exception as error:
+            empty = ", ".join(f"{name}=0" for name, size in case.sizes.items() if not size)
+            if not empty or isinstance(error, Unsupported):
+                raise
+            raise Unsupported(f"{self.name}: {empty} is unsupported, {type(error).__name__}: {error}") from error
+
+
+def with_gates(where: str, layout: Mapping[str, str], gates: str) -> dict[str, str]:
+    """Return a layout with the cell that has these gates.
+
+    Args:
+        where: the subject, for messages.
+        layout: places by name of parameter, and maybe "cell".
+        gates: in the module's order, such as "i f g o", after the name of the cell if several have these gates.
+
+    Raises:
+        ValueError: a place is unknown, or no cell has these gates.
+    """
+    if unknown := [place for place in places_of(layout).values() if place.removesuffix("[None]") not in PLACES]:
+        raise ValueError(f"{where}: expected places among {list(PLACES)}, got {unknown}")
+    if not gates:
+        return dict(layout)
+    named, _, order = gates.partition(" ")
+    named, order = (named, order) if named in GATES else ("", gates)
+    bare = sorted(gate.lstrip("-").partition("+")[0] for gate in order.split())
+    for cell, own in GATES.items():
+        if sorted(own.split()) == bare and named in ("", cell):
+            return {**layout, "cell": f"{cell} {order}"}
+    raise ValueError(f"{where}: expected the gates of a cell among {GATES}, in any order, got {gates!r}")
+
+
+def subject(
+    name: str,
+    layout: Mapping[str, str],
+    run: Callable[..., Any],
+    how: str,
+    *,
+    options: Mapping[str, Callable[..., Any]] | None = None,
+    layers: Callable[..., Any] | None = None,
+    **fields: Any,
+) -> Adapter:
+    """Return the adapter of a module.
+
+    Args:
+        name: of the subject.
+        layout: places by name of parameter, and the cell.
+        run: as of ``Way``.
+        how: what was read from the module, in words.
+        options: other forms of run by name.
+        layers: as of ``LayersWay.run``; None if the module has one layer.
+        fields: further fields of the adapter.
+    """
+    (cell, _, order), places = cell_of(layout), {name: layout}
+
+    def checked(way: Callable[[Any], Any]) -> Checked:
+        return Checked(name, way, layout)
+
+    gates = f"; gates {' '.join(order)}" * (len(order) > 1)
+    held = ", ".join(f"{one} = {place}" for one, place in places_of(layout).items())
+    given: dict[str, Any] = {"tanh": np.tanh, "tanh_ulps": {dtype: PRECISIONS[dtype].tanh_ulps for dtype in DTYPES}}
+    given |= gated(cell) if cell in GATES and len(order) > 1 else {}
+    given["options"] = {each: checked(Way(places, form, name)) for each, form in (options or {}).items()}
+    given["layers"] = checked(LayersWay(places, layers, name)) if layers else None
+    kind, _, form = cell.partition("_")
+    words = f"judged as {kind.upper()}{f' ({form})' * bool(form)}, {how}{gates}; {held}".replace("_before", " before")
+    return Adapter(name, checked(Way(places, run, name)), words, **given | fields)
+
+
+def first_right(candidates: Iterable[Adapter]) -> Adapter:
+    """Return the first adapter whose states are right in one small case; if there is none, the first of all."""
+    found = []
+    for adapter in candidates:
+        found.append(adapter)
+        like: dict[str, Any] = {"cell": adapter.cell, "nonlinearity": adapter.nonlinearities[0]}
+        for bias in (True, False):
+            case = Case.random(**SIZES, dtype=adapter.dtypes[0], bias=bias, **like)
+            with suppress(Exception):  # the checks report it
+                hs = adapter(case).hs
+                if certify(case, Evaluation(hs), adapter.precision(case.dtype)).status == "pass":
+                    return adapter
+    return found[0]
+
+
+def layouts_of(where: str, shapes: Shapes, framework: str) -> Iterator[dict[str, str]]:
+    """Yield the layouts that parameters may have, the likeliest first.
+
+    A module with the names of the framework has the framework's order of gates. The order of others is any.
+
+    Args:
+        where: the subject, for messages.
+        shapes: of the parameters of a module with ``SIZES``, by name.
+        framework: whose layouts are compared first.
+
+    Raises:
+        ValueError: the names and shapes fit no cell.
+    """
+    D, H = SIZES["D"], SIZES["H"]
+    inputs = [name for name, shape in shapes.items() if len(shape) == 2 and D in shape]
+    states = [name for name, shape in shapes.items() if len(shape) == 2 and D not in shape]
+    biases = [name for name, shape in shapes.items() if len(shape) == 1]
+    columns = max(shapes[inputs[0]]) if len(inputs) == len(states) == 1 else 0
+    cells = [cell for cell, gates in GATES.items() if len(gates.split()) * H == columns]
+    fits = columns and {*shapes[states[0]]} == {H, columns} and all(shapes[name] == (columns,) for name in biases)
+    if not cells or not fits or len(biases) > 2 or len(shapes) > 2 + len(biases):
+        expected = (
+            f"one Wx (G*H, D), one Wh (G*H, H), both maybe transposed, and up to two biases (G*H,), G in {COUNTS}"
+        )
+        raise ValueError(f"{where}: expected parameters {expected}, got {dict(shapes)} (D={D}, H={H})")
+    known = [each.places for each in layouts(framework).values()]
+    for places in known:
+        prefix = inputs[0].removesuffix(next(iter(places_of(places))))
+        own = {prefix + name: place for name, place in places_of(places).items()}
+        if shapes.keys() <= own.keys() and cell_of(places)[0] in cells and inputs[0] != prefix:
+            yield {name: own[name] for name in shapes} | {"cell": places.get("cell", "rnn a")}
+            return
+    is_turned = shapes[inputs[0]] == (columns, D)
+    # A square matrix is turned as the other one is.
+    turned_state = is_turned if columns == H else shapes[states[0]] == (columns, H)
+    layout = {inputs[0]: f"Wx{'.T' * is_turned}", states[0]: f"Wh{'.T' * turned_state}"}
+    for order in permutations(GATES[cells[0]].split()):
+        for cell in cells:
+            second = "[0, bn]" if CELLS[cell].biased else "0"
+            yield layout | dict(zip(biases, ("b", second), strict=False)) | {"cell": f"{cell} {' '.join(order)}"}
+
+
+COUNTS = sorted({len(gates.split()) for gates in GATES.values()})
