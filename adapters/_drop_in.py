@@ -14,16 +14,13 @@ from typing import Any
 import numpy as np
 
 from adapters import Adapter, LayersWay, Unsupported, Way, gated
-from adapters._places import GATES, PLACES, cell_of, places_of
+from adapters._places import GATES, PLACES, cell_of, places_of, to_framework
 from adapters.layout import layouts
 from reference import PRECISIONS, Case, Evaluation, certify
 from reference.archive import DTYPES
 from reference.cells import CELLS
 
 SIZES: dict[str, Any] = {"T": 3, "N": 2, "D": 4, "H": 5}
-Shapes = Mapping[str, tuple[int, ...]]
-# Second biases, which have no places among the parameters of the reference.
-SECOND = ("0", "[0, bn]")
 
 
 @dataclass(frozen=True)
@@ -126,46 +123,53 @@ def first_right(candidates: Iterable[Adapter]) -> Adapter:
     return found[0]
 
 
-def layouts_of(where: str, shapes: Shapes, framework: str) -> Iterator[dict[str, str]]:
+def layouts_of(where: str, shapes: Mapping[str, tuple[int, ...]], framework: str) -> Iterator[dict[str, str]]:
     """Yield the layouts that parameters may have, the likeliest first.
 
-    A module with the names of the framework has the framework's order of gates. The order of others is any.
+    A module with the names of the framework has the framework's order of gates. Other names leave the order open.
 
     Args:
         where: the subject, for messages.
-        shapes: of the parameters of a module with ``SIZES``, by name.
+        shapes: of the parameters of a module of ``SIZES``, by name.
         framework: whose layouts are compared first.
 
     Raises:
         ValueError: the names and shapes fit no cell.
     """
     D, H = SIZES["D"], SIZES["H"]
+    for places in (each.places for each in layouts(framework).values()):
+        for prefix in dict.fromkeys(name.removesuffix(next(iter(places_of(places)))) for name in shapes):
+            like = {prefix + name: array.shape for name, array in to_framework(places, zeros(places)).items()}
+            if shapes.items() <= like.items():
+                yield {name: places[name.removeprefix(prefix)] for name in shapes} | {
+                    "cell": places.get("cell", "rnn a")
+                }
+                return
     inputs = [name for name, shape in shapes.items() if len(shape) == 2 and D in shape]
     states = [name for name, shape in shapes.items() if len(shape) == 2 and D not in shape]
     biases = [name for name, shape in shapes.items() if len(shape) == 1]
     columns = max(shapes[inputs[0]]) if len(inputs) == len(states) == 1 else 0
     cells = [cell for cell, gates in GATES.items() if len(gates.split()) * H == columns]
-    fits = columns and {*shapes[states[0]]} == {H, columns} and all(shapes[name] == (columns,) for name in biases)
-    if not cells or not fits or len(biases) > 2 or len(shapes) > 2 + len(biases):
+    fits = cells and {*shapes[states[0]]} == {H, columns} and {shapes[name] for name in biases} <= {(columns,), (H,)}
+    if not fits or len(biases) > 2 or len(shapes) > 2 + len(biases):
+        counts = sorted({len(gates.split()) for gates in GATES.values()})
         expected = (
-            f"one Wx (G*H, D), one Wh (G*H, H), both maybe transposed, and up to two biases (G*H,), G in {COUNTS}"
+            f"one Wx (G*H, D), one Wh (G*H, H), both maybe transposed, and up to two biases (G*H,), G in {counts}"
         )
         raise ValueError(f"{where}: expected parameters {expected}, got {dict(shapes)} (D={D}, H={H})")
-    known = [each.places for each in layouts(framework).values()]
-    for places in known:
-        prefix = inputs[0].removesuffix(next(iter(places_of(places))))
-        own = {prefix + name: place for name, place in places_of(places).items()}
-        if shapes.keys() <= own.keys() and cell_of(places)[0] in cells and inputs[0] != prefix:
-            yield {name: own[name] for name in shapes} | {"cell": places.get("cell", "rnn a")}
-            return
     is_turned = shapes[inputs[0]] == (columns, D)
     # A square matrix is turned as the other one is.
     turned_state = is_turned if columns == H else shapes[states[0]] == (columns, H)
     layout = {inputs[0]: f"Wx{'.T' * is_turned}", states[0]: f"Wh{'.T' * turned_state}"}
     for order in permutations(GATES[cells[0]].split()):
         for cell in cells:
-            second = "[0, bn]" if CELLS[cell].biased else "0"
-            yield layout | dict(zip(biases, ("b", second), strict=False)) | {"cell": f"{cell} {' '.join(order)}"}
+            inner = "bn" if biases and shapes[biases[-1]] == (H,) else "[0, bn]"
+            held = dict(zip(biases, ("b", inner if CELLS[cell].biased else "0"), strict=False))
+            yield layout | held | {"cell": f"{cell} {' '.join(order)}"}
 
 
-COUNTS = sorted({len(gates.split()) for gates in GATES.values()})
+def zeros(layout: Mapping[str, str], D: int = SIZES["D"], H: int = SIZES["H"]) -> dict[str, Any]:
+    """Return parameters of zeros of the cell of a layout, by the names of the reference."""
+    columns = len(cell_of(layout)[1]) * H
+    shapes = {"Wx": (D, columns), "Wh": (H, columns), "b": (columns,), "bn": (H,)}
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}

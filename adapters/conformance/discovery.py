@@ -27,9 +27,12 @@ from reference.archive import DTYPES
 GROUP = "rnn_oracle.adapters"
 # Attributes of an object that has its own weights. It is called with arrays, not with a case.
 OF_LAYERS = ("state_dict", "parameters", "get_weights", "trainable_variables", "init_with_output")
-# Frameworks whose files have a function ``drop_in`` from a class to an adapter, and what suits other classes.
-OTHERWISE = {
-    "torch": "for others write adapters.torch.module(factory, {name: place, ...}), with a function of D and H",
+# From the package of a class to the file of a framework that reads it, by ``drop_in``, and what suits other classes.
+FUNCTION = "adapters.jax.function(f, {name: place, ...}, carry=...), with a function of the parameters"
+READERS = {
+    "torch": ("torch", "adapters.torch.module(factory, {name: place, ...}), with a function of D and H"),
+    "flax": ("jax", FUNCTION),
+    "equinox": ("jax", FUNCTION),
 }
 WRITE = (
     "write a function that runs it on the arrays and the weights of a case and returns "
@@ -49,11 +52,12 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
         TypeError: it is none of them.
         ValueError: a dtype does not exist, the adapter does not offer it, or a class is no drop-in.
     """
-    if isinstance(subject, type) and (framework := _framework_of(subject)):
+    if isinstance(subject, type) and (package := _package_of(subject)):
+        reader, otherwise = READERS[package]
         try:
-            subject = adapters.load_framework(framework).drop_in(subject)
+            subject = adapters.load_framework(reader).drop_in(subject)
         except ValueError as error:
-            raise ValueError(f"{error}; {OTHERWISE[framework]}") from error
+            raise ValueError(f"{error}; for others write {otherwise}") from error
     if not _is_subject(subject):
         raise TypeError(f"adapter: expected an Adapter or a function of a case, got {_named(subject)}")
     offered = subject.dtypes if isinstance(subject, Adapter) else DTYPES
@@ -67,10 +71,10 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
     return Adapter(name, subject, describe, np.tanh, ulps)
 
 
-def _framework_of(kind: type) -> str | None:
-    """Return the framework whose file reads a class like this one, without importing another framework."""
+def _package_of(kind: type) -> str | None:
+    """Return the package, a key of ``READERS``, from which a class inherits."""
     roots = {base.__module__.partition(".")[0] for base in kind.__mro__}
-    return next((framework for framework in OTHERWISE if framework in roots), None)
+    return next((package for package in READERS if package in roots), None)
 
 
 def find(name: str) -> tuple[Adapter, ...]:
@@ -163,7 +167,7 @@ def _named(value: Any) -> str:
     if callable(value):
         kind = value if isinstance(value, type) else type(value)
         what = f"{'the class' if kind is value else 'an object of'} {kind.__module__}.{kind.__qualname__}"
-        return f"{what}; {'write its class, or a function' * bool(_framework_of(kind)) or WRITE}"
+        return f"{what}; {'write its class, or a function' * bool(_package_of(kind)) or WRITE}"
     return repr(value)
 
 
