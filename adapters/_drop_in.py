@@ -1,25 +1,32 @@
-"""A module that somebody else wrote, as a subject: what it is, read from its parameters and from one small run.
+"""Code that somebody else wrote, as a subject: what it is, read from its parameters and from one small run.
 
 All sizes of the small module differ, so that the length of an axis identifies it.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial, wraps
 from itertools import permutations
 from typing import Any
 
 import numpy as np
 
-from adapters import Adapter, LayersWay, Unsupported, Way, gated
+from adapters import Adapter
+from adapters._errors import Unsupported
+from adapters._layers import LayersWay
+from adapters._offers import gated
 from adapters._places import GATES, PLACES, cell_of, places_of, to_framework
+from adapters._way import Way
 from adapters.layout import layouts
 from reference import PRECISIONS, Case, Evaluation, certify
 from reference.archive import DTYPES
 from reference.cells import CELLS
 
+ULPS = {dtype: PRECISIONS[dtype].tanh_ulps for dtype in DTYPES}
 SIZES: dict[str, Any] = {"T": 3, "N": 2, "D": 4, "H": 5}
 
 
@@ -99,13 +106,53 @@ def subject(
 
     gates = f"; gates {' '.join(order)}" * (len(order) > 1)
     held = ", ".join(f"{one} = {place}" for one, place in places_of(layout).items())
-    given: dict[str, Any] = {"tanh": np.tanh, "tanh_ulps": {dtype: PRECISIONS[dtype].tanh_ulps for dtype in DTYPES}}
+    given: dict[str, Any] = {"tanh": np.tanh, "tanh_ulps": ULPS}
     given |= gated(cell) if cell in GATES and len(order) > 1 else {}
     given["options"] = {each: checked(Way(places, form, name)) for each, form in (options or {}).items()}
     given["layers"] = checked(LayersWay(places, layers, name)) if layers else None
     kind, _, form = cell.partition("_")
     words = f"judged as {kind.upper()}{f' ({form})' * bool(form)}, {how}{gates}; {held}".replace("_before", " before")
     return Adapter(name, checked(Way(places, run, name)), words, **given | fields)
+
+
+def forward_only(f: Callable[..., Any] | None = None, *, cell: str = "", **fields: Any) -> Any:
+    """Return the adapter of a function that returns the states alone, as a kernel for inference does; a decorator.
+
+    Args:
+        f: takes arrays by the names xs, h0, Wx, Wh, b and, of such cells, c0 and bn; maybe also the nonlinearity. It
+            returns hs (T, N, H), or (hs, c). A b of a case without bias is left out if it has a default, else zero.
+        cell: as of ``Case``; by default the first that has these arrays.
+        fields: of the adapter, such as ``nonlinearities`` and ``unsupported``.
+
+    Raises:
+        ValueError: an argument of f is none of these, or the cell is unknown.
+    """
+    if f is None:
+        return partial(forward_only, cell=cell, **fields)
+    function, given = f, inspect.signature(f).parameters
+    arrays = {name: {"xs", *(f"{s}0" for s in kind.states), *kind.parameters()} for name, kind in CELLS.items()}
+    like = [name for name, those in arrays.items() if given.keys() <= those | {"nonlinearity"} and cell in ("", name)]
+    if not like:
+        named = f"a cell among {[*CELLS]} and arguments among {sorted(set().union(*arrays.values()))}"
+        raise ValueError(f"forward_only: expected {named}, got {cell!r} and {[*given]} of {f.__name__}")
+    states = CELLS[like[0]].states
+
+    @wraps(function)
+    def run(case: Case) -> Evaluation:
+        held = case.arrays() | {"nonlinearity": case.nonlinearity}
+        if lost := [name for name in ("b", "bn") if name in held and name not in given]:
+            raise Unsupported(f"{function.__name__}: expected a case without {lost[0]}, which is no argument")
+        absent = {
+            name for name, parameter in given.items() if name not in held and parameter.default is parameter.empty
+        }
+        zeros = {name: np.zeros(case.shapes()[name], case.xs.dtype) for name in absent}
+        found = function(**{name: held[name] for name in given if name in held} | zeros)
+        named = zip(("hs", *states[1:]), found if isinstance(found, tuple) else (found,), strict=False)
+        return Evaluation(**{"hs": None, **dict(named)})
+
+    kinds = CELLS[like[0]].nonlinearities if "nonlinearity" in given else ("tanh",)
+    own: dict[str, Any] = {"cell": like[0], "offers": ("h", *states[1:]), "nonlinearities": kinds, "tanh_ulps": ULPS}
+    return Adapter(f.__name__, run, f"{f.__name__}, the states alone", np.tanh, **own | fields)
 
 
 def first_right(candidates: Iterable[Adapter]) -> Adapter:

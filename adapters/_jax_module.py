@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from adapters import Adapter, _jax
 from adapters._drop_in import SIZES, first_right, layouts_of, subject, with_gates, zeros
 from adapters._jax import by_vjp
-from adapters._places import cell_of, places_of, to_framework
+from adapters._places import cell_of, to_framework
 from reference.cells import CELLS
 
 
@@ -43,7 +43,7 @@ def function(
         raise ValueError(f"{name}: expected a carry of {[*states]}, in any order, got {carry!r}")
     forward = partial(scanned if carry else layered, f, named, carry.split())
     kinds: tuple[tuple[str, ...] | None, ...] = (None,) if len(cell_of(named)[1]) > 1 else (("tanh",), ("relu",))
-    given = {"tanh": _jax.tanh, "tanh_ulps": _jax.ULPS} | fields
+    given: dict[str, Any] = {"tanh": _jax.tanh, "tanh_ulps": _jax.ULPS} | fields
     how = "a cell under lax.scan" if carry else "a layer"
     of = partial(subject, name, named, partial(run, named, forward), how)
     return first_right(of(**({"nonlinearities": kind} if kind else {}) | given) for kind in kinds)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import hypothesis
 
 from adapters import Adapter, ExpectedFailure
+from adapters._drop_in import forward_only as forward_only
 from adapters.conformance import NAMES, STACKS, discovery
 from adapters.conformance.advice import advise, pace
 from adapters.conformance.checks import CHECKS, Check, Plan

@@ -45,7 +45,7 @@ DRAWN = {"strategies.py", "mutation_score.py"}  # modules that draw cases need H
 ADAPTERS = [path for path in sources("adapters", "*.py") if path.stem != "__init__"]
 CONFORMANCE = [*sources("adapters", "__init__.py"), *sources("adapters/conformance")]
 # Files that several adapters share and that need only NumPy.
-SHARED = {"layout", "_errors", "_layers", "_offers", "_places", "_source", "_way"}
+SHARED = {"layout", "_drop_in", "_errors", "_layers", "_offers", "_places", "_source", "_way"}
 BFLOAT16 = {"archive.py"}  # NumPy has no bfloat16, so ml_dtypes is imported on first use
 
 
@@ -65,7 +65,7 @@ def test_an_adapter_imports_its_own_framework_and_no_other_adapter(path: Path) -
 
 @pytest.mark.parametrize("path", [path for path in ADAPTERS if path.stem in SHARED], ids=by_path)
 def test_files_that_adapters_share_import_only_numpy(path: Path) -> None:
-    assert foreign(path, "numpy", "reference", *(f"adapters.{stem}" for stem in SHARED)) == set()
+    assert foreign(path, "numpy", "reference", "adapters.Adapter", *(f"adapters.{stem}" for stem in SHARED)) == set()
 
 
 def packages_of(stem: str) -> set[str]:
