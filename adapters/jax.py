@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import jaxlib.version
 
-from adapters import JVP, TWICE, Adapter, LayersWay, Way, _jax, _jax_layers, gated
+from adapters import JVP, TWICE, Adapter, LayersWay, Way, _jax, _jax_layers, _jax_module, gated
 from adapters._jax import TAIL, ULPS, by_vjp, run, sigmoid, tanh
 from adapters._jax_cells import CELLS
 
@@ -72,6 +72,8 @@ def eagerly(forward: Any, *arguments: Any) -> Any:
 
 
 # For the registry alone.
+
+drop_in, function = _jax_module.drop_in, _jax_module.function
 
 
 def environment() -> dict[str, str]:

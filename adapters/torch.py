@@ -8,11 +8,23 @@ from typing import Any
 
 import torch
 
-from adapters import JVP, TWICE, Adapter, ExpectedFailure, LayersWay, Way, _torch, _torch_cells, _torch_layers, gated
+from adapters import (
+    JVP,
+    TWICE,
+    Adapter,
+    ExpectedFailure,
+    LayersWay,
+    Way,
+    _torch,
+    _torch_cells,
+    _torch_layers,
+    _torch_module,
+    gated,
+)
 from adapters._torch import as_array, as_tensor, by_autograd, environment, pull_back, read_state_dict, run
 from adapters._torch_cells import layer, stepped
 
-__all__ = ["ADAPTERS", "as_array", "as_tensor", "environment", "pull_back", "read_state_dict"]
+__all__ = ["ADAPTERS", "as_array", "as_tensor", "drop_in", "environment", "module", "pull_back", "read_state_dict"]
 
 # https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html, "Variables"; likewise LSTM, GRU and the cells.
 # fmt: off
@@ -30,6 +42,7 @@ LAYOUTS = {
 
 # For the registry alone.
 
+drop_in, module = _torch_module.drop_in, _torch_module.module
 ULPS = {"float64": 1.0, "float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
 COMPILED = {"float64": 1.5, "float32": 1.5, "bfloat16": 1.0, "float16": 1.0}
 # torch.stack does not support an empty list, nn.RNN empty inputs, and torch.from_numpy negative strides.

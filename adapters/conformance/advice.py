@@ -18,6 +18,7 @@ from adapters.conformance.contract import described, field, guarded, kind_of
 from reference import Case, Evaluation, Mismatch, Precision, certify
 from reference.archive import spell
 from reference.blame import spelled
+from reference.cells import CELLS
 from reference.explain import explain
 from reference.trial import trial
 from reference.verdict import QUANTITIES
@@ -122,6 +123,8 @@ def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]
 def _faults_of_other_kinds(adapter: Adapter, dtype: str, precision: Precision) -> Iterator[str]:
     """Yield what is wrong in cases of another kind than the small one, and how to declare them unsupported."""
     for where, (options, condition, declared) in KINDS.items():
+        if options.get("nonlinearity", "tanh") not in CELLS[adapter.cell].nonlinearities:
+            continue
         try:
             case = _case(adapter, dtype, **{"T": 1} | options)
             verdict = trial(guarded(adapter), adapter.taken(case), precision)

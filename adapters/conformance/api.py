@@ -20,20 +20,21 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import hypothesis
 
 from adapters import Adapter, ExpectedFailure
+from adapters._drop_in import forward_only as forward_only
 from adapters.conformance import NAMES, STACKS, discovery
 from adapters.conformance.advice import advise, pace
 from adapters.conformance.checks import CHECKS, Check, Plan
 from adapters.conformance.contract import guarded
 from adapters.conformance.judge import expected_failure, judge
 from adapters.conformance.report import Report, Run, machine
-from adapters.conformance.run import diagnose, judge_row, planned
+from adapters.conformance.run import diagnose, judge_row, planned, read_as
 from reference import Case, Evaluation, Mismatch
 from reference.kinds import expect_kinds
 
 if TYPE_CHECKING:
     import pytest
 
-Own = Adapter | Callable[[Case], Evaluation]
+Own = Adapter | type | Callable[[Case], Evaluation]
 
 
 def check(
@@ -49,7 +50,7 @@ def check(
     """Judge a cell on every check in every dtype, in this process.
 
     Args:
-        adapter: an Adapter, or a function that returns the Evaluation of a single case.
+        adapter: an Adapter, a function that returns the Evaluation of a single case, or a class of modules.
         on_fail: "raise" once all checks have run, or "report" only.
         expected_failures: "check" or "check dtype", and the reason. If such a check passes, that is a failure.
         stacks: stacks of cases a check.
@@ -75,7 +76,8 @@ def check(
     report.environment[subject.framework] = discovery.facts(subject)
     with contextlib.redirect_stdout(io.StringIO()):
         advice = advise(subject, None if dtypes is None or "float32" in dtypes else dtypes[0])
-        report.notes += advice or pace(subject, subject.judged(dtypes)[0])
+        read = [note] if (note := read_as(subject)) else []
+        report.notes += read + (advice or pace(subject, subject.judged(dtypes)[0]))
     plan = Plan(stacks, seed, checks=[each.name for each in checks], dtypes=subject.judged(dtypes))
     report.rows += [planned(subject, report.environment[subject.framework], dtype, plan) for dtype in plan.dtypes]
     for row in report.rows:
@@ -85,7 +87,7 @@ def check(
         first = (printed[0].strip().splitlines() or [""])[0]
         report.notes.append(f"printed  {subject.name}: in {len(printed)} calls, the first line {first!r}")
     if on_fail == "raise":
-        _require(report, advice)
+        _require(report, read + advice)
     return report
 
 
@@ -101,7 +103,7 @@ def parametrize(
     """Return a decorator that runs a test for every check in every dtype, with ids such as "step-float32".
 
     Args:
-        adapter: an Adapter, or a function that returns the Evaluation of a single case.
+        adapter: an Adapter, a function that returns the Evaluation of a single case, or a class of modules.
         expected_failures: "check" or "check dtype", and the reason: a strict xfail.
         stacks: stacks of cases a check; by default the number of examples of Hypothesis's profile.
         seed: of the cases.

@@ -27,6 +27,13 @@ from reference.archive import DTYPES
 GROUP = "rnn_oracle.adapters"
 # Attributes of an object that has its own weights. It is called with arrays, not with a case.
 OF_LAYERS = ("state_dict", "parameters", "get_weights", "trainable_variables", "init_with_output")
+# From the package of a class to the file of a framework that reads it, by ``drop_in``, and what suits other classes.
+FUNCTION = "adapters.jax.function(f, {name: place, ...}, carry=...), with a function of the parameters"
+READERS = {
+    "torch": ("torch", "adapters.torch.module(factory, {name: place, ...}), with a function of D and H"),
+    "flax": ("jax", FUNCTION),
+    "equinox": ("jax", FUNCTION),
+}
 WRITE = (
     "write a function that runs it on the arrays and the weights of a case and returns "
     'Evaluation(hs, dxs, dh0, dWx, dWh, db); README.md has one under "Your own cell"'
@@ -34,16 +41,23 @@ WRITE = (
 
 
 def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
-    """Return an adapter as it is, or a function ``case -> Evaluation`` as one that takes single cases.
+    """Return an adapter as it is, or a function ``case -> Evaluation`` or a class of modules as one.
 
     Args:
-        subject: an adapter, or a function that returns all six quantities of a single case.
+        subject: an adapter, a function that returns all six quantities of a single case, or a drop-in: a class whose
+            modules are made and called as those of its framework.
         dtypes: dtypes that a function takes; all four by default. Half precisions are judged only if they are named.
 
     Raises:
-        TypeError: it is neither.
-        ValueError: a dtype does not exist, or the adapter does not offer it.
+        TypeError: it is none of them.
+        ValueError: a dtype does not exist, the adapter does not offer it, or a class is no drop-in.
     """
+    if isinstance(subject, type) and (package := _package_of(subject)):
+        reader, otherwise = READERS[package]
+        try:
+            subject = adapters.load_framework(reader).drop_in(subject)
+        except ValueError as error:
+            raise ValueError(f"{error}; for others write {otherwise}") from error
     if not _is_subject(subject):
         raise TypeError(f"adapter: expected an Adapter or a function of a case, got {_named(subject)}")
     offered = subject.dtypes if isinstance(subject, Adapter) else DTYPES
@@ -55,6 +69,12 @@ def as_adapter(subject: Any, dtypes: Sequence[str] | None = None) -> Adapter:
     describe = (getattr(subject, "__doc__", None) or "a function of a case").strip().splitlines()[0]
     ulps = {dtype: PRECISIONS[dtype].tanh_ulps for dtype in dtypes or DTYPES}
     return Adapter(name, subject, describe, np.tanh, ulps)
+
+
+def _package_of(kind: type) -> str | None:
+    """Return the package, a key of ``READERS``, from which a class inherits."""
+    roots = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    return next((package for package in READERS if package in roots), None)
 
 
 def find(name: str) -> tuple[Adapter, ...]:
@@ -147,7 +167,7 @@ def _named(value: Any) -> str:
     if callable(value):
         kind = value if isinstance(value, type) else type(value)
         what = f"{'the class' if kind is value else 'an object of'} {kind.__module__}.{kind.__qualname__}"
-        return f"{what}; {WRITE}"
+        return f"{what}; {'write its class, or a function' * bool(_package_of(kind)) or WRITE}"
     return repr(value)
 
 

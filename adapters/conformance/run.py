@@ -153,10 +153,17 @@ def judge_adapters(group: Group, worker: Worker, plan: Plan, screen: Screen, tas
         if k and dtypes:
             # What compilers leave behind in a process would use up its memory maps.
             worker.end()
+        if note := read_as(adapter):
+            screen.line(note)
         if group.is_own and dtypes:
             _advise(worker, adapter, dtypes, screen.console)
         for row in itertools.islice(rows, len(dtypes)):
             judge_row(group.report, row, worker.call, adapter, plan, partial(screen.update, task))
+
+
+def read_as(adapter: Adapter) -> str:
+    """Return what was read from a drop-in: "MyLSTM: judged as LSTM, a layer; gates i f g o; ..."; "" for others."""
+    return f"{adapter.name}: {adapter.describe}" if adapter.describe.startswith("judged as ") else ""
 
 
 def summary(found: Sequence[tuple[Adapter, Any, Sequence[str]]], plan: Plan) -> str:

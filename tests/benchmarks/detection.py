@@ -38,7 +38,7 @@ WAYS = {"rnn": ("torch.RNN", "jax.scan"), "lstm": ("torch.LSTM", "jax.lstm.scan"
 EXAMPLES, DRAWS = 100, 10
 SMALL: dict[str, Any] = {"T": 3, "N": 2, "D": 2, "H": 3}
 # Tolerances that people write for float32.
-TOLERANCES = {"rtol": 1e-4, "atol": 1e-5}
+TOLERANCES: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
 
 
 class Detected(Exception):

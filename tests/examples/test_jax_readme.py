@@ -1,13 +1,11 @@
-"""The README's function for a JAX function, run as it is written."""
+"""The README's line for a function of JAX, run as it is written."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
-from adapters import Adapter
 from adapters.conformance import check
 from tests.examples.conftest import from_readme
 
@@ -19,7 +17,7 @@ def scan(cut: bool) -> Any:
     """Return the function of a user; with ``cut`` no gradient goes through the state."""
 
     @jax.jit
-    def my_scan(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any = 0) -> Any:
+    def my_scan(xs: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
         def step(h: Any, x: Any) -> Any:
             before = jax.lax.stop_gradient(h) if cut else h
             h = jax.numpy.tanh(x @ Wx + before @ Wh + b)
@@ -31,9 +29,9 @@ def scan(cut: bool) -> Any:
 
 
 @pytest.mark.parametrize(("cut", "status"), [(False, {"pass"}), (True, {"fail"})])
-def test_a_jax_function_is_judged_by_the_function_of_the_readme(cut: bool, status: set[str]) -> None:
-    run = from_readme("jax", jax=jax, np=np, my_scan=scan(cut))["my_rnn"]
-    ulps = {"float64": 8.0, "float32": 6.0}
-    subject = Adapter("mine.scan", run, "lax.scan", np.tanh, ulps, nonlinearities=("tanh",))
+def test_a_jax_function_is_judged_by_the_line_of_the_readme(cut: bool, status: set[str]) -> None:
+    from adapters.jax import function
+
+    subject = from_readme("jax", function=function, my_scan=scan(cut))["my_rnn"]
     report = check(subject, stacks=2, only=ONLY, on_fail="report")
     assert {row.status for row in report.rows} == status, str(report)

@@ -45,7 +45,7 @@ DRAWN = {"strategies.py", "mutation_score.py"}  # modules that draw cases need H
 ADAPTERS = [path for path in sources("adapters", "*.py") if path.stem != "__init__"]
 CONFORMANCE = [*sources("adapters", "__init__.py"), *sources("adapters/conformance")]
 # Files that several adapters share and that need only NumPy.
-SHARED = {"layout", "_errors", "_layers", "_offers", "_places", "_source", "_way"}
+SHARED = {"layout", "_drop_in", "_errors", "_layers", "_offers", "_places", "_source", "_way"}
 BFLOAT16 = {"archive.py"}  # NumPy has no bfloat16, so ml_dtypes is imported on first use
 
 
@@ -65,12 +65,12 @@ def test_an_adapter_imports_its_own_framework_and_no_other_adapter(path: Path) -
 
 @pytest.mark.parametrize("path", [path for path in ADAPTERS if path.stem in SHARED], ids=by_path)
 def test_files_that_adapters_share_import_only_numpy(path: Path) -> None:
-    assert foreign(path, "numpy", "reference", *(f"adapters.{stem}" for stem in SHARED)) == set()
+    assert foreign(path, "numpy", "reference", "adapters.Adapter", *(f"adapters.{stem}" for stem in SHARED)) == set()
 
 
 def packages_of(stem: str) -> set[str]:
     """Return the packages of the extra of a file; a shared file has those of the framework in its name."""
-    name = stem.lstrip("_").removesuffix("_cells").removesuffix("_layers").replace("_", "-")
+    name = re.sub("_(cells|layers|module)$", "", stem.lstrip("_")).replace("_", "-")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     lines = [line for extra in extras if f"{extra}-".startswith(f"{name}-") for line in extras[extra]]
     named = {re.split("[^A-Za-z0-9_-]", line)[0] for line in lines}

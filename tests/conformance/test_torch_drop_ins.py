@@ -1,0 +1,261 @@
+"""Somebody else's ``nn.Module`` is judged as it is: its class, or a mapping of its parameters."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.conformance import check
+from adapters.conformance.cli import main
+from adapters.conformance.discovery import as_adapter
+from reference import Mismatch
+from tests.patched import EXAMPLES, patched
+
+torch: Any = pytest.importorskip("torch")
+from adapters.torch import module  # noqa: E402
+
+nn, linear = torch.nn, torch.nn.functional.linear
+QUICK: dict[str, Any] = {"stacks": 1, "dtypes": ["float32"], "on_fail": "report"}
+ONLY = ("step", "sequence", "shapes", "options", "invariants", "layers")
+TORCH = {"weight_ih_l0 = Wx.T, weight_hh_l0 = Wh.T, bias_ih_l0 = b, bias_hh_l0 = "}
+
+
+def statuses(subject: Any, *only: str, **options: Any) -> dict[str, str]:
+    """Return the status of each check."""
+    (row,) = check(subject, only=only or ONLY, **QUICK | options).rows
+    return {result.name: result.status for result in row.checks}
+
+
+def failed(subject: Any, *only: str, **options: Any) -> list[str]:
+    """Return the names of the checks that fail."""
+    return [name for name, status in statuses(subject, *only, **options).items() if status == "fail"]
+
+
+class Linears(nn.Module):  # type: ignore[name-defined]
+    """A cell with names of its own, and the gates in an order of its own."""
+
+    def __init__(self, features: int, units: int) -> None:
+        super().__init__()
+        self.x2h, self.h2h = nn.Linear(features, 4 * units), nn.Linear(units, 4 * units)
+
+    def forward(self, x: Any, h: Any, c: Any) -> Any:
+        """Return h and c."""
+        f, i, o, g = (self.x2h(x) + self.h2h(h)).chunk(4, dim=1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+
+
+class Relu(nn.Module):  # type: ignore[name-defined]
+    """A layer of relu that is batch first and returns its outputs alone."""
+
+    def __init__(self, inputs: int, units: int, cut: bool = False) -> None:
+        super().__init__()
+        self.W, self.U, self.cut = nn.Parameter(torch.ones(inputs, units)), nn.Parameter(torch.ones(units, units)), cut
+
+    def forward(self, x: Any, h: Any) -> Any:
+        """Return the outputs."""
+        hs = []
+        for t in range(x.shape[1]):
+            h = torch.relu(x[:, t] @ self.W + (h.detach() if self.cut else h) @ self.U)
+            hs.append(h)
+        return torch.stack(hs, 1)
+
+
+class Cut(Relu):
+    """The same, cut before each step."""
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__(inputs, units, cut=True)
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell])
+def test_the_modules_of_torch_are_drop_ins_of_themselves(kind: Any) -> None:
+    assert set(statuses(kind).values()) <= {"pass", "unsupported"}
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("file", ["torch_modules", "torch_fused"])
+def test_a_drop_in_passes(file: str, name: str) -> None:
+    kind = getattr(patched(file), name + "Cell" * (file == "torch_fused"))
+    found = statuses(kind)
+    assert set(found.values()) <= {"pass", "unsupported"}
+    assert found["layers"] == ("pass" if file == "torch_modules" else "unsupported")
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "old", "new", "checks"),
+    [
+        ("torch_fused", "LSTMCell", "dc = dc + dh", "dc = dh", ["step", "sequence", "shapes", "invariants"]),
+        ("torch_fused", "GRUCell", "d_n * r]", "d_n]", ["step", "sequence", "shapes", "invariants"]),
+        ("torch_fused", "RNNCell", "(1 - h**2)", "(1 - h)", ["step", "sequence", "shapes", "invariants"]),
+        ("torch_modules", "LSTM", "outputs[::-1] if reverse else outputs", "outputs", ["layers"]),
+        ("torch_modules", "GRU", "self.directions + d\n", "self.directions\n", ["layers"]),
+        ("torch_modules", "RNN", "batch_first else x, st", "batch_first and 0 else x, st", ["options"]),
+    ],
+)
+def test_a_fault_in_a_drop_in_is_caught(file: str, name: str, old: str, new: str, checks: list[str]) -> None:
+    assert failed(getattr(patched(file, (old, new)), name), *checks) == checks
+
+
+READ = {
+    nn.LSTM: "judged as LSTM, a layer, several layers, both directions, with and without bias; gates i f g o; "
+    "weight_ih_l0 = Wx.T, weight_hh_l0 = Wh.T, bias_ih_l0 = b, bias_hh_l0 = 0",
+    nn.GRUCell: "judged as GRU, a cell, with and without bias; gates r z n; "
+    "weight_ih = Wx.T, weight_hh = Wh.T, bias_ih = b, bias_hh = [0, bn]",
+    Linears: "judged as LSTM, a cell; gates f i o g; x2h.weight = Wx.T, h2h.weight = Wh.T, x2h.bias = b, h2h.bias = 0",
+    Relu: "judged as RNN, a layer, batch first; W = Wx, U = Wh",
+}
+
+
+@pytest.mark.parametrize("kind", READ, ids=lambda kind: kind.__name__)
+def test_the_first_line_says_what_a_class_was_judged_as(kind: Any) -> None:
+    report = check(kind, only=["step"], **QUICK)
+    assert report.notes[0] == f"{kind.__name__}: {READ[kind]}"
+
+
+def test_a_module_with_names_of_its_own_is_judged_and_a_fault_in_it_is_caught() -> None:
+    assert failed(Linears) == failed(Relu, "sequence", stacks=8) == []
+    assert as_adapter(Relu).nonlinearities == ("relu",)
+    assert failed(Cut, "sequence", stacks=8) == ["sequence"]
+
+
+def test_the_order_of_gates_is_torch_s_where_the_names_are() -> None:
+    swapped = patched("torch_modules", ("i, f, g, o = (u", "f, i, g, o = (u")).LSTM
+    assert "gates i f g o" in as_adapter(swapped).describe
+    with pytest.raises(Mismatch, match=r"^LSTM: judged as LSTM, a layer(.|\n)* h, .* wrong"):
+        check(swapped, only=["step"], **QUICK | {"on_fail": "raise"})
+
+
+class Peephole(nn.LSTMCell):  # type: ignore[name-defined]
+    """A cell with another parameter."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.peephole = nn.Parameter(torch.ones(hidden_size))
+
+
+class Needy(nn.LSTM):  # type: ignore[name-defined]
+    """A layer with another argument."""
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+
+
+class Stateless(nn.LSTMCell):  # type: ignore[name-defined]
+    """A cell that takes no state."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+
+    def forward(self, x: Any) -> Any:
+        """Return the outputs."""
+        return x
+
+
+class Tangled(Linears):
+    """A cell that returns one state of two."""
+
+    def forward(self, x: Any, h: Any, c: Any) -> Any:
+        """Return h and c."""
+        return super().forward(x, h, c)[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (Peephole, r"^Peephole: expected parameters one Wx \(G\*H, D\), .*'peephole': \(5,\).* \(D=4, H=5\)"),
+        (Needy, r"^Needy: expected a module from Needy\(D, H\), got TypeError: .*output_size.* \(D=4, H=5\)"),
+        (Stateless, r"^Stateless: expected forward\(x, \(h, c\)\) -> .*, got TypeError: .* \(N=2, D=4, H=5\)"),
+        (Tangled, r"^Tangled: expected forward\(x, \(h, c\)\) -> \(h, c\) with x \(N, D\), or .* \(N=2, D=4, H=5\)"),
+    ],
+)
+def test_a_class_that_is_no_drop_in_gives_one_sentence(kind: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        as_adapter(kind)
+    assert str(caught.value).endswith(
+        "; for others write adapters.torch.module(factory, {name: place, ...}), with a function of D and H"
+    )
+
+
+def test_an_object_is_answered_with_its_class() -> None:
+    with pytest.raises(TypeError, match=r"got an object of .*Linears; write its class, or a function"):
+        as_adapter(Linears(2, 3))
+
+
+class Kept(nn.Module):  # type: ignore[name-defined]
+    """A layer whose weights no convention of names or shapes tells."""
+
+    def __init__(self, D: int, H: int) -> None:
+        super().__init__()
+        self.rec, self.inp, self.bias = (nn.Parameter(torch.ones(s)) for s in ((H, 3 * H), (3 * H, D), (3 * H,)))
+
+    def forward(self, x: Any, h: Any) -> Any:
+        """Return the outputs."""
+        hs = []
+        for t in range(x.shape[1]):
+            (u_z, u_r, u_n), (v_z, v_r, _) = (
+                linear(x[:, t], self.inp, self.bias).chunk(3, 1),
+                (h @ self.rec).chunk(3, 1),
+            )
+            r, z = torch.sigmoid(u_r + v_r), torch.sigmoid(-u_z - v_z)
+            h = (1 - z) * torch.tanh(u_n + (r * h) @ self.rec[:, 2 * h.shape[1] :]) + z * h
+            hs.append(h)
+        return torch.stack(hs, 1)
+
+
+PLACES = {"rec": "Wh", "inp": "Wx.T", "bias": "b"}
+
+
+def test_a_module_is_judged_by_a_mapping_of_its_parameters() -> None:
+    right = module(Kept, PLACES, gates="gru_reset_before -z r n", batch_first=True)
+    assert right.describe.startswith("judged as GRU (reset before), a layer, batch first; gates -z r n; rec = Wh, ")
+    assert failed(right) == []
+    wrong = module(Kept, PLACES, gates="gru_reset_before z r n", batch_first=True)
+    assert failed(wrong, "step", "sequence") == ["step", "sequence"]
+
+
+@pytest.mark.parametrize(
+    ("places", "gates", "message"),
+    [
+        (PLACES | {"bias": "c"}, "", r"^Kept: expected places among \[.*\] and suffixes, got \['c'\]"),
+        (PLACES, "i f g", r"^Kept: expected the gates of a cell among \{.*\}, in any order, got 'i f g'"),
+        (
+            {"inp": "Wx.T", "rec": "Wh"},
+            "r z n",
+            r"^Kept: expected a place for each of the parameters \['rec', 'inp', 'b",
+        ),
+        (PLACES, "r z n", r"^Kept: expected forward\(x, h\) -> h with x \(N, D\), or forward\(xs, h\) -> outputs, h"),
+    ],
+)
+def test_a_mapping_that_does_not_fit_gives_one_sentence(places: Any, gates: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        module(Kept, places, gates=gates)
+
+
+LOOP = "        outputs = []\n        for x_t"
+REMEMBERING = {
+    "the first weights": (LOOP, f"        w_hh = self.kept = getattr(self, 'kept', w_hh.detach().clone())\n{LOOP}"),
+    "the first state": ("states, last = hx", "hx = self.kept = getattr(self, 'kept', hx)\n        states, last = hx"),
+}
+
+
+@pytest.mark.parametrize("kept", REMEMBERING)
+def test_a_module_that_remembers_is_caught(kept: str) -> None:
+    with pytest.raises(Mismatch):
+        check(
+            patched("torch_modules", REMEMBERING[kept]).RNN, only=["step", "sequence"], **QUICK | {"on_fail": "raise"}
+        )
+
+
+def test_the_command_line_prints_what_a_class_was_judged_as(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text((EXAMPLES / "torch_modules.py").read_text("utf-8"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "mine:LSTM", "--stacks", "1", "--only", "step", "--dtype", "float32"]) == 0
+    out, err = capsys.readouterr()
+    assert re.match(r"mine: 1 way in float32.*\nLSTM: judged as LSTM, a layer, several layers, both directions", err)
+    assert re.search(r"LSTM +float32 +\d+ +pass", out)
