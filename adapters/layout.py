@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters._layers import named as layered
 from adapters._places import (
     GATES,
     PARTS,
@@ -58,6 +60,11 @@ class Layout:
     def cell(self) -> str:
         """Name of the cell, as of ``Case``."""
         return cell_of(self.places)[0]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the names are those of the reference."""
+        return all(name == place for name, place in self.named.items())
 
     @property
     def always_biased(self) -> bool:
@@ -117,6 +124,50 @@ class Layout:
         biases = self._biases(found)
         return Params(**(self.to_reference(found) | {"b": added(biases) if biases else None}))
 
+    def each(self, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the arrays of every layer and direction among named arrays, under the names of one layer.
+
+        Args:
+            arrays: as of ``params``, or those of several layers: "rnn.weight_ih_l0_reverse", "rnn.weight_ih_l1".
+
+        Returns:
+            By ending, "_l0", "_l0_reverse", "_l1", and so on; by "" if there is one layer in one direction.
+
+        Raises:
+            ValueError: a layer or a direction is missing, or there are several modules with layers.
+        """
+        flat = flattened(arrays)
+        parts, first = {name: layer_of(name) for name in flat}, single(self.weights[0])
+        heads = [(name, end) for name, end in parts.values() if f".{name}".endswith(f".{first}")]
+        ends = {end for _, end in heads}
+        if ends <= {"", "_l0"}:
+            return {"": dict(arrays)}
+        directions = 1 + any(end.endswith("_reverse") for end in ends)
+        expected = [f"_l{k}{'_reverse' * d}" for k in range(len(ends) // directions) for d in range(directions)]
+        if ends != {*expected} or len(heads) != len(ends):
+            got = shortened([name + end for name, end in heads])
+            raise ValueError(f"port: expected {first} of one {self.name} with the layers {expected}, got {got}")
+        prefix, names = heads[0][0].removesuffix(first), {single(name): name for name in self.named}
+        found: dict[str, dict[str, Any]] = {end: {} for end in expected}
+        for full, (name, end) in parts.items():
+            if (own := name.removeprefix(prefix)) in names and end in found:
+                found[end][names[own]] = flat[full]
+        return found
+
+    def named_in(self, end: str, params: Params) -> dict[str, NDArray[Any]]:
+        """Return the parameters of the layer with this ending under the framework's names, as ``to_framework``.
+
+        Without an ending, they have the names of one layer.
+
+        Raises:
+            ValueError: the framework has no names for several layers; or as of ``to_framework``.
+        """
+        if not end:
+            return self.to_framework(params)
+        if not (self.is_plain or all(name.endswith("_l0") for name in self.named)):
+            raise ValueError(f"port: expected a target with names of several layers, got {self.name}: {[*self.named]}")
+        return {layered(name, end): array for name, array in self.to_framework(params).items()}
+
     def rounded(self, arrays: Mapping[str, Any]) -> int:
         """Return the number of elements in which the sum of two biases is not exact; ``arrays`` as of ``params``."""
         biases = self._biases(self.only_layer(arrays))
@@ -142,8 +193,7 @@ class Layout:
         self._expect_all(found, prefix)
         # An array with the prefix of a module belongs to the module, for example to its second layer or to a gate.
         # Plain Wx, Wh and b belong to no module, so an author may put other arrays beside them.
-        is_plain = all(name == place for name, place in self.named.items())
-        modules = set[str]() if is_plain else {(prefix + key).rpartition(".")[0] for key in ours}
+        modules = set[str]() if self.is_plain else {(prefix + key).rpartition(".")[0] for key in ours}
         beside = [name for name in flat if name.rpartition(".")[0] in modules]
         if more := [name for name in beside if name.removeprefix(prefix) not in ours]:
             raise ValueError(f"port: expected no more than {list(self.named)} of a {self.name}, got {shortened(more)}")
@@ -179,12 +229,12 @@ class Layout:
 def port(
     params: Mapping[str, Any] | Params, from_: str, to: str, *, nonlinearity: str | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Return parameters of one recurrent layer in the names and shapes of another framework, without importing either.
+    """Return parameters of recurrent layers in the names and shapes of another framework, without importing either.
 
     Every value is copied bit for bit. If the source has two biases, their sum is rounded to their dtype.
 
     Args:
-        params: ``Params``, or named arrays of the source as of ``Layout.params``.
+        params: ``Params`` of one layer, or named arrays of the source as of ``Layout.each``.
         from_: the source: an adapter with a layout ("torch.RNN"), or a framework, whose first layout is used.
         to: the target, in the same form.
         nonlinearity: nonlinearity of the model, "tanh" or "relu"; by default the first of the source.
@@ -201,7 +251,12 @@ def port(
     """
     origin, target = layout(from_), layout(to)
     expect_nonlinearity(origin, target, nonlinearity)
-    return target.to_framework(params if isinstance(params, Params) else origin.params(params))
+    if isinstance(params, Params):
+        return target.to_framework(params)
+    found: dict[str, NDArray[Any]] = {}
+    for end, own in origin.each(params).items():
+        found |= target.named_in(end, origin.params(own))
+    return found
 
 
 def expect_nonlinearity(origin: Layout, target: Layout, nonlinearity: str | None = None) -> str:
@@ -238,6 +293,17 @@ def layouts(framework: str) -> dict[str, Layout]:
     # The nonlinearities of a file are those of its vanilla cells.
     plain = {name: nonlinearities for name, places in names.items() if "cell" not in places}
     return {name: Layout(name, places, plain.get(name, ("tanh",))) for name, places in names.items()}
+
+
+def single(name: str) -> str:
+    """Return the name of a parameter without the ending of a first layer, with dots: "weight_ih" of "weight_ih_l0"."""
+    return name.replace("/", ".").removesuffix("_l0")
+
+
+def layer_of(name: str) -> tuple[str, str]:
+    """Return the name of a parameter without the ending of its layer, and the ending: "weight_ih", "_l1_reverse"."""
+    match = re.fullmatch(r"(.*?)(_l\d+(?:_reverse)?)?", name)
+    return (match[1], match[2] or "") if match else (name, "")
 
 
 def added(biases: list[NDArray[Any]]) -> NDArray[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -18,9 +19,10 @@ from rich.console import Console
 import adapters
 from adapters import Adapter
 from adapters.conformance.contract import guarded
+from adapters.conformance.judge import subject_of
 from adapters.conformance.process import Ended, Worker
-from adapters.layout import Layout, expect_nonlinearity, layout, layouts
-from reference import Case, Params
+from adapters.layout import Layout, expect_nonlinearity, layer_of, layout, layouts
+from reference import Case, LayersCase, Params
 from reference.archive import expect_finite, read_npz, write_npz
 from reference.strategies import fitting
 from reference.trial import trial
@@ -83,19 +85,23 @@ def read_arrays(where: str, path: str | Path, layouts: Sequence[Layout]) -> dict
         ValueError: the file is damaged or of an unknown format, or a ``.pt`` file is no state dict.
         ModuleNotFoundError: the file is a ``.pt`` file and PyTorch is not installed.
     """
-    ends = {end_of(name) for one in layouts for name in one.places}
+
+    def is_needed(name: str) -> bool:
+        return layer_of(end_of(name))[0] in ends
+
+    ends = {layer_of(end_of(name))[0] for one in layouts for name in one.named}
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{where}: expected a file, got {path}")
     if path.suffix == ".npz":
-        return read_npz(where, path, lambda name: end_of(name) in ends)
+        return read_npz(where, path, is_needed)
     try:
         if path.suffix == ".safetensors":
             with safetensors.safe_open(path, framework="np") as file:
                 names = list(file.keys())
-                return {name: file.get_tensor(name) if end_of(name) in ends else np.zeros(0) for name in names}
+                return {name: file.get_tensor(name) if is_needed(name) else np.zeros(0) for name in names}
         if path.suffix in (".pt", ".pth"):
-            return dict(adapters.load_framework("torch").read_state_dict(path, lambda name: end_of(name) in ends))
+            return dict(adapters.load_framework("torch").read_state_dict(path, is_needed))
     except ModuleNotFoundError:
         raise
     except Exception as error:
@@ -146,24 +152,29 @@ def move(options: argparse.Namespace, console: Console) -> int:
     for one in (source, target) if options.proof else ():
         expect_provable(one)
     arrays = read_arrays("port", options.model, [source])
-    held = source.params(arrays)
-    expect_finite(f"port {options.model}", held.fields())
-    dtype = options.dtype or str(held.Wx.dtype)
-    with np.errstate(over="ignore"):
-        params = held.astype(dtype)
-    expect_finite(f"port --dtype {dtype}", params.fields())
-    write_arrays("port", options.output, target.to_framework(params))
+    given, written, lines = dict[str, Params](), dict[str, Any](), list[str]()
+    for end, own in source.each(arrays).items():
+        held = source.params(own)
+        expect_finite(f"port {options.model}", held.fields())
+        dtype = options.dtype or str(held.Wx.dtype)
+        with np.errstate(over="ignore"):
+            given[end] = params = held.astype(dtype)
+        expect_finite(f"port --dtype {dtype}", params.fields())
+        written |= target.named_in(end, params)
+        lines += [f"{end[1:]}: {line}" if end else line for line in remarks(own, source, target, held, params)]
+    write_arrays("port", options.output, written)
     say = partial(console.print, soft_wrap=True)
-    for line in (*remarks(arrays, source, target, held, params), f"written: {options.output}"):
+    for line in (*lines, f"written: {options.output}"):
         say(line)
     if not options.proof:
         say("not proved: neither framework was run")
         return 0
     # The proof reads the file again, so that it covers the writing.
-    moved = target.params(read_arrays("port", options.output, [target]))
+    again = target.each(read_arrays("port", options.output, [target]))
+    moved = {end: target.params(own) for end, own in again.items()}
     proofs = []
-    for one, weights in ((source, params), (target, moved)):
-        proofs.append(prove_apart(one.name, weights, nonlinearity))
+    for one, weights in ((source, given), (target, moved)):
+        proofs.append(prove_apart(one.name, weights.get("", weights), nonlinearity))
         say(str(proofs[-1]))
     if all(proof.certified for proof in proofs):
         return 0
@@ -202,7 +213,7 @@ class Proof:
         return f"{self.name}: {'certified' if self.certified else 'NOT CERTIFIED'}, {self.account}"
 
 
-def prove(adapter: Adapter, params: Params, nonlinearity: str) -> Proof:
+def prove(adapter: Adapter, params: Params | Mapping[str, Params], nonlinearity: str) -> Proof:
     """Run an adapter on cases with given weights, and certify its results.
 
     The adapter loads the weights through the layout with which ``move`` writes them. A wrong layout gives wrong
@@ -210,31 +221,45 @@ def prove(adapter: Adapter, params: Params, nonlinearity: str) -> Proof:
 
     Args:
         adapter: of the framework.
-        params: of one cell, in the dtype of the cases.
+        params: of one cell, in the dtype of the cases; of several layers by their endings, as of ``Layout.each``.
         nonlinearity: "tanh" or "relu".
     """
-    name, worst, count, stack = adapter.name, 0.0, 0, fitting(STACK, max(LENGTHS), ROWS, *params.Wx.shape)
+    name, worst, count, own = adapter.name, 0.0, 0, guarded(adapter)
     try:
-        precision = adapter.precision(str(params.Wx.dtype))
-        for seed, T in enumerate(LENGTHS):
-            like: dict[str, Any] = {"dtype": precision.name, "cell": adapter.cell, "params": params}
-            like["nonlinearity"] = nonlinearity
-            case = Case.random(T, ROWS, seed=seed, stack=stack, **like).probed()
-            verdict = trial(guarded(adapter), case, precision)
+        for case in probing(adapter, params, nonlinearity):
+            verdict = trial(subject_of(own, case), case, adapter.precision(case.dtype))
             if verdict.status != "pass":
                 single = verdict.of(verdict.statuses.index(verdict.status))
                 first = "; ".join(str(single).splitlines()[:2])
                 return Proof(name, False, f"{nonlinearity}, {first}")
-            worst, count = max(worst, *(one.ratio for one in verdict.worst.values())), count + stack
+            worst, count = max(worst, *(one.ratio for one in verdict.worst.values())), count + (case.K or 1)
     except Exception as error:
         words = str(error).strip().splitlines() or [""]
         return Proof(name, False, f"{type(error).__name__}: {words[0]}")
-    return Proof(
-        name, True, f"largest |error| / bound {worst:.2g} in {count} cases of {nonlinearity}, {precision.name}"
-    )
+    return Proof(name, True, f"largest |error| / bound {worst:.2g} in {count} cases of {nonlinearity}, {case.dtype}")
 
 
-def prove_apart(name: str, params: Params, nonlinearity: str) -> Proof:
+def probing(adapter: Adapter, params: Params | Mapping[str, Params], nonlinearity: str) -> Iterator[Any]:
+    """Yield the cases of a proof: stacks of one cell, or cases of several layers with rows of different lengths."""
+    like: dict[str, Any] = {"cell": adapter.cell, "nonlinearity": nonlinearity}
+    if isinstance(params, Params):
+        stack = fitting(STACK, max(LENGTHS), ROWS, *params.Wx.shape)
+        for seed, T in enumerate(LENGTHS):
+            dtype = adapter.precision(str(params.Wx.dtype)).name
+            yield Case.random(T, ROWS, seed=seed, stack=stack, params=params, dtype=dtype, **like).probed()
+        return
+    ends, first = [*params], next(iter(params.values()))
+    directions = 1 + any(end.endswith("_reverse") for end in ends)
+    like |= {"layers": len(ends) // directions, "directions": directions, "bias": first.b is not None}
+    like |= {"dtype": adapter.precision(str(first.Wx.dtype)).name}
+    weights = {name + end: array for end, own in params.items() for name, array in own.fields().items()}
+    for seed, T in itertools.product(range(STACK // 4), LENGTHS):
+        drawn = LayersCase.random(T, ROWS, *first.sizes.values(), seed=seed, lengths=T > 1, **like)
+        case = drawn.replacing(**weights)
+        yield case.probed() if case.layers == 1 else case
+
+
+def prove_apart(name: str, params: Params | Mapping[str, Params], nonlinearity: str) -> Proof:
     """Do the same in a process of its own, since some frameworks cannot share a process and one may crash."""
     try:
         with closing(Worker([name], PATIENCE)) as worker:
