@@ -81,18 +81,16 @@ def sigmoid(array: Any) -> Any:
 environment = facts(mlx=mx.__version__, device=str(mx.default_device()), precision="that of each array")
 ULPS = {"float64": 2.5, "float32": 2.5, "bfloat16": 1.0, "float16": 1.0}
 # In float64, the sigmoid has the accuracy of float32. In float16, it returns 0 below -11.09 (FINDINGS.md has both). In
-# float32, its relative error grows down the tail, to 30 ulp.
+# float32, its relative error grows down the tail, to 30 ulp. In forward mode that bound would be too wide.
 OF_GATED: dict[str, Any] = {"tanh_ulps": {dtype: ulps for dtype, ulps in ULPS.items() if dtype != "float64"}}
-OF_GATED |= {"sigmoid_absolute": {"float32": 0.001, "float16": 0.032}}
+OF_GATED |= {"sigmoid_ulps": {"float32": 32.0}, "sigmoid_absolute": {"float16": 0.032}}
 # D=0 raises an error only with a bias.
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid, unsupported=("T=0", "D=0", "reversed"))
-way, along = partial(Way, LAYOUTS, run), partial(gated, derivatives="jvp")
+way = partial(Way, LAYOUTS, run)
 of_gated = partial(of, **OF_GATED)
 ADAPTERS = (
     of("mlx.RNN", way("RNN", (layer, by_vjp)), "nn.RNN, mx.vjp"),
     of("mlx.jvp", way("RNN", (layer, by_jvp)), "nn.RNN, mx.jvp: forward mode", **JVP),
     of_gated("mlx.LSTM", way("LSTM", (layer, by_vjp)), "nn.LSTM, mx.vjp", **gated("lstm")),
-    of_gated("mlx.LSTM.jvp", way("LSTM", (layer, by_jvp)), "nn.LSTM, mx.jvp: forward mode", **along("lstm")),
     of_gated("mlx.GRU", way("GRU", (layer, by_vjp)), "nn.GRU, mx.vjp", **gated("gru")),
-    of_gated("mlx.GRU.jvp", way("GRU", (layer, by_jvp)), "nn.GRU, mx.jvp: forward mode", **along("gru")),
 )

@@ -1,4 +1,4 @@
-"""PaddlePaddle: ``nn.SimpleRNNCell``, stepped, and ``nn.SimpleRNN``. Weights are written into a new module."""
+"""PaddlePaddle: its cells, stepped, and its layers. Weights are written into a new module."""
 
 from __future__ import annotations
 
@@ -12,16 +12,32 @@ import numpy as np
 warnings.filterwarnings("ignore", "No ccache found", UserWarning)
 
 import paddle
-from paddle.nn import SimpleRNN, SimpleRNNCell
+from paddle import nn
 
-from adapters import Adapter, ExpectedFailure, Way, facts
+from adapters import Adapter, ExpectedFailure, Way, facts, gated
 from adapters._way import flat, mapped, unflattened, unroll
 
-# https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/SimpleRNN_en.html, "Variables"; likewise its cell.
+# https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/SimpleRNN_en.html, "Variables"; likewise LSTM, GRU
+# and the cells.
+# fmt: off
 LAYOUTS = {
     "SimpleRNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b or 0", "bias_hh_l0": "0?"},
     "SimpleRNNCell": {"weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b or 0", "bias_hh": "0?"},
+    "LSTM": {"cell": "lstm i f g o",
+             "weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b or 0", "bias_hh_l0": "0?"},
+    "LSTMCell": {"cell": "lstm i f g o",
+                 "weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b or 0", "bias_hh": "0?"},
+    "GRU": {"cell": "gru r z n",
+            "weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b or 0", "bias_hh_l0": "[0, bn] or 0"},
+    "GRUCell": {"cell": "gru r z n",
+                "weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias_ih": "b or 0", "bias_hh": "[0, bn] or 0"},
 }
+# fmt: on
+CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}
+CELLS |= {name: partial(nn.SimpleRNNCell, activation=name) for name in ("tanh", "relu")}
+# Always with biases; without biases, backward crashes (FINDINGS.md).
+LAYERS = {"lstm": partial(nn.LSTM, time_major=True), "gru": partial(nn.GRU, time_major=True)}
+LAYERS |= {name: partial(nn.SimpleRNN, activation=name, time_major=True) for name in ("tanh", "relu")}
 
 
 def variable(array: Any) -> Any:
@@ -29,11 +45,11 @@ def variable(array: Any) -> Any:
     return paddle.to_tensor(np.ascontiguousarray(array), stop_gradient=False)
 
 
-def run(kind: Any, forward: Any, nonlinearity: str, weights: Any, *arrays: Any) -> Any:
-    """Run a module of this kind on NumPy arrays, with the dtype and the values of the weights."""
-    Wx, before = next(iter(weights.values())), paddle.get_default_dtype()
+def run(forward: Any, cell: str, weights: Any, *arrays: Any) -> Any:
+    """Run a module on NumPy arrays, with the dtype and the values of the weights."""
+    (Wx, Wh, *_), before = weights.values(), paddle.get_default_dtype()
     paddle.set_default_dtype(Wx.dtype.name)
-    module = kind(*reversed(Wx.shape), activation=nonlinearity)
+    module = (CELLS if forward is stepped else LAYERS)[cell](Wx.shape[-1], Wh.shape[-1])
     paddle.set_default_dtype(before)
     parameters = {name: getattr(module, name) for name in weights}
     for name, parameter in parameters.items():
@@ -42,33 +58,43 @@ def run(kind: Any, forward: Any, nonlinearity: str, weights: Any, *arrays: Any) 
     return mapped(lambda tensor: tensor.numpy(), results)
 
 
+def listed(outputs: Any) -> list[Any]:
+    """Return the outputs, or what belongs to them, as a list."""
+    return list(outputs) if isinstance(outputs, tuple) else [outputs]
+
+
 def by_grad(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
     """Differentiate with ``paddle.grad``."""
     outputs = forward(xs, states)
-    return outputs, unflattened(weights, paddle.grad([outputs], flat(weights, xs, states), [upstream]))
+    return outputs, unflattened(weights, paddle.grad(listed(outputs), flat(weights, xs, states), listed(upstream)))
 
 
 def stepped(cell: Any, xs: Any, states: Any) -> Any:
     """Step a cell."""
-    return paddle.stack(unroll(lambda x, h: cell(x, h)[0], xs, states)[1:])
+    found = unroll(lambda x, state: cell(x, state)[1], xs, [states if len(states) > 1 else states[0]])[1:]
+    return (paddle.stack([h for h, _ in found]), found[-1][1]) if len(states) > 1 else paddle.stack(found)
+
+
+def called(module: Any, xs: Any, states: Any) -> Any:
+    """Run a layer over the sequence; return its outputs and a list of its last states."""
+    if 0 in xs.shape[:2]:
+        raise ValueError("a layer ends the process on no steps, and leaves db unset on no rows: FINDINGS.md")
+    first = tuple(state[None] for state in states)
+    outputs, last = module(xs, first if len(states) > 1 else first[0])
+    return outputs, list(last) if len(states) > 1 else [last]
 
 
 def layer(module: Any, xs: Any, states: Any) -> Any:
     """Run a layer over the sequence."""
-    if 0 in xs.shape[:2]:
-        raise ValueError("nn.SimpleRNN ends the process on no steps, and leaves db unset on no rows: FINDINGS.md")
-    return module(xs, states[0][None])[0]
+    outputs, last = called(module, xs, states)
+    return (outputs, last[1][0]) if len(states) > 1 else outputs
 
 
 def last_state(module: Any, xs: Any, states: Any) -> Any:
     """Run a layer, and take the last step from its second output, the last state."""
-    outputs, last = module(xs, states[0][None])
-    return paddle.concat([outputs[:-1], last])
-
-
-def time_first(*sizes: int, **options: Any) -> Any:
-    """Return an ``nn.SimpleRNN``, time first, always with biases; without biases, backward crashes (FINDINGS.md)."""
-    return SimpleRNN(*sizes, time_major=True, **options)
+    outputs, last = called(module, xs, states)
+    outputs = paddle.concat([outputs[:-1], last[0]])
+    return (outputs, last[1][0]) if len(states) > 1 else outputs
 
 
 # For the registry alone.
@@ -79,15 +105,29 @@ def tanh(array: Any) -> Any:
     return paddle.tanh(paddle.to_tensor(array)).numpy()
 
 
+def sigmoid(array: Any) -> Any:
+    """Return the sigmoid of a NumPy array by PaddlePaddle."""
+    return nn.functional.sigmoid(paddle.to_tensor(array)).numpy()
+
+
 environment = facts(paddle=paddle.__version__, device=paddle.get_device(), precision="that of each tensor")
 # On a CPU, tanh has no kernel for half precisions.
 ULPS = {"float64": 2.5, "float32": 5.0}
 FAILURES = {"nonfinite": ExpectedFailure("relu makes 0 of NaN", "FINDINGS.md")}
-of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, expected_failures=FAILURES)
-way = partial(Way, LAYOUTS, run)
-CELL, LAYER = way("SimpleRNNCell", (SimpleRNNCell, stepped)), way("SimpleRNN", (time_first, layer))
-OPTIONS = {"last state": way("SimpleRNN", (time_first, last_state))}
+of, way = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid), partial(Way, LAYOUTS, run)
+
+
+def rows(kind: str, **own: Any) -> tuple[Adapter, Adapter]:
+    """Return the adapters of a cell and of its layer."""
+    fields: dict[str, Any] = {"unsupported": ("T=0", "N=0", "D=0"), "options": {"last state": way(kind, (last_state,))}}
+    return (
+        of(f"paddle.{kind}Cell", way(f"{kind}Cell", (stepped,)), f"nn.{kind}Cell stepped", unsupported=("T=0",), **own),
+        of(f"paddle.{kind}", way(kind, (layer,)), f"nn.{kind}", **fields, **own),
+    )
+
+
 ADAPTERS = (
-    of("paddle.SimpleRNNCell", CELL, "nn.SimpleRNNCell stepped", unsupported=("T=0",)),
-    of("paddle.SimpleRNN", LAYER, "nn.SimpleRNN", unsupported=("T=0", "N=0", "D=0"), options=OPTIONS),
+    *rows("SimpleRNN", expected_failures=FAILURES),
+    *rows("LSTM", **gated("lstm")),
+    *rows("GRU", **gated("gru")),
 )
