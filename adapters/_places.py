@@ -86,11 +86,11 @@ def ordered(array: Any, order: list[str], into: list[str], *, offset: bool = Fal
     for gate, block in zip(order, np.split(array, len(order), axis=-1), strict=True):
         added = gate.partition("+")[2]
         signed = -block if gate[0] == "-" else block
-        blocks[bare(gate)] = signed + np.asarray(added, block.dtype) if added and offset else signed
+        blocks[bare(gate)] = signed + np.asarray(float(added), block.dtype) if added and offset else signed
     found = []
     for gate in into:
         added = gate.partition("+")[2]
-        block = blocks[bare(gate)] - np.asarray(added, array.dtype) if added and offset else blocks[bare(gate)]
+        block = blocks[bare(gate)] - np.asarray(float(added), array.dtype) if added and offset else blocks[bare(gate)]
         found.append(-block if gate[0] == "-" else block)
     return np.concatenate(found, axis=-1)
 
