@@ -3,8 +3,8 @@
 Needs only TensorFlow. Exit status: 1 while the fault is there, 0 once it is fixed.
 Found with tensorflow 2.21.0 on CPU, by the check "shapes" of a GRU.
 
-The graph optimiser fuses the product and the bias into one operator of oneDNN, which raises a C++ exception that nothing
-catches. Outside a tf.function the result is b. The runs are processes of their own.
+The graph optimiser fuses the product and the bias into one operator of oneDNN. Nothing catches its C++
+exception. Outside a tf.function the result is b. The runs are processes of their own.
 """
 
 import subprocess
