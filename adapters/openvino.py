@@ -81,7 +81,7 @@ def stepped(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step the operator of a cell."""
     found = unroll(lambda x, states: run_model(cell, x, *states, *weights.values()), xs, [states])
     hs = np.stack([each[0] for each in found])[1:]
-    return (hs, found[-1][1]) if len(states) > 1 else hs
+    return (hs, np.array(found[-1][1])) if len(states) > 1 else hs
 
 
 # For the registry alone.
