@@ -49,7 +49,7 @@ def relu(a: Any) -> Any:
     return anp.where(a <= 0, 0, a)
 
 
-# Of bfloat16, @ would return float32.
+# With bfloat16, @ would return float32.
 CELLS = cells(anp.tanh, sigmoid, relu, anp.dot)
 
 

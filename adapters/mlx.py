@@ -10,7 +10,7 @@ import mlx.nn as nn
 import numpy as np
 
 from adapters import JVP, Adapter, Way, facts, gated
-from adapters._way import flat, mapped, unflattened
+from adapters._way import flat, listed, mapped, unflattened
 
 # https://ml-explore.github.io/mlx/build/html/python/nn/layers.html, "RNN", "LSTM" and "GRU"
 LAYOUTS = {
@@ -46,11 +46,6 @@ def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     module.update(weights)
     found = module(xs.swapaxes(0, 1), *states)
     return (found[0].swapaxes(0, 1), found[1][:, -1]) if len(states) > 1 else found.swapaxes(0, 1)
-
-
-def listed(outputs: Any) -> list[Any]:
-    """Return the outputs, or what belongs to them, as a list."""
-    return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
 
 def by_vjp(function: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:

@@ -15,7 +15,7 @@ import paddle
 from paddle import nn
 
 from adapters import Adapter, ExpectedFailure, Way, facts, gated
-from adapters._way import flat, mapped, unflattened, unroll
+from adapters._way import flat, listed, mapped, unflattened, unroll
 
 # https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/SimpleRNN_en.html, "Variables"; likewise LSTM, GRU
 # and the cells.
@@ -56,11 +56,6 @@ def run(forward: Any, cell: str, weights: Any, *arrays: Any) -> Any:
         parameter.set_value(np.ascontiguousarray(weights[name]))
     results = by_grad(partial(forward, module), parameters, *mapped(variable, arrays))
     return mapped(lambda tensor: tensor.numpy(), results)
-
-
-def listed(outputs: Any) -> list[Any]:
-    """Return the outputs, or what belongs to them, as a list."""
-    return list(outputs) if isinstance(outputs, tuple) else [outputs]
 
 
 def by_grad(forward: Any, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
