@@ -72,8 +72,8 @@ def sigmoid(array: Any) -> Any:
 
 environment = facts(onnxruntime=onnxruntime.__version__, provider="CPU", precision="that of the model")
 WHY = ExpectedFailure("LSTM and GRU with a bias make numbers of NaN", "FINDINGS.md")
-# RNN in float32 or with relu is left out because of the faults in FINDINGS.md. GRU has kernels for float32 alone. A model
-# of float16 is computed in float32.
+# RNN in float32 or with relu is left out because of the faults in FINDINGS.md. GRU has kernels for float32 alone. A
+# model of float16 is computed in float32.
 OF_RNN: dict[str, Any] = {"tanh_ulps": {"float16": 1.0}, "nonlinearities": ("tanh",)}
 OF_GRU: dict[str, Any] = {"tanh_ulps": {"float32": 16.0}, "sigmoid": sigmoid, "sigmoid_absolute": {"float32": 3.0}}
 OF_GRU |= {"unsupported": ("T=0", "N=0", "D=0"), "expected_failures": {"nonfinite": WHY}}
