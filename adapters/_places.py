@@ -8,9 +8,9 @@ A layout is a dict from the name of a parameter to its place. ``PARTS`` has the 
     Wx.T        transposed
     Wx[None]    a leading axis of length 1
 
-A name with * stands for one parameter a gate: "h*/kernel": "Wh" is "hi/kernel": "Wh[i]" and so on.
+A name with * stands for one parameter a gate. So "h*/kernel": "Wh" stands for "hi/kernel": "Wh[i]" and the others.
 
-Of a gated cell, a layout also has the key "cell", whose value names the cell and its gates in the framework's order:
+The layout of a gated cell also has the key "cell". Its value names the cell and its gates in the framework's order, as
 "lstm i f g o". The gate "-z" is a gate whose pre-activation the framework negates. The gate "f+1" is a gate to whose
 pre-activation the framework adds 1. Its bias is b - 1, which is rounded. Nothing else is rounded.
 """
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 # The keys are places: one part, two parts side by side, or two parts one above the other. The part "0" is a second
-# bias that the cell adds to the first. "[0, bn]" is that of a GRU, zero but for bn in the block of n. "bn" is bn alone.
+# bias that the cell adds to the first. The part "[0, bn]" is that of a GRU, which is bn in the block of n.
 PARTS: dict[str, tuple[str, ...]] = {part: (part,) for part in ("Wx", "Wh", "b", "bn", "0", "[0, bn]")}
 PARTS |= {"[b, 0]": ("b", "0"), "[b, [0, bn]]": ("b", "[0, bn]"), "[b, bn]": ("b", "bn")}
 PARTS |= {"[b; [0, bn]]": ("b", "[0, bn]"), "[Wx; Wh]": ("Wx", "Wh")}
@@ -86,11 +86,11 @@ def ordered(array: Any, order: list[str], into: list[str], *, offset: bool = Fal
     for gate, block in zip(order, np.split(array, len(order), axis=-1), strict=True):
         added = gate.partition("+")[2]
         signed = -block if gate[0] == "-" else block
-        blocks[bare(gate)] = signed + np.asarray(added, block.dtype) if added and offset else signed
+        blocks[bare(gate)] = signed + np.asarray(float(added), block.dtype) if added and offset else signed
     found = []
     for gate in into:
         added = gate.partition("+")[2]
-        block = blocks[bare(gate)] - np.asarray(added, array.dtype) if added and offset else blocks[bare(gate)]
+        block = blocks[bare(gate)] - np.asarray(float(added), array.dtype) if added and offset else blocks[bare(gate)]
         found.append(-block if gate[0] == "-" else block)
     return np.concatenate(found, axis=-1)
 

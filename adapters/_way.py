@@ -37,6 +37,11 @@ def unflattened(weights: Any, arrays: Any) -> tuple[Any, Any, Any]:
     return dict(zip(weights, arrays, strict=False)), arrays[count], tuple(arrays[count + 1 :])
 
 
+def listed(outputs: Any) -> list[Any]:
+    """Return outputs, or their upstream gradients, as a list: one of most cells, two of an LSTM."""
+    return list(outputs) if isinstance(outputs, tuple) else [outputs]
+
+
 def pulled_twice(pull: Callable[[], Any], as_array: Callable[[Any], Any]) -> Any:
     """Return the gradients of a pull-back that is called twice.
 

@@ -13,18 +13,17 @@ from adapters import Adapter, Way, _jax, gated
 from adapters._jax import TAIL, ULPS, by_two_pull_backs, by_vjp, run, sigmoid, tanh
 from adapters._way import unroll
 
-# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN", "LSTM", "GRU" and "Linear". Haiku ignores unused
-# parameters. Its GRU has (1 - z) * h + z * n.
+# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN", "LSTM" and "Linear". Haiku ignores unused
+# parameters. Its GRU is left out: in (1 - z) * h + z * n, the weight of h is accurate relative to 1 alone.
 # fmt: off
 LAYOUTS = {
     "VanillaRNN": {"vanilla_rnn/linear/w": "Wx", "vanilla_rnn/linear/b": "b or 0",
                    "vanilla_rnn/linear_1/w": "Wh", "vanilla_rnn/linear_1/b": "0?"},
     "LSTM": {"cell": "lstm i g f+1 o", "lstm/linear/w": "[Wx; Wh]", "lstm/linear/b": "b or 0"},
-    "GRU": {"cell": "gru_reset_before -z r n", "gru/w_i": "Wx", "gru/w_h": "Wh", "gru/b": "b or 0"},
 }
 # fmt: on
 NONLINEARITIES = ("relu",)
-CORES = {"lstm": hk.LSTM, "gru_reset_before": hk.GRU, "relu": partial(hk.VanillaRNN, double_bias=False)}
+CORES = {"lstm": hk.LSTM, "relu": partial(hk.VanillaRNN, double_bias=False)}
 
 
 def apply(function: Any, weights: Any, *inputs: Any) -> Any:
@@ -82,15 +81,8 @@ def environment() -> dict[str, str]:
     return {"haiku": hk.__version__} | _jax.environment()
 
 
-def update(array: Any) -> Any:
-    """Return 1 - sigmoid(-a), as the GRU computes its update gate."""
-    return 1 - sigmoid(-array)
-
-
 way = partial(Way, LAYOUTS, run)
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
-# The update gate is accurate relative to 1 alone.
-RELATIVE_TO_1 = {"float64": 4.0, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 
 
 def rows(kind: str, name: str, **own: Any) -> tuple[Adapter, Adapter]:
@@ -110,5 +102,4 @@ def rows(kind: str, name: str, **own: Any) -> tuple[Adapter, Adapter]:
 ADAPTERS = (
     *rows("VanillaRNN", "dynamic_unroll", nonlinearities=NONLINEARITIES),
     *rows("LSTM", "LSTM.dynamic_unroll", sigmoid=sigmoid, sigmoid_absolute=TAIL, **gated("lstm")),
-    *rows("GRU", "GRU.dynamic_unroll", sigmoid=update, sigmoid_absolute=RELATIVE_TO_1, **gated("gru_reset_before")),
 )

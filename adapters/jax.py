@@ -16,9 +16,9 @@ import jaxlib.version
 from adapters import JVP, TWICE, Adapter, LayersWay, Way, _jax, _jax_layers, _jax_module, gated
 from adapters._jax import TAIL, ULPS, by_vjp, run, sigmoid, tanh
 from adapters._jax_cells import CELLS
+from adapters._way import unroll
 
 # The composed cells have the parameters of the reference.
-# fmt: off
 LAYOUTS = {
     "scan": {"Wx": "Wx", "Wh": "Wh", "b": "b"},
     "cell": {"Wx": "Wx", "Wh": "Wh", "b": "b"},
@@ -26,16 +26,13 @@ LAYOUTS = {
     "gru.scan": {"cell": "gru r z n", "Wx": "Wx", "Wh": "Wh", "b": "b", "bn": "bn"},
     "gru_reset_before.scan": {"cell": "gru_reset_before r z n", "Wx": "Wx", "Wh": "Wh", "b": "b"},
 }
-# fmt: on
 
 
 def unrolled(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Step the cell in a Python loop, which tracing unrolls."""
-    outputs = []
-    for x in xs:
-        states = CELLS[cell](weights, x, states)
-        outputs.append(states[0])
-    return (jnp.stack(outputs), *states[1:]) if states[1:] else jnp.stack(outputs)
+    found = unroll(partial(CELLS[cell], weights), xs, [states])[1:]
+    outputs = jnp.stack([each[0] for each in found])
+    return (outputs, *found[-1][1:]) if states[1:] else outputs
 
 
 def scanned(cell: str, weights: Any, xs: Any, states: Any, wrapper: Any = lambda step: step) -> Any:

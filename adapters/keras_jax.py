@@ -13,12 +13,12 @@ import jax.numpy as jnp
 from adapters import Unsupported, _jax, _keras
 from adapters._jax import TAIL, ULPS, by_vjp, run, sigmoid, tanh
 from adapters._keras import LAYOUTS as LAYOUTS
-from adapters._keras import layer, module_for
+from adapters._keras import module_for, stepped
 
 
 def run_module(forward: Any, cell: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
     """Run on NumPy arrays."""
-    if forward is layer and cell == "gru" and len(weights) == 2 and xs.dtype.itemsize == 2:
+    if forward is not stepped and cell == "gru" and len(weights) == 2 and xs.dtype.itemsize == 2:
         raise Unsupported(
             "without a bias, GRU adds zeros of float32 and raises TypeError in half precisions: FINDINGS.md"
         )

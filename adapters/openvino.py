@@ -1,22 +1,31 @@
-"""OpenVINO on the CPU, forward only: the operators ``RNNCell``, stepped, and ``RNNSequence``, over (N, T, D)."""
+"""OpenVINO on the CPU, forward only: the operators of cells, stepped, and of sequences, over (N, T, D)."""
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-from adapters import Adapter, Way, facts
+from adapters import Adapter, Way, facts, gated
 from adapters._way import forward_only, unroll
 
-# https://docs.openvino.ai, operation specifications "RNNCell-3" and "RNNSequence-5", inputs
+# https://docs.openvino.ai, operation specifications "RNNCell-3", "LSTMSequence-5", "GRUSequence-5" and so on, inputs
+# fmt: off
 LAYOUTS = {
     "RNNSequence": {"W": "Wx.T[None]", "R": "Wh.T[None]", "B": "b or 0[None]"},
     "RNNCell": {"W": "Wx.T", "R": "Wh.T", "B": "b or 0"},
+    "LSTMSequence": {"cell": "lstm f i g o", "W": "Wx.T[None]", "R": "Wh.T[None]", "B": "b or 0[None]"},
+    "LSTMCell": {"cell": "lstm f i g o", "W": "Wx.T", "R": "Wh.T", "B": "b or 0"},
+    "GRUSequence": {"cell": "gru z r n", "W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, bn] or 0[None]"},
+    "GRUCell": {"cell": "gru z r n", "W": "Wx.T", "R": "Wh.T", "B": "[b, bn] or 0"},
+    "GRUSequence.reset_before": {"cell": "gru_reset_before z r n",
+                                 "W": "Wx.T[None]", "R": "Wh.T[None]", "B": "b or 0[None]"},
+    "GRUCell.reset_before": {"cell": "gru_reset_before z r n", "W": "Wx.T", "R": "Wh.T", "B": "b or 0"},
 }
+# fmt: on
 
 
 def parameters(dtype: str, *shapes: Any) -> list[Any]:
@@ -32,36 +41,47 @@ def compiled(results: Any, inputs: Any) -> Any:
     return core.compile_model(openvino.Model(results, inputs), "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
 
-def call(model: Any, inputs: Any) -> Any:
-    """Return a copy of the result, because the next call reuses its memory. bfloat16 is returned as float16."""
-    return model([np.ascontiguousarray(array) for array in inputs])[0].view(inputs[0].dtype).copy()
+def call(model: Any, inputs: Any) -> list[Any]:
+    """Return copies of the results, because the next call reuses their memory. bfloat16 is returned as float16."""
+    found = model([np.ascontiguousarray(array) for array in inputs])
+    return [found[k].view(inputs[0].dtype).copy() for k in range(len(model.outputs))]
 
 
 @lru_cache(maxsize=256)
-def model_of(nonlinearity: str, dtype: str, *shapes: Any) -> Any:
-    """Return a compiled ``RNNSequence``, or ``RNNCell`` if the inputs have two axes."""
-    x, h, W, R, B = inputs = parameters(dtype, *shapes)
-    H = shapes[1][-1]
-    if len(shapes[0]) == 2:
-        return compiled([ops.rnn_cell(x, h, W, R, B, H, [nonlinearity], [], [])], inputs)
-    N, T, _ = shapes[0]
-    lengths = ops.constant(np.full(N, T, np.int32))
-    return compiled([ops.rnn_sequence(x, h, lengths, W, R, B, H, "forward", [nonlinearity]).output(0)], inputs)
+def model_of(cell: str, dtype: str, *shapes: Any) -> Any:
+    """Return a compiled sequence, or a cell if the inputs have two axes."""
+    inputs = parameters(dtype, *shapes)
+    (x, *states), last = inputs[:-3], inputs[-3:]
+    H, is_cell = shapes[1][-1], len(shapes[0]) == 2
+    lengths = [] if is_cell else [ops.constant(np.full(shapes[0][0], shapes[0][1], np.int32))]
+    arguments = (x, *states, *lengths, *last, H, *([] if is_cell else ["forward"]))
+    if cell == "lstm":
+        node = (ops.lstm_cell if is_cell else ops.lstm_sequence)(*arguments)
+    elif cell in ("tanh", "relu"):
+        node = ops.rnn_cell(*arguments, [cell], [], []) if is_cell else ops.rnn_sequence(*arguments, [cell])
+    else:
+        options = {"linear_before_reset": cell == "gru"}
+        node = (ops.gru_cell if is_cell else ops.gru_sequence)(*arguments, **options)
+    # The outputs of a sequence are all h and the last states.
+    return compiled([node.output(k) for k in range(node.get_output_size()) if is_cell or k != 1], inputs)
 
 
-def run_model(nonlinearity: str, *arrays: Any) -> Any:
+def run_model(cell: str, *arrays: Any) -> list[Any]:
     """Run the model for the shapes of these arrays."""
-    return call(model_of(nonlinearity, arrays[0].dtype.name, *(array.shape for array in arrays)), arrays)
+    return call(model_of(cell, arrays[0].dtype.name, *(array.shape for array in arrays)), arrays)
 
 
-def sequence(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run ``RNNSequence``."""
-    return run_model(nonlinearity, xs.swapaxes(0, 1), states[0][:, None], *weights.values())[:, 0].swapaxes(0, 1)
+def sequence(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Run the operator of a sequence."""
+    hs, *cs = run_model(cell, xs.swapaxes(0, 1), *(state[:, None] for state in states), *weights.values())
+    return (hs[:, 0].swapaxes(0, 1), cs[0][:, 0]) if cs else hs[:, 0].swapaxes(0, 1)
 
 
-def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Step an ``RNNCell``."""
-    return np.stack(unroll(lambda x, h: run_model(nonlinearity, x, h, *weights.values()), xs, states))[1:]
+def stepped(cell: str, weights: Any, xs: Any, states: Any) -> Any:
+    """Step the operator of a cell."""
+    found = unroll(lambda x, states: run_model(cell, x, *states, *weights.values()), xs, [states])
+    hs = np.stack([each[0] for each in found])[1:]
+    return (hs, np.array(found[-1][1])) if len(states) > 1 else hs
 
 
 # For the registry alone.
@@ -70,14 +90,31 @@ def stepped(nonlinearity: str, weights: Any, xs: Any, states: Any) -> Any:
 def tanh(array: Any) -> Any:
     """Return the result of the operator Tanh for a NumPy array."""
     (x,) = inputs = parameters(array.dtype.name, array.shape)
-    return call(compiled([ops.tanh(x)], inputs), [array])
+    return call(compiled([ops.tanh(x)], inputs), [array])[0]
+
+
+def sigmoid(array: Any) -> Any:
+    """Return the result of the operator Sigmoid for a NumPy array."""
+    (x,) = inputs = parameters(array.dtype.name, array.shape)
+    return call(compiled([ops.sigmoid(x)], inputs), [array])[0]
 
 
 environment = facts(openvino=openvino.__version__.partition("-")[0], device="CPU", precision="hinted by the inputs")
 ULPS = {"float32": 2.5, "bfloat16": 1.0, "float16": 1.0}  # no float64 and no relu: FINDINGS.md
-of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, offers=("h",), nonlinearities=("tanh",))
-CELL, SEQUENCE = (Way(LAYOUTS, forward_only, *way) for way in (("RNNCell", (stepped,)), ("RNNSequence", (sequence,))))
-ADAPTERS = (
-    of("openvino.RNNCell", CELL, "RNNCell, stepped", unsupported=("N=0", "D=0")),
-    of("openvino.RNNSequence", SEQUENCE, "RNNSequence", unsupported=("T=0", "N=0", "D=0")),
-)
+# Gated operators compute float16 in float32, so that a bound of float16 would be far too wide. The sigmoid is flushed
+# to zero a little above the smallest normal number.
+OF_GATED: dict[str, Any] = {"tanh_ulps": {"float32": 2.5, "bfloat16": 1.0}, "sigmoid": sigmoid}
+OF_GATED |= {"sigmoid_absolute": {"float32": 1e-30, "bfloat16": 1e-35}}
+
+
+def row(kind: str) -> Adapter:
+    """Return the adapter of an operator."""
+    cell, _, is_gated = LAYOUTS[kind].get("cell", "").partition(" ")
+    forward, unsupported = (stepped, ("N=0", "D=0")) if "Cell" in kind else (sequence, ("T=0", "N=0", "D=0"))
+    own: dict[str, Any] = {"nonlinearities": ("tanh",), "tanh_ulps": ULPS}
+    own = (gated(cell) | OF_GATED if is_gated else own) | {"offers": ("h", "c") if cell == "lstm" else ("h",)}
+    way, what = Way(LAYOUTS, forward_only, kind, (forward,)), f"{kind}{', stepped' * (forward is stepped)}"
+    return Adapter(f"openvino.{kind}", way, what, tanh, unsupported=unsupported, **own)
+
+
+ADAPTERS = tuple(map(row, LAYOUTS))

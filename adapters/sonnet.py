@@ -12,13 +12,13 @@ from adapters import Adapter, Way, facts, gated
 from adapters._tensorflow import LONGEST, ULPS, by_tape
 from adapters._way import mapped, unroll
 
-# https://sonnet.readthedocs.io/en/latest/api.html, "VanillaRNN", "LSTM" and "GRU". The GRU has (1 - z) * h + z * n.
+# https://sonnet.readthedocs.io/en/latest/api.html, "VanillaRNN" and "LSTM". The GRU is left out: in
+# (1 - z) * h + z * n, the weight of h is accurate relative to 1 alone.
 LAYOUTS = {
     "VanillaRNN": {"input_to_hidden/w": "Wx", "hidden_to_hidden/w": "Wh", "b": "b or 0"},
     "LSTM": {"cell": "lstm i f g o", "w_i": "Wx", "w_h": "Wh", "b": "b or 0"},
-    "GRU": {"cell": "gru_reset_before -z r n", "w_i": "Wx", "w_h": "Wh", "b": "b or 0"},
 }
-KINDS = {"lstm": snt.LSTM, "gru_reset_before": snt.GRU}
+KINDS = {"lstm": snt.LSTM}
 KINDS |= {name: partial(snt.VanillaRNN, activation=getattr(tf.nn, name)) for name in ("tanh", "relu")}
 
 
@@ -73,16 +73,9 @@ def sigmoid(array: Any) -> Any:
     return tf.sigmoid(tf.constant(array)).numpy()
 
 
-def update(array: Any) -> Any:
-    """Return 1 - sigmoid(-a), as the GRU computes its update gate."""
-    return 1 - sigmoid(-array)
-
-
 environment = facts(sonnet=snt.__version__, tensorflow=tf.__version__, precision="that of each core")
 way = partial(Way, LAYOUTS, run_core)
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST)
-# The update gate is accurate relative to 1 alone.
-RELATIVE_TO_1 = {"float64": 4.0, "float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 
 
 def rows(kind: str, name: str, **own: Any) -> tuple[Adapter, Adapter]:
@@ -97,5 +90,4 @@ def rows(kind: str, name: str, **own: Any) -> tuple[Adapter, Adapter]:
 ADAPTERS = (
     *rows("VanillaRNN", "dynamic_unroll"),
     *rows("LSTM", "LSTM.dynamic_unroll", sigmoid=sigmoid, **gated("lstm")),
-    *rows("GRU", "GRU.dynamic_unroll", sigmoid=update, sigmoid_absolute=RELATIVE_TO_1, **gated("gru_reset_before")),
 )

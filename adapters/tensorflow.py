@@ -26,6 +26,8 @@ CELLS = cells(tf.tanh, tf.sigmoid, tf.nn.relu)
 
 def scanned(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run a cell in ``tf.scan``."""
+    if cell.startswith("gru") and xs.shape[-1] == 0:
+        raise ValueError("x @ Wx + b of no inputs ends the process: FINDINGS.md")
     hs, *cs = tf.scan(lambda states, x: CELLS[cell](weights, x, states), xs, states)
     return (hs, cs[0][-1]) if cs else hs
 
@@ -78,8 +80,6 @@ environment = facts(tensorflow=tf.__version__, precision="that of each tensor")
 XLA, XLA_SIGMOID = partial(tanh, jit=True), partial(sigmoid, jit=True)
 of = partial(Adapter, tanh_ulps=ULPS)
 way = partial(Way, LAYOUTS, run)
-# T=0: c of an LSTM is taken from the last step.
-EMPTY: dict[str, Any] = {"unsupported": ("T=0",)}
 
 
 def rows(kind: str) -> tuple[Adapter, ...]:
@@ -87,10 +87,12 @@ def rows(kind: str) -> tuple[Adapter, ...]:
     cell, name = kind.rpartition(".")[0], f"tensorflow.{kind.removesuffix('function')}"
     by, what = partial(way, kind), "tf.scan in a tf.function, GradientTape"
     eager: dict[str, Any] = {"tanh": tanh, "sigmoid": sigmoid}
-    own = gated(cell) if cell else {}
     along = gated(cell, derivatives="jvp") if cell else JVP
-    xla: dict[str, Any] = {"tanh": XLA, "sigmoid": XLA_SIGMOID} | own | EMPTY
-    own |= EMPTY if cell == "lstm" else {}
+    own: dict[str, Any] = gated(cell) if cell else {}
+    # T=0: c of an LSTM is taken from the last step, and XLA has no empty tf.scan.
+    none = ("D=0",) * cell.startswith("gru")
+    xla: dict[str, Any] = {"tanh": XLA, "sigmoid": XLA_SIGMOID, "unsupported": ("T=0", *none)} | own
+    own |= {"unsupported": ("T=0",) if cell == "lstm" else none}
     return (
         of(f"{name}function", by((scanned, by_function)), what, **eager, **own),
         of(f"{name}xla", by((scanned, by_xla)), "the same, jit_compile=True", **xla),

@@ -197,6 +197,10 @@ def remarks(arrays: Any, source: Layout, target: Layout, held: Params, params: P
     for name, array in held.fields().items():
         if array is not None and (lost := int(np.sum(array.astype(params.Wx.dtype).astype(array.dtype) != array))):
             yield f"rounded to {params.Wx.dtype} in {lost} of {array.size} elements: {name}"
+    if params.b is not None:
+        kept = np.asarray(target.params(target.to_framework(params)).b)
+        if lost := int(np.sum(kept != params.b)):
+            yield f"rounded to {kept.dtype} in {lost} of {kept.size} elements: {target.name} adds 1 to a gate itself"
     if params.b is None and target.always_biased:
         yield f"added: {target.name} always has a bias, which is zero for a model without one"
 

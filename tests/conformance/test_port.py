@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import adapters
 from adapters._places import GATES, bare, suffixes_of, to_framework, to_reference
+from adapters.conformance.port import remarks
 from adapters.layout import Layout, layout, layouts, port
 from reference import Case, Params
 from reference.archive import DTYPES, dtype_of
@@ -388,10 +389,19 @@ def test_a_gate_that_is_negated_or_has_an_offset_is_moved_both_ways() -> None:
     assert np.abs(np.asarray(odd.params(moved).b) - params.b).max() <= 2.0**-52
 
 
+@pytest.mark.parametrize(("target", "expected"), [("haiku.LSTM", 1), ("equinox.LSTMCell", 0)])
+def test_a_bias_that_an_offset_rounds_is_reported(target: str, expected: int) -> None:
+    params, source = Case.random(cell="lstm", dtype="float32", H=4).params, layout("torch.LSTM")
+    said = list(remarks(source.to_framework(params), source, layout(target), params, params))
+    pattern = r"rounded to float32 in [1-4] of 16 elements: haiku.LSTM adds 1 to a gate itself"
+    assert [bool(re.fullmatch(pattern, line)) for line in said] == [True] * expected
+
+
 @pytest.mark.parametrize("held", GATED, ids=lambda held: held.name)
 def test_an_offset_loses_no_bit_where_the_target_can_hold_the_difference(held: Layout) -> None:
     params = Case.random(cell=held.cell, seed=1).params
-    whole = {name: np.round(8 * array) / 8 for name, array in present(params) if name != "bn"}
+    half = ml_dtypes.bfloat16  # of which NumPy converts no string
+    whole = {name: (np.round(8 * array) / 8).astype(half) for name, array in present(params) if name != "bn"}
     assert_same_bits(dict(present(replace(held.params(held.to_framework(Params(**whole))), bn=None))), whole)
 
 
