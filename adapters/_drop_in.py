@@ -6,7 +6,7 @@ All sizes of the small module differ, so that the length of an axis identifies i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -18,6 +18,7 @@ import numpy as np
 from adapters import Adapter
 from adapters._errors import Unsupported
 from adapters._layers import LayersWay
+from adapters._layers import named as with_suffix
 from adapters._offers import gated
 from adapters._places import GATES, PLACES, cell_of, places_of, to_framework
 from adapters._way import Way
@@ -104,15 +105,59 @@ def subject(
     def checked(way: Callable[[Any], Any]) -> Checked:
         return Checked(name, way, layout)
 
+    forms = dict(options or {})
+    if both := second_bias(layout):
+        forms["second bias"] = partial(exchanged, run, layout, both)
+        layers = layers and partial(exchanged, layers, layout, both)
     gates = f"; gates {' '.join(order)}" * (len(order) > 1)
     held = ", ".join(f"{one} = {place}" for one, place in places_of(layout).items())
     given: dict[str, Any] = {"tanh": np.tanh, "tanh_ulps": ULPS}
     given |= gated(cell) if cell in GATES and len(order) > 1 else {}
-    given["options"] = {each: checked(Way(places, form, name)) for each, form in (options or {}).items()}
+    given["options"] = {each: checked(Way(places, form, name)) for each, form in forms.items()}
     given["layers"] = checked(LayersWay(places, layers, name)) if layers else None
     kind, _, form = cell.partition("_")
     words = f"judged as {kind.upper()}{f' ({form})' * bool(form)}, {how}{gates}; {held}".replace("_before", " before")
     return Adapter(name, checked(Way(places, run, name)), words, **given | fields)
+
+
+def second_bias(layout: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the names of both biases that a module adds; None if it has at most one."""
+    names = {place: name for name, place in places_of(layout).items()}
+    return next(((names["b"], names[place]) for place in ("0", "[0, bn]") if place in names and "b" in names), None)
+
+
+def exchanged(
+    run: Any,
+    layout: Mapping[str, str],
+    both: Sequence[str],
+    cell: str,
+    weights: Any,
+    xs: Any,
+    states: Any,
+    *others: Any,
+) -> Any:
+    """Run a module with the values of both biases exchanged, a number and zero, so that no sum is rounded.
+
+    A module that ignores its second bias is right if that is zero. Of several layers and directions, which have a case
+    as their last argument, every other one is exchanged.
+    """
+    H, pairs = states[0].shape[-1], [both]
+    if len(others) > 1:
+        ends = [end for k, end in enumerate(others[1].suffixes) if (k + len(xs) // 2) % 2]
+        pairs = [[with_suffix(name, end) for name in both] for end in ends]
+    ones = {name: np.full_like(array, name == "bn") for name, array in zeros(layout, 1, H).items()}
+    is_inner = to_framework(layout, ones)[both[1]] != 0
+
+    def swap(arrays: Any) -> Any:
+        found = dict(arrays)
+        for first, second in pairs:
+            if first in arrays:
+                a, b = arrays[first], arrays[second]
+                found |= {first: np.where(is_inner, a, b), second: np.where(is_inner, b, a)}
+        return found
+
+    outputs, gradients = run(cell, swap(weights), xs, states, *others)
+    return outputs, (swap(gradients[0]), *gradients[1:])
 
 
 def forward_only(f: Callable[..., Any] | None = None, *, cell: str = "", **fields: Any) -> Any:
