@@ -45,14 +45,21 @@ class Checked:
         every = case.params if isinstance(case.params, tuple) else (case.params,)
         for name in ("b", "bn"):
             if name not in kept and any(params.fields().get(name) is not None for params in every):
-                raise Unsupported(f"{self.name}: expected a case without {name}, because no parameter is {name}")
+                raise unsupported(f"{self.name}: expected a case without {name}, because no parameter is {name}")
         try:
             return self.way(case)
         except Exception as error:
             empty = ", ".join(f"{name}=0" for name, size in case.sizes.items() if not size)
             if not empty or isinstance(error, Unsupported):
                 raise
-            raise Unsupported(f"{self.name}: {empty} is unsupported, {type(error).__name__}: {error}") from error
+            raise unsupported(f"{self.name}: {empty} is unsupported, {type(error).__name__}: {error}") from error
+
+
+def unsupported(message: str) -> Unsupported:
+    """Return an error that this project raises for a subject, and not the subject: a check may consist of it alone."""
+    error = Unsupported(message)
+    error.declared = True
+    return error
 
 
 def with_gates(where: str, layout: Mapping[str, str], gates: str) -> dict[str, str]:
@@ -186,7 +193,7 @@ def forward_only(f: Callable[..., Any] | None = None, *, cell: str = "", **field
     def run(case: Case) -> Evaluation:
         held = case.arrays() | {"nonlinearity": case.nonlinearity}
         if lost := [name for name in ("b", "bn") if name in held and name not in given]:
-            raise Unsupported(f"{function.__name__}: expected a case without {lost[0]}, which is no argument")
+            raise unsupported(f"{function.__name__}: expected a case without {lost[0]}, which is no argument")
         absent = {
             name for name, parameter in given.items() if name not in held and parameter.default is parameter.empty
         }

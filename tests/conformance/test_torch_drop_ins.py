@@ -131,6 +131,12 @@ def test_a_module_with_names_of_its_own_is_judged_and_a_fault_in_it_is_caught() 
     assert failed(Cut, "sequence", stacks=8) == ["sequence"]
 
 
+def test_a_check_that_needs_a_bias_is_unsupported_by_a_module_without_one() -> None:
+    report = check(Relu, only=["sequence", "layers"], **QUICK | {"stacks": 8})
+    assert report.exit_status == 0
+    assert "expected a case without b, because no parameter is b" in str(report)
+
+
 def test_the_order_of_gates_is_torch_s_where_the_names_are() -> None:
     swapped = patched("torch_modules", ("i, f, g, o = (u", "f, i, g, o = (u")).LSTM
     assert "gates i f g o" in as_adapter(swapped).describe
