@@ -6,7 +6,7 @@ All sizes of the small module differ, so that the length of an axis identifies i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -18,6 +18,7 @@ import numpy as np
 from adapters import Adapter
 from adapters._errors import Unsupported
 from adapters._layers import LayersWay
+from adapters._layers import named as with_suffix
 from adapters._offers import gated
 from adapters._places import GATES, PARTS, PLACE, cell_of, places_of, to_framework
 from adapters._way import Way
@@ -44,14 +45,21 @@ class Checked:
         every = case.params if isinstance(case.params, tuple) else (case.params,)
         for name in ("b", "bn"):
             if name not in kept and any(params.fields().get(name) is not None for params in every):
-                raise Unsupported(f"{self.name}: expected a case without {name}, because no parameter is {name}")
+                raise unsupported(f"{self.name}: expected a case without {name}, because no parameter is {name}")
         try:
             return self.way(case)
         except Exception as error:
             empty = ", ".join(f"{name}=0" for name, size in case.sizes.items() if not size)
             if not empty or isinstance(error, Unsupported):
                 raise
-            raise Unsupported(f"{self.name}: {empty} is unsupported, {type(error).__name__}: {error}") from error
+            raise unsupported(f"{self.name}: {empty} is unsupported, {type(error).__name__}: {error}") from error
+
+
+def unsupported(message: str) -> Unsupported:
+    """Return an error that this project raises for a subject, and not the subject: a check may consist of it alone."""
+    error = Unsupported(message)
+    error.declared = True
+    return error
 
 
 def with_gates(where: str, layout: Mapping[str, str], gates: str) -> dict[str, str]:
@@ -104,15 +112,59 @@ def subject(
     def checked(way: Callable[[Any], Any]) -> Checked:
         return Checked(name, way, layout)
 
+    forms = dict(options or {})
+    if both := second_bias(layout):
+        forms["second bias"] = partial(exchanged, run, layout, both)
+        layers = layers and partial(exchanged, layers, layout, both)
     gates = f"; gates {' '.join(order)}" * (len(order) > 1)
     held = ", ".join(f"{one} = {place}" for one, place in places_of(layout).items())
     given: dict[str, Any] = {"tanh": np.tanh, "tanh_ulps": ULPS}
     given |= gated(cell) if cell in GATES and len(order) > 1 else {}
-    given["options"] = {each: checked(Way(places, form, name)) for each, form in (options or {}).items()}
+    given["options"] = {each: checked(Way(places, form, name)) for each, form in forms.items()}
     given["layers"] = checked(LayersWay(places, layers, name)) if layers else None
     kind, _, form = cell.partition("_")
     words = f"judged as {kind.upper()}{f' ({form})' * bool(form)}, {how}{gates}; {held}".replace("_before", " before")
     return Adapter(name, checked(Way(places, run, name)), words, **given | fields)
+
+
+def second_bias(layout: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the names of both biases that a module adds; None if it has at most one."""
+    names = {place: name for name, place in places_of(layout).items()}
+    return next(((names["b"], names[place]) for place in ("0", "[0, bn]") if place in names and "b" in names), None)
+
+
+def exchanged(
+    run: Any,
+    layout: Mapping[str, str],
+    both: Sequence[str],
+    cell: str,
+    weights: Any,
+    xs: Any,
+    states: Any,
+    *others: Any,
+) -> Any:
+    """Run a module with the values of both biases exchanged, a number and zero, so that no sum is rounded.
+
+    A module that ignores its second bias is right if that is zero. Of several layers and directions, which have a case
+    as their last argument, every other one is exchanged.
+    """
+    H, pairs = states[0].shape[-1], [both]
+    if len(others) > 1:
+        ends = [end for k, end in enumerate(others[1].suffixes) if (k + len(xs) // 2) % 2]
+        pairs = [[with_suffix(name, end) for name in both] for end in ends]
+    ones = {name: np.full_like(array, name == "bn") for name, array in zeros(layout, 1, H).items()}
+    is_inner = to_framework(layout, ones)[both[1]] != 0
+
+    def swap(arrays: Any) -> Any:
+        found = dict(arrays)
+        for first, second in pairs:
+            if first in arrays:
+                a, b = arrays[first], arrays[second]
+                found |= {first: np.where(is_inner, a, b), second: np.where(is_inner, b, a)}
+        return found
+
+    outputs, gradients = run(cell, swap(weights), xs, states, *others)
+    return outputs, (swap(gradients[0]), *gradients[1:])
 
 
 def forward_only(f: Callable[..., Any] | None = None, *, cell: str = "", **fields: Any) -> Any:
@@ -141,7 +193,7 @@ def forward_only(f: Callable[..., Any] | None = None, *, cell: str = "", **field
     def run(case: Case) -> Evaluation:
         held = case.arrays() | {"nonlinearity": case.nonlinearity}
         if lost := [name for name in ("b", "bn") if name in held and name not in given]:
-            raise Unsupported(f"{function.__name__}: expected a case without {lost[0]}, which is no argument")
+            raise unsupported(f"{function.__name__}: expected a case without {lost[0]}, which is no argument")
         absent = {
             name for name, parameter in given.items() if name not in held and parameter.default is parameter.empty
         }

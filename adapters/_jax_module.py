@@ -1,4 +1,4 @@
-"""Somebody else's function or cell of JAX as a subject, of Flax and Equinox too: its gradients by ``jax.vjp``.
+"""Somebody else's function or cell of JAX as a subject, of Flax, Equinox and Keras too: its gradients by ``jax.vjp``.
 
 A cell of a framework on top of JAX is a tree of parameters and a step. Its framework is imported already.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -121,11 +121,39 @@ def equinox(kind: Any) -> tuple[Any, Any]:
     return lambda D, H: kind(D, H, key=jax.random.key(0)), step
 
 
-READERS = {"flax.linen": linen, "flax.nnx": nnx, "equinox": equinox}
+def keras(kind: Any) -> tuple[Any, Any]:
+    """Read a cell of Keras on JAX, which is made of H, and called with a list of states.
+
+    Raises:
+        ValueError: Keras runs on another backend.
+    """
+    if (backend := sys.modules["keras"].backend.backend()) != "jax":
+        raise ValueError(f"{kind.__name__}: expected Keras on jax, got Keras on {backend}; set KERAS_BACKEND=jax")
+
+    @cache
+    def made(D: int, H: int, dtype: str) -> Any:
+        with jax.ensure_compile_time_eval():
+            module = kind(H, dtype=dtype)
+            module.build((None, D))
+        return module
+
+    def step(params: Any, D: int, H: int, carry: Any, x: Any) -> Any:
+        module = made(D, H, x.dtype.name)
+        others = [variable.value for variable in module.non_trainable_variables]
+        own = [params[variable.name] for variable in module.trainable_variables]
+        (output, after), _ = module.stateless_call(own, others, x, jax.tree.leaves(carry))
+        return jax.tree.unflatten(jax.tree.structure(carry), jax.tree.leaves(after)), output
+
+    return lambda D, H: {each.name: each.value for each in made(D, H, "float32").trainable_variables}, step
+
+
+READERS = {"flax.linen": linen, "flax.nnx": nnx, "equinox": equinox, "keras": keras}
+# On JAX, Keras converts float64 to float32 in its tanh.
+FIELDS: dict[str, dict[str, Any]] = {"keras": {"tanh_ulps": {"float32": _jax.ULPS["float32"]}}}
 
 
 def drop_in(kind: Any) -> Adapter:
-    """Return the adapter of a class of cells of Flax or Equinox.
+    """Return the adapter of a class of cells of Flax, Equinox or Keras.
 
     Raises:
         ValueError: it cannot be made, or its parameters are those of no cell.
@@ -150,7 +178,7 @@ def drop_in(kind: Any) -> Adapter:
         for layout in layouts_of(kind.__name__, shapes, root.partition(".")[0]):
             states = CELLS[cell_of(layout)[0]].states
             for order in dict.fromkeys((" ".join(states), " ".join(reversed(states)))):
-                yield function(partial(f, order), layout, carry=order, name=kind.__name__)
+                yield function(partial(f, order), layout, carry=order, name=kind.__name__, **FIELDS.get(root, {}))
 
     return first_right(candidates())
 

@@ -70,7 +70,7 @@ def expect_usable(error: BaseException) -> None:
     if not isinstance(error, Unusable) and (not isinstance(error, Exception) or words.endswith(WORDLESS)):
         raise Unusable(f"contract: expected an Evaluation, got {words}") from error
     if isinstance(error, Unsupported):
-        error.declared = False
+        vars(error).setdefault("declared", False)  # unless the reader of a drop-in has decided
 
 
 def described(error: BaseException) -> str:

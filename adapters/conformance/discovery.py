@@ -30,13 +30,14 @@ OF_LAYERS = ("state_dict", "parameters", "get_weights", "trainable_variables", "
 # From the package of a class to the file of a framework that reads it, by ``drop_in``, and what suits other classes.
 FUNCTION = "adapters.jax.function(f, {name: place, ...}, carry=...), with a function of the parameters"
 READERS = {
+    "keras": ("jax", FUNCTION),  # before the package of its backend
     "torch": ("torch", "adapters.torch.module(factory, {name: place, ...}), with a function of D and H"),
     "flax": ("jax", FUNCTION),
     "equinox": ("jax", FUNCTION),
 }
 WRITE = (
     "write a function that runs it on the arrays and the weights of a case and returns "
-    'Evaluation(hs, dxs, dh0, dWx, dWh, db); README.md has one under "Your own cell"'
+    'Evaluation(hs, dxs, dh0, dWx, dWh, db); adapters/README.md has one under "A function of your own"'
 )
 
 

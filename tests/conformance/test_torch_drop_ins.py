@@ -85,6 +85,10 @@ def test_a_drop_in_passes(file: str, name: str) -> None:
     assert found["layers"] == ("pass" if file == "torch_modules" else "unsupported")
 
 
+# The second bias in the last block alone.
+INNER = "if b_hh is None else b_hh * (torch.arange(len(b_hh)) >= len(b_hh) // 3 * 2)"
+
+
 @pytest.mark.parametrize(
     ("file", "name", "old", "new", "checks"),
     [
@@ -93,6 +97,11 @@ def test_a_drop_in_passes(file: str, name: str) -> None:
         ("torch_fused", "RNNCell", "(1 - h**2)", "(1 - h)", ["step", "sequence", "shapes", "invariants"]),
         ("torch_modules", "LSTM", "outputs[::-1] if reverse else outputs", "outputs", ["layers"]),
         ("torch_modules", "GRU", "self.directions + d\n", "self.directions\n", ["layers"]),
+        ("torch_modules", "LSTM", "linear(states[0], w_hh, b_hh)", "linear(states[0], w_hh)", ["options"]),
+        ("torch_modules", "GRU", "w_hh, b_hh)\n", f"w_hh, b_hh {INNER})\n", ["options"]),
+        ("torch_modules", "RNN", "w_hh, b_hh)\n", "w_hh, None if reverse else b_hh)\n", ["layers"]),
+        ("torch_modules", "LSTM", "x_t, w_ih, b_ih)", "x_t, w_ih, b_ih if '0' in end else None)", ["layers"]),
+        ("torch_modules", "LSTM", "w_hh, b_hh)\n", "w_hh, b_hh if '0' in end else None)\n", ["layers"]),
         ("torch_modules", "RNN", "batch_first else x, st", "batch_first and 0 else x, st", ["options"]),
     ],
 )
@@ -120,6 +129,12 @@ def test_a_module_with_names_of_its_own_is_judged_and_a_fault_in_it_is_caught() 
     assert failed(Linears) == failed(Relu, "sequence", stacks=8) == []
     assert as_adapter(Relu).nonlinearities == ("relu",)
     assert failed(Cut, "sequence", stacks=8) == ["sequence"]
+
+
+def test_a_check_that_needs_a_bias_is_unsupported_by_a_module_without_one() -> None:
+    report = check(Relu, only=["sequence", "layers"], **QUICK | {"stacks": 8})
+    assert report.exit_status == 0
+    assert "expected a case without b, because no parameter is b" in str(report)
 
 
 def test_the_order_of_gates_is_torch_s_where_the_names_are() -> None:
