@@ -1,8 +1,7 @@
 """The adapters as parameters of tests.
 
 A test with the argument ``adapter`` runs for each adapter. With ``dtype``, it runs for each dtype of the adapter. With
-``fault``, it runs for every fault of the catalogue that the dtype can show. With ``quantity``, it runs for every field
-of an evaluation that the adapter offers.
+``fault``, it runs for every fault of the catalogue that the dtype can show.
 
 The marker ``gradients`` selects the adapters that offer exactly the gradients. With ``nonlinearity``, it selects
 adapters with this nonlinearity, and with ``first``, the first adapter of each framework. The marker ``only`` selects
@@ -21,13 +20,13 @@ import adapters
 from adapters import Adapter
 from reference.archive import DTYPES
 from reference.faults import FAULTS
-from reference.verdict import GRADIENTS, QUANTITIES
+from reference.verdict import GRADIENTS
 
 SELECTED = os.environ.get("RNN_ORACLE_DTYPES", " ".join(DTYPES)).split()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    names = [name for name in ("adapter", "dtype", "fault", "quantity") if name in metafunc.fixturenames]
+    names = [name for name in ("adapter", "dtype", "fault") if name in metafunc.fixturenames]
     if "adapter" not in names:
         return
     marker = metafunc.definition.get_closest_marker("gradients")
@@ -61,14 +60,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def parameters(adapter: Adapter, *others: str, dtypes: Container[str]) -> list[object]:
-    """Return the parameter sets of one adapter: alone, with its dtypes, or with dtypes and faults or quantities."""
+    """Return the parameter sets of one adapter: alone, with its dtypes, or with dtypes and faults."""
     if not others:
         return [pytest.param(adapter, id=adapter.name)]
     offered = [dtype for dtype in adapter.dtypes if dtype in dtypes]
     pairs = [(dtype, f"{adapter.name}-{dtype}") for dtype in offered]
-    if "quantity" in others:
-        fields = [field for field, name in QUANTITIES.items() if name in adapter.offers]
-        return [pytest.param(adapter, dtype, field, id=f"{id_}-{field}") for dtype, id_ in pairs for field in fields]
     if "fault" not in others:
         return [pytest.param(adapter, dtype, id=id_) for dtype, id_ in pairs]
     return [

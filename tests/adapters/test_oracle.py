@@ -14,7 +14,7 @@ from adapters import Adapter
 from adapters.conformance.contract import guarded
 from adapters.conformance.judge import undetermined, whole
 from adapters.conformance.report import Result
-from reference import Case, Evaluation, Mismatch, certify
+from reference import Case, Evaluation, certify
 from reference.strategies import Shape, cases
 from reference.trial import trial
 from reference.verdict import QUANTITIES
@@ -56,17 +56,19 @@ def test_matches_oracle(adapter: Adapter, dtype: str, data: st.DataObject) -> No
     assert not found.inconclusive
 
 
-def test_a_subject_with_one_element_off_is_rejected(adapter: Adapter, dtype: str, quantity: str) -> None:
-    def subject(case: Case) -> Evaluation:
-        right = adapter(case)
-        wrong = np.array(getattr(right, quantity)).astype(np.float64)
-        enclosed = quantity.endswith("_dot") and adapter.cell != "rnn"
-        wrong.flat[-1] += TOLD[dtype] * np.abs(wrong).max() * (GATED_ALONG if enclosed else 1)
-        return dataclasses.replace(right, **{quantity: wrong.astype(case.xs.dtype)})
-
+def test_a_subject_with_one_element_off_is_rejected(adapter: Adapter, dtype: str) -> None:
     case = case_for(adapter, dtype, T=1, N=2, D=2, H=2, seed=1).probed()
-    with pytest.raises(Mismatch, match=rf"{dtype} {QUANTITIES[quantity]}\["):
-        trial(subject, case, adapter.precision(dtype)).require()
+    right, missed = adapter(case), []
+    for name, array in right.present().items():
+        wrong = np.array(array).astype(np.float64)
+        enclosed = name.endswith("_dot") and adapter.cell != "rnn"
+        wrong.flat[-1] += TOLD[dtype] * np.abs(wrong).max() * (GATED_ALONG if enclosed else 1)
+        answer = dataclasses.replace(right, **{name: wrong.astype(case.xs.dtype)})
+        verdict = certify(case, answer, adapter.precision(dtype))
+        if QUANTITIES[name] not in verdict.wrong or f"{dtype} {QUANTITIES[name]}[" not in str(verdict):
+            missed.append(name)
+    assert {QUANTITIES[name] for name in right.present()} == {*adapter.offers}
+    assert missed == []
 
 
 @pytest.mark.slow

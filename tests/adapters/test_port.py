@@ -199,6 +199,8 @@ def test_a_layout_with_a_fault_is_not_certified(
 
 
 def test_a_proof_has_a_process_of_its_own(held: Layout) -> None:
+    if held.name != next(iter(layouts(held.name.partition(".")[0]))):
+        pytest.skip("the first layout of the framework stands for all")
     params = params_of(held)
     proof = prove_apart(held.name, params, held.nonlinearities[0])
     assert proof.certified, proof.account
