@@ -86,7 +86,9 @@ def require(backend: str) -> None:
         raise ModuleNotFoundError(message, name="keras")
 
 
-def rows(backend: str, run: Any, by: str, of_cell: Any, **fields: Any) -> tuple[Adapter, ...]:
+def rows(
+    backend: str, run: Any, by: str, of_cell: Any, of_lstm: tuple[str, ...] = (), **fields: Any
+) -> tuple[Adapter, ...]:
     """Return the adapters of the cells and of the layers on a backend.
 
     Args:
@@ -94,6 +96,7 @@ def rows(backend: str, run: Any, by: str, of_cell: Any, **fields: Any) -> tuple[
         run: as of ``Way``.
         by: name of the differentiator, for the description.
         of_cell: fields of the adapters of cells only.
+        of_lstm: what the LSTM does not support besides.
         fields: fields of all adapters.
     """
     found = list[Adapter]()
@@ -103,6 +106,7 @@ def rows(backend: str, run: Any, by: str, of_cell: Any, **fields: Any) -> tuple[
         forward = stepped if "Cell" in kind else layer
         options = {"options": {"last state": Way(LAYOUTS, run, kind, (last_state,))}, "unsupported": ("T=0",)}
         own |= of_cell if forward is stepped else options
+        own["unsupported"] = (*own.get("unsupported", ()), *(of_lstm if cell == "lstm" else ()))
         what = f"{kind}{' stepped' if forward is stepped else ''}, {by}"
         found.append(Adapter(f"keras_{backend}.{kind}", Way(LAYOUTS, run, kind, (forward,)), what, **own))
     return tuple(found)
