@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import compress
 from typing import Any
 
 import torch
@@ -116,7 +117,10 @@ class Module:
         above = [as_tensor(array) for array in (upstream if isinstance(upstream, tuple) else (upstream,))]
         if (got := [described(one) for one in found]) != (expected := [described(one) for one in above]):
             raise ValueError(f"{self.name}: expected outputs and last states of {expected}, got {got}")
-        of_x, *others = mapped(as_array, pull_back(found, [*leaves, *map(own.get, names)], above))
+        # A detached output has no gradient.
+        live, every = [one.requires_grad for one in found], [*leaves, *map(own.get, names)]
+        gradients = pull_back([*compress(found, live)], every, [*compress(above, live)]) if any(live) else None
+        of_x, *others = mapped(as_array, gradients or [torch.zeros_like(leaf) for leaf in every])
         of_states, of_weights = others[: len(now)], dict(zip(weights, others[len(now) :], strict=True))
         outputs = mapped(as_array, tuple(found))
         return outputs if len(found) > 1 else outputs[0], (of_weights, of_x, of_states)

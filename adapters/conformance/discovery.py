@@ -149,7 +149,7 @@ def _from_module(name: str) -> tuple[Adapter, ...]:
     expected = f"check: expected a module that can be imported as {module_name}"
     module = _loaded(partial(importlib.import_module, module_name), expected)
     if not hasattr(module, attribute):
-        there = [key for key, value in vars(module).items() if not key.startswith("_") and _is_subject(value)]
+        there = _subjects_of(module)
         raise ValueError(f"check: expected an attribute of {module_name} among {there}, got {attribute!r}")
     return _as_tuple(getattr(module, attribute))
 
@@ -160,11 +160,16 @@ def _is_subject(value: Any) -> bool:
     return callable(value) and not isinstance(value, type) and not any(hasattr(value, name) for name in OF_LAYERS)
 
 
+def _subjects_of(module: ModuleType) -> list[str]:
+    """Return the names of the subjects of a module."""
+    public = {name: one for name, one in vars(module).items() if not name.startswith("_")}
+    return [name for name, one in public.items() if _is_subject(one) or (isinstance(one, type) and _package_of(one))]
+
+
 def _named(value: Any) -> str:
     """Return what a value is that is no subject, and what to write instead."""
     if isinstance(value, ModuleType):
-        there = [name for name, one in vars(value).items() if name[0] != "_" and _is_subject(one)]
-        return f"the module {value.__name__}; write {value.__name__}.NAME, with a name among {there}"
+        return f"the module {value.__name__}; write {value.__name__}.NAME, with a name among {_subjects_of(value)}"
     if callable(value):
         kind = value if isinstance(value, type) else type(value)
         what = f"{'the class' if kind is value else 'an object of'} {kind.__module__}.{kind.__qualname__}"

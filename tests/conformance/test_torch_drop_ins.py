@@ -250,6 +250,33 @@ def test_a_mapping_that_does_not_fit_gives_one_sentence(places: Any, gates: str,
         module(Kept, places, gates=gates)
 
 
+class Detached(nn.LSTMCell):  # type: ignore[name-defined]
+    """A cell that returns c without a gradient."""
+
+    def forward(self, x: Any, hx: Any) -> Any:
+        """Return h and c."""
+        h, c = super().forward(x, hx)
+        return h, c.detach()
+
+
+class Inference(nn.LSTMCell):  # type: ignore[name-defined]
+    """A cell without gradients."""
+
+    def forward(self, x: Any, hx: Any) -> Any:
+        """Return h and c."""
+        with torch.no_grad():
+            return super().forward(x, hx)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [(Detached, "dc0 are wrong; h, c are right"), (Inference, "dx, dh0, dWx, dWh, db, dc0 are wrong; h, c are right")],
+)
+def test_an_output_without_a_gradient_is_a_wrong_gradient(kind: Any, message: str) -> None:
+    with pytest.raises(Mismatch, match=message):
+        check(kind, only=["step"], **QUICK | {"on_fail": "raise"})
+
+
 LOOP = "        outputs = []\n        for x_t"
 REMEMBERING = {
     "the first weights": (LOOP, f"        w_hh = self.kept = getattr(self, 'kept', w_hh.detach().clone())\n{LOOP}"),
@@ -263,6 +290,16 @@ def test_a_module_that_remembers_is_caught(kept: str) -> None:
         check(
             patched("torch_modules", REMEMBERING[kept]).RNN, only=["step", "sequence"], **QUICK | {"on_fail": "raise"}
         )
+
+
+def test_a_mistyped_name_gets_the_classes_of_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs.py").write_text((EXAMPLES / "torch_fused.py").read_text("utf-8"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "theirs:LTSMCell"]) == 2
+    listed = "'LSTMCell', 'GRUCell', 'RNNCell'], got 'LTSMCell'"
+    assert listed in capsys.readouterr().err
 
 
 def test_the_command_line_prints_what_a_class_was_judged_as(
