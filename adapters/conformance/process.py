@@ -73,12 +73,12 @@ class Reader(pickle.Unpickler):
     """Reads what a process sends, and imports nothing for it: a subject's own types stay in its process."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a class or function of a module that is imported already.
+        """Return a class or function of a module that is imported already, or of ``ml_dtypes``, which has bfloat16.
 
         Raises:
-            UnpicklingError: the module is not imported.
+            UnpicklingError: the module is another.
         """
-        if module not in sys.modules:
+        if module not in sys.modules and module != "ml_dtypes":
             raise pickle.UnpicklingError(f"a {module}.{name}")
         return super().find_class(module, name)
 

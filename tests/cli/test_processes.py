@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -285,3 +286,11 @@ def leave(adapter: Any) -> None:
 
 def fail(adapter: Any) -> None:
     raise KeyError("x")
+
+
+def test_an_array_of_bfloat16_is_read_by_a_process_that_has_not_met_one() -> None:
+    script = "import io, sys\nfrom adapters.conformance.process import Reader\nassert 'ml_dtypes' not in sys.modules\n"
+    script += "print(Reader(io.BytesIO(sys.stdin.buffer.read())).load().dtype)"
+    sent = pickle.dumps(Case.random(dtype="bfloat16"))
+    ran = subprocess.run([sys.executable, "-c", script], input=sent, capture_output=True, check=True)
+    assert ran.stdout.decode().split() == ["bfloat16"]
