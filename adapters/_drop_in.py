@@ -145,8 +145,8 @@ def exchanged(
 ) -> Any:
     """Run a module with the values of both biases exchanged, a number and zero, so that no sum is rounded.
 
-    A module that ignores its second bias is right if that is zero. Of several layers and directions, which have a case
-    as their last argument, every other one is exchanged.
+    A module that ignores its second bias is right if that is zero. Several layers have a case as their last argument.
+    There every other layer or direction is exchanged.
     """
     H, pairs = states[0].shape[-1], [both]
     if len(others) > 1:

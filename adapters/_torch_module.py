@@ -90,7 +90,7 @@ class Module:
             outputs, last = torch.stack(steps), now
         else:
             outputs, *last = call(x.transpose(0, 1) if turned else x, now)
-            outputs = outputs.transpose(0, 1) if self.batch_first and turned else outputs
+            outputs = outputs.transpose(0, 1) if turned else outputs
         last = [state.reshape(states[0].shape) for state in last]
         return [torch.cat([outputs[:-1], last[0]]) if self.from_last else outputs, *last]
 
@@ -170,7 +170,7 @@ def numbered(name: str, own: Mapping[str, Any], case: LayersCase | None) -> str:
 
 
 def options_of(factory: Callable[..., Any]) -> frozenset[str]:
-    """Return the options that a constructor has; of one with ``**options``, those that it does not refuse."""
+    """Return the options that a constructor has. If it takes any by ``**options``, each is tried."""
     given = inspect.signature(factory).parameters
 
     def accepts(name: str) -> bool:
