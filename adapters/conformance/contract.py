@@ -158,7 +158,7 @@ def reshaped(case: Case, name: str, array: Any) -> tuple[str, Any]:
             return f"; axis {letter} is missing", None
     if array.shape[-len(shape) :] == shape:
         more = array.shape[: -len(shape)]
-        over = " over ".join(letter for letter, size in case.sizes.items() if (size,) == more)
+        over = " or ".join(letter for letter in "TN" if (case.sizes[letter],) == more)
         return f"; it is not summed{f' over {over}' if over else ''}", array.sum(axis=tuple(range(len(more))))
     times, rest = divmod(array.size, max(1, math.prod(shape)))
     like = [cell for cell, kind in CELLS.items() if len(kind.gates) == times]
