@@ -1,8 +1,4 @@
-"""JAX: a cell composed of jax.numpy (JAX ships none), in every way in which JAX runs and differentiates it.
-
-Each differentiator is one function at module level, jitted with everything that it calls. A ``jax.jit`` created for
-every call would compile every time.
-"""
+"""JAX: a cell composed of jax.numpy (JAX ships none), in every way in which JAX runs and differentiates it."""
 
 from __future__ import annotations
 

@@ -152,6 +152,9 @@ class Layout:
         for full, (name, end) in parts.items():
             if (own := name.removeprefix(prefix)) in names and end in found:
                 found[end][names[own]] = flat[full]
+        if len({frozenset(own) for own in found.values()}) > 1:
+            names_of = {end: [*own] for end, own in found.items()}
+            raise ValueError(f"port: expected the same parameters of {self.name} in every layer, got {names_of}")
         return found
 
     def named_in(self, end: str, params: Params) -> dict[str, NDArray[Any]]:

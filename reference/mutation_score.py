@@ -23,6 +23,7 @@ from typing import Any
 import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from reference.bounded import INFLATE
@@ -31,7 +32,7 @@ from reference.certify import certify
 from reference.faults import CATALOGUE, COMPUTED, Fault, compute
 from reference.layers import LayersCase
 from reference.precision import PRECISIONS
-from reference.strategies import GATED, VALUES, cases, longest
+from reference.strategies import GATED, VALUES, cases, kinds_of_shapes, longest
 from reference.trial import trial
 from reference.verdict import Mismatch, Verdict, quantities_of
 
@@ -78,18 +79,27 @@ class Row:
 
 @cache
 def drawn(dtype: str, seed: int, limit: int, stack: int = 1, cell: str = "rnn") -> tuple[Case, ...]:
-    """Return the cases of a run, ``limit`` stacks; equal arguments give equal cases."""
+    """Return the cases of a run, ``limit`` stacks, kind by kind of shapes in turn; equal arguments give equal cases."""
+    like: dict[str, Any] = {"dtype": dtype, "cell": cell, "stack": stack}
+    kinds, values = kinds_of_shapes(dtype), VALUES if cell == "rnn" else (*VALUES, *GATED)
+    count = -(-limit // len(kinds))
+    found = [collected(cases(shape=of(), values=values, **like), f"{seed} {k}", count) for k, of in enumerate(kinds)]
+    return tuple(case for each in zip(*found, strict=False) for case in each)[:limit]
+
+
+def collected(strategy: st.SearchStrategy[Case], seed: str, count: int) -> list[Case]:
+    """Return examples of a strategy, without the first, which is the simplest and hides most mistakes."""
     found: list[Case] = []
     options: dict[str, Any] = {"phases": [Phase.generate], "database": None, "deadline": None, "derandomize": False}
 
     @hypothesis.seed(seed)
-    @settings(max_examples=limit, suppress_health_check=list(HealthCheck), **options)
-    @hypothesis.given(cases(dtype=dtype, cell=cell, stack=stack, values=VALUES if cell == "rnn" else (*VALUES, *GATED)))
+    @settings(max_examples=1 + count, suppress_health_check=list(HealthCheck), **options)
+    @hypothesis.given(strategy)
     def collect(case: Case) -> None:
         found.append(case)
 
     collect()
-    return tuple(found)
+    return found[1:]
 
 
 def try_once(subject: Callable[[Any], Any], case: Case | LayersCase) -> str | Verdict:

@@ -118,11 +118,15 @@ def large(most: int = sys.maxsize) -> st.SearchStrategy[Shape]:
     return st.sampled_from(sizes).flatmap(lambda size: st.builds(Shape, *map(st.just, size), *options))
 
 
+def kinds_of_shapes(dtype: str) -> list[Callable[[], st.SearchStrategy[Shape]]]:
+    """Return a strategy for each kind of shapes; usual kinds are repeated. A half precision has some with long sums."""
+    half: list[Callable[[], st.SearchStrategy[Shape]]] = [partial(large, STORED_STEPS), long_sums]
+    return [*([shapes] * 5), *([narrow] * 2), *(half if PRECISIONS[dtype].is_mixed else [large])]
+
+
 def shapes_for(dtype: str) -> st.SearchStrategy[Shape]:
-    """Draw shapes of all kinds; for a half precision, include some with long sums."""
-    kinds: list[Callable[[], st.SearchStrategy[Shape]]] = [shapes] * 5 + [narrow] * 2
-    kinds += [partial(large, STORED_STEPS), long_sums] if PRECISIONS[dtype].is_mixed else [large]
-    return st.sampled_from(kinds).flatmap(lambda of: of())
+    """Draw shapes of all kinds."""
+    return st.sampled_from(kinds_of_shapes(dtype)).flatmap(lambda of: of())
 
 
 @st.composite

@@ -242,7 +242,7 @@ def without(name: str) -> dict[str, Any]:
         (
             TORCH | {"weight_ih_l1": np.ones((4, 4)), "weight_hh_l1": np.eye(4)},
             "torch",
-            "'bias_hh_l0'] of a torch.RNN, got ['weight_ih_l1', 'weight_hh_l1']",
+            "port: expected the same parameters of torch.RNN in every layer, got {'_l0': ['weight_ih_l0',",
         ),
         ({"i": FLAX["i"], "h": FLAX["i"]}, "flax.linen.SimpleCell", "of a flax.linen.SimpleCell, got ['h.bias']"),
         ({"i": {"kernel": np.ones((3, 4))}, "h": FLAX["h"]}, "flax.linen.SimpleCell", "expected i/bias of flax.linen"),

@@ -81,7 +81,7 @@ def test_one_layer_in_one_direction_has_its_names_alone() -> None:
         (lambda arrays: {n: a for n, a in arrays.items() if "_l0_reverse" not in n}, "with the layers"),
         (lambda arrays: {n: a for n, a in arrays.items() if "_l1" not in n or "_l2" in n}, "with the layers"),
         (lambda arrays: arrays | {f"decoder.{n}": a for n, a in arrays.items()}, "of one torch.LSTM with the layers"),
-        (lambda arrays: {n: a for n, a in arrays.items() if n != "weight_hh_l1"}, "torch.LSTM"),
+        (lambda arrays: {n: a for n, a in arrays.items() if n != "weight_hh_l1"}, "of torch.LSTM in every layer"),
     ],
     ids=["a direction is missing", "a layer is missing", "two modules", "a parameter is missing"],
 )
