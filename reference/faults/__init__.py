@@ -25,8 +25,8 @@ from reference.faults.numerical import NUMERICAL
 from reference.layers import LayersCase
 
 # Faults that a gated cell cannot have: of a square Wh, of relu, or of a cell that saves its output alone. An element
-# off by 0.5 % is as large as the bounds of a gated cell in float16, and so are products in float16 in bfloat16. They show
-# in one case of twenty.
+# off by 0.5 % is as large as the bounds of a gated cell in float16, and so are products in float16 in bfloat16. They
+# show in one case of twenty.
 PLAIN = {
     *("one element off by 0.005", "products in float16"),
     *(
