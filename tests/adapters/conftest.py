@@ -3,10 +3,10 @@
 A test with the argument ``adapter`` runs for each adapter. With ``dtype``, it runs for each dtype of the adapter. With
 ``fault``, it runs for every fault of the catalogue that the dtype can show.
 
-The marker ``gradients`` selects the adapters that offer exactly the gradients of the RNN. With ``nonlinearity``, it
-selects adapters with this nonlinearity, and with ``first``, the first adapter of each framework. The marker ``only``
-selects dtypes or frameworks. The environment variable RNN_ORACLE_DTYPES selects dtypes, except for tests with the
-marker ``always``.
+The marker ``gradients`` selects the adapters that offer exactly the gradients of the RNN, over enough steps. With
+``nonlinearity``, it selects adapters with this nonlinearity, and with ``first``, the first adapter of each framework.
+The marker ``only`` selects dtypes or frameworks. The environment variable RNN_ORACLE_DTYPES selects dtypes, except for
+tests with the marker ``always``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from reference.archive import DTYPES
 from reference.faults import FAULTS
 from reference.verdict import GRADIENTS
 
+# Steps of the cases of faults, at most.
+LONGEST = 34
 SELECTED = os.environ.get("RNN_ORACLE_DTYPES", " ".join(DTYPES)).split()
 
 
@@ -46,7 +48,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 adapter
                 for adapter in adapters.load(f"{framework}.*")
                 if marker is None
-                or (adapter.offers == GRADIENTS and adapter.cell == "rnn" and required <= set(adapter.nonlinearities))
+                or (
+                    (adapter.offers == GRADIENTS and adapter.cell == "rnn" and required <= set(adapter.nonlinearities))
+                    and (adapter.max_T or LONGEST) >= LONGEST
+                )
             ]
             suited = [adapter for adapter in suited if adapter.cell != "rnn"][:1] if gated else suited
             for adapter in suited[:most]:
