@@ -28,6 +28,7 @@ from adapters._source import frameworks, literals, source
 from reference import Params
 from reference.archive import DTYPES
 from reference.cells import NONLINEARITIES
+from reference.layers import endings
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Layout:
         if ends <= {"", "_l0"}:
             return {"": dict(arrays)}
         directions = 1 + any(end.endswith("_reverse") for end in ends)
-        expected = [f"_l{k}{'_reverse' * d}" for k in range(len(ends) // directions) for d in range(directions)]
+        expected = endings(len(ends), directions)
         if ends != {*expected} or len(heads) != len(ends):
             got = shortened([name + end for name, end in heads])
             raise ValueError(f"port: expected {first} of one {self.name} with the layers {expected}, got {got}")

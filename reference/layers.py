@@ -108,7 +108,7 @@ class LayersCase(Archive):
     @property
     def suffixes(self) -> list[str]:
         """Names of the parameters of every layer and direction end with these: "_l0", "_l0_reverse", "_l1", ..."""
-        return [f"_l{layer}{'_reverse' * d}" for layer in range(self.layers) for d in range(self.directions)]
+        return endings(len(self.params), self.directions)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -226,7 +226,7 @@ class LayersCase(Archive):
         """
         found: dict[str, Any] = read_npz("LayersCase.load", path)
         try:
-            ends = sorted({name[name.index("_l") :] for name in found if name.startswith("Wx_l")})
+            ends = endings(sum(name.startswith("Wx_l") for name in found), found["directions"].item())
             names = Params.__dataclass_fields__
             params = [Params(**{n: found.pop(n + end) for n in names if n + end in found}) for end in ends]
             plain: dict[str, Any] = {name: found[name].item() for name in ("directions", "nonlinearity", "cell")}
@@ -355,9 +355,8 @@ class Layers:
         """Return steps in the order in which direction k runs over them."""
         return steps[..., ::-1, :, :] if k % self.directions else steps
 
-    def restored(self, steps: Array, k: int) -> Array:
-        """Return steps of direction k in the order of time."""
-        return steps[..., ::-1, :, :] if k % self.directions else steps
+    # The way back to the order of time is the same. A fault may replace one of the two.
+    restored = turned
 
     def beside(self, outputs: list[Array]) -> Array:
         """Return the outputs of all directions as those of one layer."""
@@ -467,6 +466,11 @@ def joined(case: LayersCase, runs: Sequence[tuple[list[int], dict[str, Array]]])
         else:
             found[name] = (np.concatenate(parts, axis=-2) if len(parts) > 1 else parts[0])[..., order, :]
     return LayersEvaluation(**{name: found.pop(name) for name in [*found] if "_l" not in name}, gradients=found)
+
+
+def endings(count: int, directions: int) -> list[str]:
+    """Return the endings of ``count`` layers and directions: "_l0", "_l0_reverse", "_l1", and so on."""
+    return [f"_l{k // directions}{'_reverse' * (k % directions)}" for k in range(count)]
 
 
 def padded(steps: Array, T: int) -> Array:

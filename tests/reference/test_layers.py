@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -278,3 +279,10 @@ def test_an_evaluation_that_does_not_fit_is_an_error_in_words() -> None:
         ValueError, match=r"LayersCase.probed: expected a case of one layer without a probe, got another"
     ):
         case.probed()
+
+
+def test_twelve_layers_are_read_in_their_order(tmp_path: Path) -> None:
+    case = LayersCase.random(T=1, N=1, D=2, H=2, layers=12)
+    case.save(tmp_path / "case.npz")
+    again = LayersCase.load(tmp_path / "case.npz")
+    assert [one.Wh.tolist() for one in again.params] == [one.Wh.tolist() for one in case.params]
