@@ -61,7 +61,7 @@ def certify(case: Case, evaluation: Evaluation, precision: Precision | str) -> V
     """
     kinds = {"case": Case, "evaluation": Evaluation, "precision": (Precision, str)}
     expect_kinds("certify", kinds, {"case": case, "evaluation": evaluation, "precision": precision})
-    precision = named(precision) if isinstance(precision, str) else precision
+    precision = named(precision)
     if case.dtype != precision.name:
         raise TypeError(f"certify: expected a case of dtype {precision.name}, got {case.dtype} ({spell(case.sizes)})")
     if case.K == 0:

@@ -44,7 +44,7 @@ def certify_layers(case: LayersCase, evaluation: LayersEvaluation, precision: Pr
     """
     kinds = {"case": LayersCase, "evaluation": LayersEvaluation, "precision": (Precision, str)}
     expect_kinds("certify_layers", kinds, {"case": case, "evaluation": evaluation, "precision": precision})
-    precision = named(precision) if isinstance(precision, str) else precision
+    precision = named(precision)
     if case.dtype != precision.name:
         raise TypeError(f"certify_layers: expected a case of {precision.name}, got {case.dtype} ({case.spelled})")
     compared = _compared(case, evaluation, precision)

@@ -154,8 +154,10 @@ class Precision:
 PRECISIONS = {name: Precision(FORMATS[name], FORMATS["float64" if name == "float64" else "float32"]) for name in DTYPES}
 
 
-def named(name: str) -> Precision:
-    """Return the model of a name; raise ValueError if there is none."""
+def named(name: str | Precision) -> Precision:
+    """Return the model of a name, or a model as it is; raise ValueError if there is none."""
+    if isinstance(name, Precision):
+        return name
     if name not in PRECISIONS:
         raise ValueError(f"precision: expected one of {list(PRECISIONS)}, got {name!r}")
     return PRECISIONS[name]
