@@ -59,7 +59,8 @@ def guarded(adapter: Adapter, printed: list[str] | None = None) -> Adapter:
 
     # An option may leave a quantity out: an initial state that is omitted has no gradient.
     options = {name: guard(run, partial(expect_answer, offers=None)) for name, run in adapter.options.items()}
-    layers = adapter.layers and guard(adapter.layers, expect_layers)
+    forward_only = not any(name.startswith("d") for name in adapter.offers)
+    layers = adapter.layers and guard(adapter.layers, partial(expect_layers, forward_only=forward_only))
     own = guard(adapter.run, partial(expect_answer, offers=adapter.offers))
     return dataclasses.replace(adapter, run=own, options=options, layers=layers)
 
@@ -97,12 +98,14 @@ def expect_answer(case: Case, answer: object, offers: Sequence[str] | None) -> N
                 raise Unusable(f"contract: {fault} ({case.spelled})")
 
 
-def expect_layers(case: LayersCase, answer: object) -> None:
+def expect_layers(case: LayersCase, answer: object, *, forward_only: bool) -> None:
     """Raise Unusable unless an answer for several layers has each quantity in the shape and the dtype of the case."""
     if not isinstance(answer, LayersEvaluation):
         raise Unusable(f"contract: expected a LayersEvaluation, got {kind_of(answer)} ({case.spelled})")
     shapes, given = case.shapes(), answer.present()
-    for name in dict.fromkeys(("hs", *given)):
+    outputs = ("hs", *(f"{state}n" for state in case.cell_type.states))
+    gradients = [f"d{name}" for name in case.arrays() if not name.startswith(("upstream", "masks"))]
+    for name in dict.fromkeys((*given, *outputs, *(() if forward_only else gradients))):
         actual, expected = given.get(name), shapes.get(name)
         if not isinstance(actual, np.ndarray) or (actual.dtype, actual.shape) != (case.xs.dtype, expected):
             got = f"{kind_of(actual)} of shape {actual.shape}" if isinstance(actual, np.ndarray) else kind_of(actual)

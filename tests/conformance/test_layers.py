@@ -18,7 +18,7 @@ from adapters.conformance.judge import subject_of
 from adapters.conformance.report import Report
 from adapters.conformance.reproduce import reproduce
 from adapters.conformance.run import diagnose, judge_check
-from reference import Case, LayersCase, evaluate_layers
+from reference import Case, LayersCase, LayersEvaluation, evaluate_layers
 from reference.faults import OF_LAYERS, compute
 
 
@@ -60,15 +60,26 @@ def bent(**fields: Any) -> Any:
         (bent(hs=None), "expected hs as an array of float32 of shape (1, 2, 4), got None"),
         (bent(hn=np.zeros(2, "float32")), "hn as an array of float32 of shape (2, 2, 2), got an array of float32 of"),
         (evaluate_layers, "expected hs as an array of float32 of shape (1, 2, 4), got an array of float64 of"),
+        (bent(dh0=None), "expected dh0 as an array of float32 of shape (2, 2, 2), got None"),
+        (bent(gradients={}), "expected dWx_l0 as an array of float32 of shape (3, 2), got None"),
         (bent(gradients={"dWx_l9": np.zeros(1, "float32")}), "expected no dWx_l9, got an array of float32 of shape"),
     ],
-    ids=["None", "hs is None", "shape", "dtype", "name"],
+    ids=["None", "hs is None", "shape", "dtype", "dh0 is None", "no gradients", "name"],
 )
 def test_a_broken_contract_is_a_sentence(layers: Any, message: str) -> None:
     report = judged(layers)
     assert [row.status for row in report.rows] == ["fail"]
     assert message in str(report)
     assert "1 layer, 2 directions" in str(report)
+
+
+def test_a_subject_without_gradients_offers_the_outputs_alone() -> None:
+    def states(case: LayersCase) -> LayersEvaluation:
+        found = compute(case)
+        return LayersEvaluation(found.hs, hn=found.hn)
+
+    report = check(replace(subject(states), offers=("h",)), dtypes=["float32"], only=["layers"], on_fail="report")
+    assert [row.status for row in report.rows] == ["pass"], str(report)
 
 
 def test_a_subject_of_one_layer_is_unsupported() -> None:
