@@ -111,7 +111,11 @@ class Module:
                 parameter.zero_()
             for name, array in zip(names, weights.values(), strict=True):
                 own[name].copy_(as_tensor(array))
-        found = self.called(module, x if not case or case.lengths is None else self.packed(x, case), now, len(xs))
+        found = (
+            self.called(module, x, now, len(xs))
+            if not case or case.lengths is None
+            else self.packed(module, x, now, case)
+        )
         # The way of one layer has no upstream gradient of the last h, which is the last output.
         found = found if case else [found[0], *(state[0] for state in found[2:])]
         above = [as_tensor(array) for array in (upstream if isinstance(upstream, tuple) else (upstream,))]
@@ -129,24 +133,23 @@ class Module:
         """Run several layers or directions, as of ``LayersWay.run``.
 
         Raises:
-            Unsupported: the constructor has no such option, the module draws its own masks, or it raises an error for a
-                packed sequence.
+            Unsupported: the constructor has no such option, the module draws its own masks, or it takes no packed
+                sequence.
         """
         if case.masks is not None:
             raise Unsupported(f"{self.name}: expected no dropout masks, got some; a module draws its own")
         needed = {"num_layers": case.layers > 1, "bidirectional": case.directions > 1}
         if absent := [name for name, is_needed in needed.items() if is_needed and name not in self.takes]:
             raise Unsupported(f"{self.name}: expected a constructor with {absent[0]}, got {sorted(self.takes)}")
-        try:
-            return self.run(cell, weights, xs, states, upstream, case)
-        except Exception as error:
-            if case.lengths is None:
-                raise
-            raise Unsupported(f"{self.name}: a PackedSequence is unsupported, {type(error).__name__}") from error
+        return self.run(cell, weights, xs, states, upstream, case)
 
-    def packed(self, x: Any, case: LayersCase) -> Any:
-        """Return inputs as a packed sequence of the lengths of a case."""
-        return pack_padded_sequence(x, [*(case.lengths or ())], enforce_sorted=False)
+    def packed(self, module: Any, x: Any, states: Any, case: LayersCase) -> list[Any]:
+        """Return the same as ``called`` for rows of the lengths of a case; raise Unsupported if the call fails."""
+        packed = pack_padded_sequence(x, [*(case.lengths or ())], enforce_sorted=False)
+        try:
+            return self.called(module, packed, states, len(x))
+        except Exception as error:
+            raise Unsupported(f"{self.name}: a PackedSequence is unsupported, {type(error).__name__}") from error
 
 
 def described(tensor: Any) -> str:

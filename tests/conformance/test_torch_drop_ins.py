@@ -311,3 +311,18 @@ def test_the_command_line_prints_what_a_class_was_judged_as(
     out, err = capsys.readouterr()
     assert re.match(r"mine: 1 way in float32.*\nLSTM: judged as LSTM, a layer, several layers, both directions", err)
     assert re.search(r"LSTM +float32 +\d+ +pass", out)
+
+
+class Widened(nn.LSTM):  # type: ignore[name-defined]
+    """A layer whose outputs of a packed sequence are in float64."""
+
+    def forward(self, x: Any, hx: Any = None) -> Any:
+        """Return the outputs and the last states."""
+        outputs, last = super().forward(x, hx)
+        return (outputs if isinstance(x, torch.Tensor) else outputs.to(torch.float64)), last
+
+
+def test_a_wrong_answer_for_a_packed_sequence_is_not_called_unsupported() -> None:
+    report = check(Widened, only=["layers"], **QUICK)
+    assert [row.status for row in report.rows] == ["fail"], str(report)
+    assert re.search(r"expected outputs and last states of \['float32 .*, got \['float64 ", str(report))
