@@ -27,7 +27,7 @@ KEEP_COMPILED = {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 # Adapters that take minutes, because they compile for each shape or run one operation at a time.
-SLOW = ("torch.compile", "jax.eager")
+SLOW = ("torch.compile", "torch.LSTM.compile", "torch.GRU.compile", "jax.eager")
 # Checks with drawn cases.
 DRAWN = ("step", "sequence", "extremes", "nonfinite")
 # Frameworks that step in Python. They run the checks with thousands of steps in the session "long".

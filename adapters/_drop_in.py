@@ -22,7 +22,7 @@ from adapters._layers import named as with_suffix
 from adapters._offers import gated
 from adapters._places import GATES, PARTS, PLACE, cell_of, places_of, to_framework
 from adapters._way import Way
-from adapters.layout import layouts
+from adapters.layout import layouts, projection
 from reference import PRECISIONS, Case, Evaluation, certify
 from reference.archive import DTYPES
 from reference.cells import CELLS
@@ -255,7 +255,9 @@ def layouts_of(where: str, shapes: Mapping[str, tuple[int, ...]], framework: str
         expected = (
             f"one Wx (G*H, D), one Wh (G*H, H), both maybe transposed, and up to two biases (G*H,), G in {counts}"
         )
-        raise ValueError(f"{where}: expected parameters {expected}, got {dict(shapes)} (D={D}, H={H})")
+        raise ValueError(
+            f"{where}: expected parameters {expected}, got {dict(shapes)} (D={D}, H={H}){projection(shapes)}"
+        )
     is_turned = shapes[inputs[0]] == (columns, D)
     # A square matrix is turned as the other one is.
     turned_state = is_turned if columns == H else shapes[states[0]] == (columns, H)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import permutations
@@ -200,7 +200,8 @@ class Layout:
         modules = set[str]() if self.is_plain else {(prefix + key).rpartition(".")[0] for key in ours}
         beside = [name for name in flat if name.rpartition(".")[0] in modules]
         if more := [name for name in beside if name.removeprefix(prefix) not in ours]:
-            raise ValueError(f"port: expected no more than {list(self.named)} of a {self.name}, got {shortened(more)}")
+            got = f"{shortened(more)}{projection(more)}"
+            raise ValueError(f"port: expected no more than {list(self.named)} of a {self.name}, got {got}")
         return found
 
     def _expect_all(self, found: Mapping[str, Any], prefix: str) -> None:
@@ -326,3 +327,9 @@ def flattened(tree: Any, *path: str) -> dict[str, NDArray[Any]]:
     if not isinstance(tree, Mapping):
         return {".".join(path).replace("/", "."): np.asarray(tree)}
     return {name: array for key in tree for name, array in flattened(tree[key], *path, key).items()}
+
+
+def projection(names: Iterable[str]) -> str:
+    """Return what a message adds if one of the parameters is that of ``proj_size``, which no cell has."""
+    found = [name for name in names if "weight_hr" in name]
+    return f"; {found[0]} is a projection (proj_size), which no cell has" if found else ""

@@ -257,6 +257,11 @@ def without(name: str) -> dict[str, Any]:
         ),
         (TORCH | {"weight_ih_l0": np.ones(3)}, "torch", "port: expected weight_ih_l0 of shape (H, D), got (3,)"),
         (
+            TORCH | {"weight_hr_l0": np.ones((2, 4))},
+            "torch",
+            "got ['weight_hr_l0']; weight_hr_l0 is a projection (proj_size), which no cell has",
+        ),
+        (
             TORCH | {"bias_hh_l0": np.ones(3)},
             "torch",
             "port: expected bias_hh_l0 of shape (4,), got (3,) (D=3, H=4)",

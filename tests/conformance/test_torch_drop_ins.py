@@ -152,6 +152,13 @@ class Peephole(nn.LSTMCell):  # type: ignore[name-defined]
         self.peephole = nn.Parameter(torch.ones(hidden_size))
 
 
+class Projected(nn.LSTM):  # type: ignore[name-defined]
+    """A layer that projects its output."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, proj_size=2)
+
+
 class Needy(nn.LSTM):  # type: ignore[name-defined]
     """A layer with another argument."""
 
@@ -182,6 +189,10 @@ class Tangled(Linears):
     ("kind", "message"),
     [
         (Peephole, r"^Peephole: expected parameters one Wx \(G\*H, D\), .*'peephole': \(5,\).* \(D=4, H=5\)"),
+        (
+            Projected,
+            r"^Projected: expected .* \(D=4, H=5\); weight_hr_l0 is a projection \(proj_size\), which no cell has",
+        ),
         (Needy, r"^Needy: expected a module from Needy\(D, H\), got TypeError: .*output_size.* \(D=4, H=5\)"),
         (Stateless, r"^Stateless: expected forward\(x, \(h, c\)\) -> .*, got TypeError: .* \(N=2, D=4, H=5\)"),
         (Tangled, r"^Tangled: expected forward\(x, \(h, c\)\) -> \(h, c\) with x \(N, D\), or .* \(N=2, D=4, H=5\)"),
