@@ -14,8 +14,11 @@ from adapters._way import mapped
 from reference import LayersCase
 
 
-def one(cell: str, weights: Any, xs: Any, states: Any, lengths: Any, reverse: bool) -> Any:
-    """Scan one direction of one layer; beyond its length, a row keeps its state and has outputs of zero."""
+def one(cell: str, weights: Any, xs: Any, states: Any, lengths: Any, reverse: bool, copies: bool) -> Any:
+    """Scan one direction of one layer; beyond its length, a row keeps its state.
+
+    Its outputs there are zero, or with ``copies`` those of its last step.
+    """
     T = len(xs)
     # Within its length, the steps of each row are reversed; this is its own inverse.
     order = ((lengths - 1 - jnp.arange(T)[:, None]) % T)[..., None]
@@ -27,13 +30,15 @@ def one(cell: str, weights: Any, xs: Any, states: Any, lengths: Any, reverse: bo
         states = tuple(
             jnp.where(runs, new, old) for new, old in zip(CELLS[cell](weights, x, states), states, strict=True)
         )
-        return states, jnp.where(runs, states[0], 0)
+        return states, jnp.where(runs | copies, states[0], 0)
 
     last, outputs = jax.lax.scan(step, states, (jnp.arange(T), xs))
     return jnp.take_along_axis(outputs, order, axis=0) if reverse else outputs, last
 
 
-def several(cell: str, directions: int, weights: Any, xs: Any, states: Any, lengths: Any, masks: Any) -> Any:
+def several(
+    cell: str, directions: int, copies: bool, weights: Any, xs: Any, states: Any, lengths: Any, masks: Any
+) -> Any:
     """Run all layers; return the outputs and the last states of each layer and direction."""
     last = []
     for k in range(0, len(states[0]), directions):
@@ -43,21 +48,21 @@ def several(cell: str, directions: int, weights: Any, xs: Any, states: Any, leng
         for d in range(directions):
             end = f"_l{k // directions}{'_reverse' * d}"
             own = {name.removesuffix(end): array for name, array in weights.items() if name.endswith(end)}
-            hs, after = one(cell, own, xs, tuple(state[k + d] for state in states), lengths, bool(d))
+            hs, after = one(cell, own, xs, tuple(state[k + d] for state in states), lengths, bool(d), copies and not d)
             outputs.append(hs)
             last.append(after)
         xs = jnp.concatenate(outputs, axis=-1)
     return (xs, *(jnp.stack(each) for each in zip(*last, strict=True)))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def by_vjp(
-    cell: str, directions: int, weights: Any, xs: Any, states: Any, upstream: Any, lengths: Any, masks: Any
-) -> Any:
+@partial(jax.jit, static_argnums=0)
+def by_vjp(kind: Any, weights: Any, xs: Any, states: Any, upstream: Any, lengths: Any, masks: Any) -> Any:
     """Differentiate with ``jax.vjp``, with forward and pull-back jitted together."""
 
+    cell, directions, copies = kind
+
     def forward(weights: Any, xs: Any, states: Any) -> Any:
-        return several(cell, directions, weights, xs, states, lengths, masks)
+        return several(cell, directions, copies, weights, xs, states, lengths, masks)
 
     outputs, pull_back = jax.vjp(forward, weights, xs, states)
     return outputs, pull_back(upstream)
@@ -67,5 +72,6 @@ def run(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: Laye
     """Run on NumPy arrays."""
     T, N, *_ = case.sizes.values()
     lengths = np.array(case.lengths or (T,) * N, np.int32)
+    kind = cell, case.directions, case.padding == "last"
     with jax.enable_x64(xs.dtype == np.float64):
-        return mapped(np.array, by_vjp(cell, case.directions, weights, xs, states, upstream, lengths, case.masks))
+        return mapped(np.array, by_vjp(kind, weights, xs, states, upstream, lengths, case.masks))

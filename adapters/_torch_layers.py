@@ -18,6 +18,8 @@ def run(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: Laye
     """Run ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` with several layers or two directions; differentiate by autograd."""
     if case.masks is not None:
         raise Unsupported("torch.nn: expected no dropout masks, got some; its layers draw their own")
+    if case.padding == "last":
+        raise Unsupported("torch.nn: expected zeros in the padding, got copies; a packed sequence has no padding")
     own = {name: as_tensor(array).contiguous() for name, array in weights.items()}
     leaves = [tensor.requires_grad_() for tensor in flat(own, *mapped(as_tensor, (xs, states)))]
     own, x, now = unflattened(own, leaves)

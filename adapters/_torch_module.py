@@ -138,6 +138,8 @@ class Module:
         """
         if case.masks is not None:
             raise Unsupported(f"{self.name}: expected no dropout masks, got some; a module draws its own")
+        if case.padding == "last":
+            raise Unsupported(f"{self.name}: expected no copies in the padding; a packed sequence has no padding")
         needed = {"num_layers": case.layers > 1, "bidirectional": case.directions > 1}
         if absent := [name for name, is_needed in needed.items() if is_needed and name not in self.takes]:
             raise Unsupported(f"{self.name}: expected a constructor with {absent[0]}, got {sorted(self.takes)}")

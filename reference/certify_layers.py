@@ -7,6 +7,7 @@ shows its A. So each is bounded step by step like a layer in one direction, and 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from reference.bounded import Bounded
 from reference.cells import Array
 from reference.comparison import Comparison, Tally
 from reference.kinds import expect_kinds
-from reference.layers import LayersCase, LayersEvaluation, evaluate_layers, joined
+from reference.layers import LayersCase, LayersEvaluation, evaluate_layers, gathered, joined
 from reference.precision import Precision, named
 from reference.step_bounds import StepBounds, exact_layer
 from reference.verdict import Verdict, quantity_of
@@ -72,7 +73,10 @@ def _compared(case: LayersCase, evaluation: LayersEvaluation, precision: Precisi
     given = _expect_fields(case, evaluation, precision)
     if case.layers == 1:
         with np.errstate(all="ignore"):
-            runs = [(rows, _one_layer(part, _seen(given, rows, part), precision)) for rows, part in case.runs()]
+            runs = [
+                (rows, _one_layer(part, beyond, _seen(given, rows, part), precision))
+                for rows, part, beyond in case.runs()
+            ]
             bounded = joined(case, runs)
     elif case.sizes["T"] <= LONGEST_LAYERS:
         bounded = enclose_layers(case, precision)
@@ -94,9 +98,13 @@ def _seen(given: dict[str, NDArray[Any]], rows: list[int], part: LayersCase) -> 
     return {name: array for name, array in given.items() if name[0] == "d"} | of_steps
 
 
-def _one_layer(case: LayersCase, seen: dict[str, NDArray[Any]], precision: Precision) -> dict[str, Array]:
-    """Return bounds by field of a single layer of which all rows have T steps."""
-    each: list[dict[str, Array]] = [_direction(case, k, seen, precision) for k in range(case.directions)]
+def _one_layer(
+    case: LayersCase, beyond: Array, seen: dict[str, NDArray[Any]], precision: Precision
+) -> dict[str, Array]:
+    """Return bounds by field of a single layer of which all rows have T steps; ``beyond`` as of ``run``."""
+    exact = partial(Bounded.exact, precision=precision)
+    upstream = gathered(exact(case.upstream), exact(beyond), case.sizes["H"])
+    each: list[dict[str, Array]] = [_direction(case, k, upstream, seen, precision) for k in range(case.directions)]
     found = {"hs": np.concatenate([fields.pop("hs") for fields in each], axis=-1)}
     if dxs := [fields.pop("dxs") for fields in each if "dxs" in fields]:
         D = len(case.inputs)
@@ -108,7 +116,9 @@ def _one_layer(case: LayersCase, seen: dict[str, NDArray[Any]], precision: Preci
     return found | {f"{name}{suffix}": array for suffix, fields in each_layer for name, array in fields.items()}
 
 
-def _direction(case: LayersCase, k: int, seen: dict[str, NDArray[Any]], precision: Precision) -> dict[str, Bounded]:
+def _direction(
+    case: LayersCase, k: int, upstream: Array, seen: dict[str, NDArray[Any]], precision: Precision
+) -> dict[str, Bounded]:
     """Return bounds by field of direction ``k`` of a single layer, each step from what is seen of its neighbours."""
     H, order, alone = case.sizes["H"], slice(None, None, -1 if k else 1), case.one_way(k)
     probe = np.reshape(case.probe or (), (case.directions, -1)).astype(int)[k]
@@ -116,7 +126,7 @@ def _direction(case: LayersCase, k: int, seen: dict[str, NDArray[Any]], precisio
     if "dxs" in seen:
         own["dxs"] = seen["dxs"][order][..., [*case.inputs, *probe]]
     # The gradient of the last state is added to that of the last output.
-    upstream, last = (Bounded.exact(array, precision) for array in (alone.upstream, case.upstream_hn[k]))
+    upstream, last = upstream[order, :, k * H : (k + 1) * H], Bounded.exact(case.upstream_hn[k], precision)
     part: dict[str, Any] = alone.arrays()
     part["upstream"] = np.concatenate([upstream[:-1], upstream[-1:] + last[None]], axis=-3)
     layer = exact_layer(alone, part, precision)

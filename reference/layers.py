@@ -4,8 +4,9 @@
     inputs of every other layer                the outputs of all directions before it, side by side, times its mask
     outputs of the reverse direction           those of a run from the last step to the first, in the order of time
 
-A row of length n is a run of n steps, because rows do not interact. Its outputs and gradients after n are zero, and its
-last states are those after step n, in the reverse direction those after step 1.
+A row of length n is a run of n steps, because rows do not interact. Its last states are those after step n, in the
+reverse direction those after step 1. Its outputs after n are zero, or copies of the last one of the forward direction,
+whose gradients are added to the gradient of that one. Its gradients after n are zero.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from reference.params import Floats, Params
 if TYPE_CHECKING:
     from pathlib import Path
 
+PADDINGS = ("zero", "last")
 # Kinds of the arguments of ``LayersCase.random``.
 DRAWN: dict[str, Any] = dict.fromkeys(("T", "N", "D", "H", "layers", "directions", "seed"), Integral)
 DRAWN |= {"lengths": (bool, Sequence, NONE), "dropout": Real}
@@ -55,6 +57,7 @@ class LayersCase(Archive):
     masks: Floats | None = None  # (layers - 1, T, N, O): factors of the inputs of all layers but the first (dropout)
     directions: int = 1  # 2 for forward and reverse
     lengths: tuple[int, ...] | None = None  # number of steps of each row; None if all have T
+    padding: str = "zero"  # outputs after the length of a row; "last" for those of its last step, forward alone
     probe: tuple[int, ...] | None = None  # the columns of xs that are the probe: a block for each direction
     nonlinearity: str = "tanh"
     cell: str = "rnn"  # a key of ``cells.CELLS``
@@ -72,6 +75,8 @@ class LayersCase(Archive):
         freeze(self, "LayersCase", self.params[0].Wx.dtype)
         if self.xs.ndim != 3 or not self.xs.shape[0]:
             raise ValueError(f"LayersCase: expected xs of shape (T, N, D) with T > 0, got {self.xs.shape}")
+        if self.padding not in PADDINGS:
+            raise ValueError(f"LayersCase: expected padding in {PADDINGS}, got {self.padding!r} ({self.spelled})")
         given, T, N = self.arrays(), *self.xs.shape[:2]
         expect_shapes("LayersCase", given, self.shapes(), self.spelled)
         if absent := [
@@ -121,7 +126,8 @@ class LayersCase(Archive):
         kind = [self.cell] * (self.cell != "rnn") + [self.nonlinearity] * (self.nonlinearity != "tanh")
         many = {"layer": self.layers, "direction": self.directions}
         words = [f"{count} {what}{'s' * (count > 1)}" for what, count in many.items()]
-        words += [f"lengths {self.lengths}"] * (self.lengths is not None) + ["masks"] * (self.masks is not None)
+        words += [f"lengths {self.lengths}"] * (self.lengths is not None)
+        words += ["last output in the padding"] * (self.padding == "last") + ["masks"] * (self.masks is not None)
         return ", ".join([spell(self.sizes), *kind, *words, *(["no bias"] * (self.params[0].b is None))])
 
     def fields(self) -> dict[str, Any]:
@@ -161,15 +167,19 @@ class LayersCase(Archive):
             found |= {f"{d}{name}{suffix}": shape for name, shape in given for d in ("", "d")}
         return found
 
-    def runs(self) -> Iterator[tuple[list[int], LayersCase]]:
-        """Yield the rows of each length, and the case of these rows with as many steps."""
+    def runs(self) -> Iterator[tuple[list[int], LayersCase, Floats]]:
+        """Yield the rows of each length, the case of these rows with as many steps, and the upstream of their padding.
+
+        Outputs of the padding that are zero have no such gradient.
+        """
         lengths = self.lengths or (self.sizes["T"],) * self.sizes["N"]
         for length in sorted({*lengths}):
             rows = [n for n, other in enumerate(lengths) if other == length]
             part = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
             of_steps = ("xs", "upstream", "masks")
             part = {n: a[..., :length, rows, :] if n in of_steps else a[:, rows] for n, a in part.items()}
-            yield rows, type(self)(**(vars(self) | part | {"lengths": None}))
+            beyond = self.upstream[length if self.padding == "last" else self.sizes["T"] :, rows]
+            yield rows, type(self)(**(vars(self) | part | {"lengths": None})), beyond
 
     def probed(self, seed: int | None = None) -> Self:
         """Return the case of a single layer with a probe for each direction, as of ``Case.probed``.
@@ -229,7 +239,9 @@ class LayersCase(Archive):
             ends = endings(sum(name.startswith("Wx_l") for name in found), found["directions"].item())
             names = Params.__dataclass_fields__
             params = [Params(**{n: found.pop(n + end) for n in names if n + end in found}) for end in ends]
-            plain: dict[str, Any] = {name: found[name].item() for name in ("directions", "nonlinearity", "cell")}
+            plain: dict[str, Any] = {
+                name: found[name].item() for name in ("directions", "padding", "nonlinearity", "cell")
+            }
             plain |= {name: tuple(found[name].tolist()) for name in ("lengths", "probe") if name in found}
             return cls(**(found | plain), params=tuple(params))
         except Exception as error:
@@ -248,6 +260,7 @@ class LayersCase(Archive):
         layers: int = 2,
         directions: int = 1,
         lengths: bool | Sequence[int] | None = False,
+        padding: str = "zero",
         dropout: float = 0.0,
         seed: int = 0,
         dtype: str = "float64",
@@ -266,6 +279,7 @@ class LayersCase(Archive):
             layers: number of layers.
             directions: 1, or 2 for forward and reverse.
             lengths: of the rows; True draws them, False for T steps each.
+            padding: outputs after the length of a row: "zero" or "last".
             dropout: share of the inputs of all layers but the first that a mask sets to zero.
             seed: seed of the generator; the same arguments give the same bits.
             dtype: "float64", "float32", "bfloat16" or "float16".
@@ -288,7 +302,7 @@ class LayersCase(Archive):
         each = [Case.random(T, N, width, H, seed=seed * L + k, **like) for k, width in enumerate(widths)]
         if isinstance(lengths, bool):
             lengths = random.integers(1, T, N, endpoint=True).tolist() if lengths else None
-        given: dict[str, Any] = {"lengths": None if lengths is None else tuple(lengths)}
+        given: dict[str, Any] = {"lengths": None if lengths is None else tuple(lengths), "padding": padding}
         given["upstream_hn"] = random.uniform(-1, 1, (L, N, H)).astype(each[0].xs.dtype)
         for state in each[0].cell_type.states:
             given[f"{state}0"] = np.stack([getattr(one, f"{state}0") for one in each])
@@ -429,11 +443,13 @@ def evaluate_layers(
         two directions; the equations of ``reference.layer`` and of the cell for each.
     """
     expect_kinds("evaluate_layers", {"case": LayersCase}, {"case": case})
-    return joined(case, [(rows, run(part, into, Layers)) for rows, part in case.runs()])
+    return joined(case, [(rows, run(part, into(beyond), into, Layers)) for rows, part, beyond in case.runs()])
 
 
-def run(case: LayersCase, into: Callable[[Array], Array], Layers: Callable[..., Layers] = Layers) -> dict[str, Array]:
-    """Return the results for rows of one length by field."""
+def run(
+    case: LayersCase, beyond: Array, into: Callable[[Array], Array], Layers: Callable[..., Layers] = Layers
+) -> dict[str, Array]:
+    """Return the results for rows of one length by field; ``beyond`` is the upstream of their padding."""
     cell, names = case.cell_type(case.nonlinearity), case.cell_type.parameters()
     lifted = {name: into(array) for name, array in case.arrays().items()}
     parameters = [{name: lifted.get(name + suffix) for name in names} for suffix in case.suffixes]
@@ -444,7 +460,8 @@ def run(case: LayersCase, into: Callable[[Array], Array], Layers: Callable[..., 
 
     outputs, last = layers.forward(lifted["xs"], each(*(f"{state}0" for state in cell.states)))
     d_last = each(*(f"upstream_{state}n" for state in cell.states))
-    dxs, initial, gradients = layers.backward(lifted["upstream"], d_last)
+    upstream = gathered(lifted["upstream"], beyond, case.sizes["H"])
+    dxs, initial, gradients = layers.backward(upstream, d_last)
     found = {"hs": outputs, "dxs": dxs}
     for at, state in enumerate(cell.states):
         found |= {f"{state}n": np.stack([one[at] for one in last], axis=-3)}
@@ -460,7 +477,8 @@ def joined(case: LayersCase, runs: Sequence[tuple[list[int], dict[str, Array]]])
     for name in runs[0][1]:
         parts = [results[name] for _, results in runs]
         if name in ("hs", "dxs"):
-            parts = [padded(part, T) for part in parts]
+            copied = case.sizes["H"] if (name, case.padding) == ("hs", "last") else 0
+            parts = [padded(part, T, copied) for part in parts]
         if "_l" in name:
             found[name] = sum(parts[1:], parts[0])
         else:
@@ -473,7 +491,20 @@ def endings(count: int, directions: int) -> list[str]:
     return [f"_l{k // directions}{'_reverse' * (k % directions)}" for k in range(count)]
 
 
-def padded(steps: Array, T: int) -> Array:
-    """Return steps (n, N, F) with zeros after them, T in all."""
+def gathered(upstream: Array, beyond: Array, H: int) -> Array:
+    """Return the upstream of a run, with that of copies of its last forward output added at the last step."""
+    if not beyond.shape[0]:
+        return upstream
+    forward = np.concatenate([upstream[-1:, ..., :H], beyond[..., :H]], axis=-3).sum(axis=-3)[None]
+    last = np.concatenate([forward, upstream[-1:, ..., H:]], axis=-1)
+    return np.concatenate([upstream[:-1], last], axis=-3)
+
+
+def padded(steps: Array, T: int, copied: int = 0) -> Array:
+    """Return steps (n, N, F), T in all: after them zeros, in the first columns copies of the last step."""
     more = T - steps.shape[0]
-    return np.concatenate([steps, np.zeros((more, *steps.shape[1:]))], axis=-3) if more else steps
+    if not more:
+        return steps
+    last, (_, N, F) = steps[[-1] * more], steps.shape
+    after = np.concatenate([last[..., :copied], np.zeros((more, N, F - copied))], axis=-1) if copied else 0 * last
+    return np.concatenate([steps, after], axis=-3)

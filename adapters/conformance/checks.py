@@ -206,6 +206,8 @@ OF_LAYERS: tuple[dict[str, Any], ...] = (
     {"layers": 1, "directions": 2, "T": 7, "N": 4, "D": 3, "H": 4, "lengths": (3, 1, 7, 4)},
     {"layers": 2, "directions": 2, "T": 5, "N": 3, "D": 2, "H": 4, "lengths": (5, 2, 2), "bias": False},
     {"layers": 3, "T": 4, "N": 3, "D": 5, "H": 4},
+    {"layers": 1, "directions": 2, "T": 6, "N": 3, "D": 2, "H": 4, "lengths": (2, 6, 3), "padding": "last"},
+    {"layers": 2, "T": 5, "N": 3, "D": 3, "H": 4, "lengths": (3, 1, 5), "padding": "last"},
     {"layers": 2, "T": 5, "N": 4, "D": 3, "H": 5, "dropout": 0.4},
     {"layers": 2, "directions": 2, "T": 12, "N": 5, "D": 3, "H": 4, "lengths": (4, 12, 9, 1, 7)},
     {"layers": 3, "directions": 2, "T": 3, "N": 2, "D": 2, "H": 3, "dropout": 0.2, "lengths": (1, 3)},

@@ -29,8 +29,13 @@ def both(case: LayersCase) -> bool:
 
 
 def ragged(case: LayersCase) -> bool:
-    """Return whether a row is shorter than the steps."""
-    return case.lengths is not None and min(case.lengths) < case.sizes["T"]
+    """Return whether a row is shorter than the steps, and has zeros in its padding."""
+    return case.padding == "zero" and min(case.lengths or [case.sizes["T"]]) < case.sizes["T"]
+
+
+def copied(case: LayersCase) -> bool:
+    """Return whether a row is shorter than the steps, and has copies of its last output in its padding."""
+    return case.padding == "last" and min(case.lengths or [case.sizes["T"]]) < case.sizes["T"]
 
 
 def unsorted(case: LayersCase) -> bool:
@@ -278,6 +283,13 @@ FAULTS_OF_LAYERS = (
        ragged, unsorted, result=in_rows(by_length)),
     of("states not sorted with the rows", "Sorts the rows by length, but not their initial states.",
        ragged, unsorted, case=lambda case: states(case, lambda array: array[:, np.argsort(by_length(case))])),
+    of("padding not filled", "Returns zeros in the padding in the place of copies of the last output.",
+       copied, result=lambda case, found: found.replacing(hs=np.where(padding(case), 0 * found.hs, found.hs))),
+    of("upstream of copies dropped", "Ignores the upstream gradient of the copies in the padding.",
+       copied, case=lambda case: emptied(case).replacing(lengths=case.lengths)),
+    of("reverse output copied", "Returns copies of the last step of the reverse direction in the padding, too.",
+       copied, both, result=lambda case, found: found.replacing(hs=np.where(
+           padding(case), found.hs[ends(case), np.arange(case.sizes["N"])], found.hs))),
     # Dropout between layers.
     of("dropout ignored", "Passes the outputs of a layer to the next without the mask.",
        dropped, case=given("masks", lambda masks: None)),

@@ -35,7 +35,7 @@ def judged(layers: Any) -> Report:
 def test_correct_code_passes() -> None:
     report = judged(compute)
     ((row,), (result,)) = report.rows, report.rows[0].checks
-    assert (row.status, result.cases) == ("pass", 12 * 2), str(report)
+    assert (row.status, result.cases) == ("pass", 14 * 2), str(report)
 
 
 def test_a_fault_fails_and_is_named() -> None:

@@ -26,6 +26,7 @@ SHAPES: dict[str, Any] = {
     "layers": st.sampled_from([1, 2, 3]),
     "directions": st.sampled_from([1, 2]),
     "lengths": st.booleans(),
+    "padding": st.sampled_from(["zero", "last"]),
     "dropout": st.sampled_from([0.0, 0.5]),
     "bias": st.booleans(),
     "cell": st.sampled_from(list(CELLS)),
@@ -80,6 +81,8 @@ def row_by_row(case: LayersCase, arrays: dict[str, Any]) -> dict[str, Any]:
                 hn[k, n], cn[k, n] = h, c
             xs = outputs
         hs[: len(xs), n] = xs
+        if case.padding == "last":
+            hs[len(xs) :, n, :H] = xs[-1][:H]
     return {"hs": hs, "hn": hn} | ({"cn": cn} if case.c0 is not None else {})
 
 
@@ -101,7 +104,8 @@ def test_outputs_and_gradients_equal_those_of_single_rows(relu: bool, **shape: A
     assert abs(slope - sum(term.sum() for term in terms)) <= 1e-12 * max(size, 1)
     if case.lengths:
         for n, length in enumerate(case.lengths):
-            assert not truth["hs"][length:, n].any()
+            assert case.padding == "last" or not truth["hs"][length:, n].any()
+            assert not truth["hs"][length:, n, case.sizes["H"] :].any()
             assert not truth["dxs"][length:, n].any()
 
 
@@ -129,6 +133,7 @@ def ball() -> Iterator[Any]:
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_enclosure_has_the_exact_results(cell: str, ball: Any) -> None:
     case = LayersCase.random(2, 2, 2, 2, layers=2, directions=2, lengths=[2, 1], dropout=0.3, cell=cell, seed=1)
+    case = replace(case, padding="last" if cell == "gru" else "zero")
     truth = evaluate_layers(case, ball).present()
     bounds = enclose_layers(case, PRECISIONS["float64"]).present()
     assert truth.keys() == bounds.keys() == evaluate_layers(case).present().keys()
@@ -156,6 +161,8 @@ def one_off(answer: LayersEvaluation, name: str, dtype: str) -> LayersEvaluation
         ({"T": 40, "layers": 1, "directions": 2}, True),
         ({"T": 40, "layers": 1, "directions": 2, "lengths": (7, 40, 1)}, True),
         ({"T": 9, "layers": 1, "lengths": (9, 2, 2)}, True),
+        ({"T": 9, "layers": 1, "directions": 2, "lengths": (3, 1, 9), "padding": "last"}, True),
+        ({"T": 5, "layers": 2, "directions": 2, "lengths": (5, 2, 4), "padding": "last"}, False),
         ({"T": 12, "layers": 2, "directions": 2, "lengths": (12, 5, 1)}, False),
         ({"T": 6, "layers": 3, "dropout": 0.5, "bias": False}, False),
     ],
@@ -206,6 +213,7 @@ def test_forward_alone_is_judged() -> None:
 
 def test_a_case_is_saved_bit_for_bit(tmp_path: Any) -> None:
     case = LayersCase.random(layers=2, directions=2, lengths=True, dropout=0.5, cell="gru", dtype="float32")
+    case = replace(case, padding="last")
     case.save(tmp_path / "case.npz")
     again = LayersCase.load(tmp_path / "case.npz")
     assert repr(again) == repr(case)
@@ -234,6 +242,7 @@ def test_a_case_is_saved_bit_for_bit(tmp_path: Any) -> None:
             {"lengths": (5, 5, 0, 1)},
             r"LayersCase: expected 4 lengths from 1 to 5, got \(5, 5, 0, 1\) \(T=5, N=4, D=3, H=6",
         ),
+        ({"padding": "first"}, r"LayersCase: expected padding in \('zero', 'last'\), got 'first' \(T=5, N=4, D=3, H=6"),
         ({"xs": np.zeros((0, 4, 3))}, r"LayersCase: expected xs of shape \(T, N, D\) with T > 0, got \(0, 4, 3\)"),
         ({"cell": "lstm"}, r"LayersCase: expected .*"),
         ({"xs": np.full((5, 4, 3), np.nan)}, r"LayersCase: expected finite xs, got nan at \[0, 0, 0\] \(5, 4, 3\)"),
