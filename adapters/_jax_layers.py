@@ -58,7 +58,6 @@ def several(
 @partial(jax.jit, static_argnums=0)
 def by_vjp(kind: Any, weights: Any, xs: Any, states: Any, upstream: Any, lengths: Any, masks: Any) -> Any:
     """Differentiate with ``jax.vjp``, with forward and pull-back jitted together."""
-
     cell, directions, copies = kind
 
     def forward(weights: Any, xs: Any, states: Any) -> Any:

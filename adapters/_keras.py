@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from adapters import Adapter, Way, gated
+from adapters import Adapter, LayersWay, Way, gated
 from adapters._way import unroll
 
 # https://keras.io/api/layers/recurrent_layers/. The variables of a cell and of a layer have the same names.
@@ -30,6 +30,8 @@ LAYOUTS = {
 KINDS: dict[str, Any] = {"lstm": ("LSTM", {}), "gru": ("GRU", {"reset_after": True})}
 KINDS |= {"gru_reset_before": ("GRU", {"reset_after": False})}
 KINDS |= {name: ("SimpleRNN", {"activation": name}) for name in ("tanh", "relu")}
+# The initial weights of a module are not used.
+ZEROS: dict[str, Any] = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
 
 
 def called(module: Any, weights: Any, *inputs: Any) -> Any:
@@ -60,11 +62,10 @@ def last_state(module: Any, weights: Any, xs: Any, states: Any) -> Any:
 
 @cache
 def module_of(forward: Any, cell: str, D: int, H: int, dtype: str, use_bias: bool, **activations: Any) -> Any:
-    """Return the cell or layer of these sizes for a forward. Its own weights are zeros and are not used."""
-    zeros = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
+    """Return the cell or layer of these sizes for a forward."""
     (kind, own), is_cell = KINDS[cell], forward is stepped
     returned = {"return_sequences": True, "return_state": forward is last_state or cell == "lstm"}
-    options = zeros | own | activations | ({} if is_cell else returned)
+    options = ZEROS | own | activations | ({} if is_cell else returned)
     module = getattr(keras.layers, f"{kind}Cell" if is_cell else kind)(H, dtype=dtype, use_bias=use_bias, **options)
     module.build((None, None, D))
     return module
@@ -87,13 +88,14 @@ def require(backend: str) -> None:
 
 
 def rows(
-    backend: str, run: Any, by: str, of_cell: Any, of_lstm: tuple[str, ...] = (), **fields: Any
+    backend: str, run: Any, several: Any, by: str, of_cell: Any, of_lstm: tuple[str, ...] = (), **fields: Any
 ) -> tuple[Adapter, ...]:
     """Return the adapters of the cells and of the layers on a backend.
 
     Args:
         backend: name of the backend.
         run: as of ``Way``.
+        several: as of ``LayersWay``.
         by: name of the differentiator, for the description.
         of_cell: fields of the adapters of cells only.
         of_lstm: what the LSTM does not support besides.
@@ -105,7 +107,9 @@ def rows(
         own = fields | (gated(cell) if is_gated else {})
         forward = stepped if "Cell" in kind else layer
         options = {"options": {"last state": Way(LAYOUTS, run, kind, (last_state,))}, "unsupported": ("T=0",)}
-        own |= of_cell if forward is stepped else options
+        own |= of_cell if forward is stepped else options | {"layers": LayersWay(LAYOUTS, several, kind)}
+        # Under a mask, XLA computes a state twice: for the output, and for backward with a fused multiply-add.
+        own |= {"recomputes": ("states",)} if (backend, kind) == ("jax", "GRU.reset_before") else {}
         own["unsupported"] = (*own.get("unsupported", ()), *(of_lstm if cell == "lstm" else ()))
         what = f"{kind}{' stepped' if forward is stepped else ''}, {by}"
         found.append(Adapter(f"keras_{backend}.{kind}", Way(LAYOUTS, run, kind, (forward,)), what, **own))

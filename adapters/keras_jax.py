@@ -10,10 +10,21 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax
 import jax.numpy as jnp
 
-from adapters import Unsupported, _jax, _keras
+from adapters import Unsupported, _jax, _keras, _keras_layers
 from adapters._jax import TAIL, ULPS, by_vjp, run, sigmoid, tanh
 from adapters._keras import LAYOUTS as LAYOUTS
 from adapters._keras import module_for, stepped
+
+
+def activations(cell: str, dtype: str) -> Any:
+    """Return the activations in the place of Keras's own, which convert float64 to float32 on JAX (FINDINGS.md)."""
+    own: Any = {} if dtype != "float64" or cell == "relu" else {"activation": jnp.tanh}
+    return own | ({"recurrent_activation": jax.nn.sigmoid} if own and cell != "tanh" else {})
+
+
+def differentiate(forward: Any, module: Any, *arrays: Any) -> Any:
+    """Run on NumPy arrays and differentiate."""
+    return run(forward, by_vjp, module, *arrays)
 
 
 def run_module(forward: Any, cell: str, weights: Any, xs: Any, states: Any, upstream: Any) -> Any:
@@ -22,12 +33,15 @@ def run_module(forward: Any, cell: str, weights: Any, xs: Any, states: Any, upst
         raise Unsupported(
             "without a bias, GRU adds zeros of float32 and raises TypeError in half precisions: FINDINGS.md"
         )
-    # On JAX, the tanh and the sigmoid of Keras convert float64 to float32 (FINDINGS.md).
-    own: Any = {} if xs.dtype != "float64" or cell == "relu" else {"activation": jnp.tanh}
-    own |= {"recurrent_activation": jax.nn.sigmoid} if own and cell != "tanh" else {}
     with jax.enable_x64(xs.dtype == "float64"):
-        module = module_for(forward, cell, weights, **own)
-    return run(forward, by_vjp, module, weights, xs, states, upstream)
+        module = module_for(forward, cell, weights, **activations(cell, xs.dtype.name))
+    return differentiate(forward, module, weights, xs, states, upstream)
+
+
+def run_layers(cell: str, weights: Any, xs: Any, *others: Any) -> Any:
+    """Run several layers."""
+    with jax.enable_x64(xs.dtype == "float64"):
+        return _keras_layers.run(differentiate, activations, cell, weights, xs, *others)
 
 
 # For the registry alone.
@@ -41,4 +55,4 @@ def environment() -> dict[str, str]:
 
 
 OF_ALL: dict[str, Any] = {"tanh": tanh, "tanh_ulps": ULPS, "sigmoid": sigmoid, "sigmoid_absolute": TAIL}
-ADAPTERS = _keras.rows("jax", run_module, "jit", {"max_T": 32}, **OF_ALL)
+ADAPTERS = _keras.rows("jax", run_module, run_layers, "jit", {"max_T": 32}, **OF_ALL)

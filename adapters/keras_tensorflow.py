@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -10,15 +11,20 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 import keras
 import tensorflow as tf
 
-from adapters import _keras
+from adapters import _keras, _keras_layers
 from adapters._keras import LAYOUTS as LAYOUTS
 from adapters._keras import module_for
 from adapters._tensorflow import LONGEST, ULPS, by_tape, run
 
 
+def differentiate(forward: Any, module: Any, *arrays: Any) -> Any:
+    """Run on NumPy arrays and differentiate."""
+    return run(forward, by_tape, module, *arrays)
+
+
 def run_module(forward: Any, cell: str, weights: Any, *arrays: Any) -> Any:
-    """Run on NumPy arrays."""
-    return run(forward, by_tape, module_for(forward, cell, weights), weights, *arrays)
+    """Run a cell or layer."""
+    return differentiate(forward, module_for(forward, cell, weights), weights, *arrays)
 
 
 # For the registry alone.
@@ -42,5 +48,6 @@ def environment() -> dict[str, str]:
 
 
 OF_ALL: dict[str, Any] = {"tanh": tanh, "tanh_ulps": ULPS, "sigmoid": sigmoid, "max_T": LONGEST}
+SEVERAL = partial(_keras_layers.run, differentiate, lambda cell, dtype: {})
 # N=0: keras.ops.add takes the second of two empty products for a bias.
-ADAPTERS = _keras.rows("tensorflow", run_module, "GradientTape", {}, ("N=0",), **OF_ALL)
+ADAPTERS = _keras.rows("tensorflow", run_module, SEVERAL, "GradientTape", {}, ("N=0",), **OF_ALL)

@@ -11,7 +11,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras
 import torch
 
-from adapters import _keras
+from adapters import _keras, _keras_layers
 from adapters._keras import LAYOUTS as LAYOUTS
 from adapters._keras import module_for
 from adapters._torch import as_array, by_autograd
@@ -23,10 +23,14 @@ def convert(array: Any) -> Any:
     return keras.ops.convert_to_tensor(array, dtype=array.dtype.name).clone()
 
 
+def differentiate(forward: Any, module: Any, *arrays: Any) -> Any:
+    """Run on NumPy arrays and differentiate."""
+    return mapped(as_array, by_autograd(partial(forward, module), *mapped(convert, arrays)))
+
+
 def run_module(forward: Any, cell: str, weights: Any, *arrays: Any) -> Any:
-    """Run on NumPy arrays."""
-    module = module_for(forward, cell, weights)
-    return mapped(as_array, by_autograd(partial(forward, module), *mapped(convert, (weights, *arrays))))
+    """Run a cell or layer."""
+    return differentiate(forward, module_for(forward, cell, weights), weights, *arrays)
 
 
 # For the registry alone.
@@ -55,4 +59,5 @@ def environment() -> dict[str, str]:
 ULPS = {"float32": 1.0, "bfloat16": 1.0, "float16": 1.0}
 CELL = {"unsupported": ("T=0",)}
 BOTH: dict[str, Any] = {"tanh": tanh, "tanh_ulps": ULPS, "sigmoid": sigmoid, "finite": ("bfloat16",)}
-ADAPTERS = _keras.rows("torch", run_module, "autograd of PyTorch", CELL, **BOTH)
+SEVERAL = partial(_keras_layers.run, differentiate, lambda cell, dtype: {})
+ADAPTERS = _keras.rows("torch", run_module, SEVERAL, "autograd of PyTorch", CELL, **BOTH)

@@ -48,8 +48,12 @@ class StepBounds:
     def fields(self) -> dict[str, Bounded]:
         """Return bounded arrays by field of an ``Evaluation``; sums over rows are pending, and dWx has no probe."""
         outputs = Bounded.observed(self.seen["hs"], self.precision)
-        found, saved = self._forward()
+        found, saved = self._forward(outputs)
         if any(name[0] == "d" for name in self.seen):
+            if "states" in self.precision.recomputes:
+                # Backward has states of its own, which are rounded otherwise than the outputs.
+                outputs = Bounded(outputs.value, self.precision, found["hs"].rounded().error)
+                _, saved = self._forward(outputs)
             found |= self._backward(outputs, found["hs"], saved)
         return found
 
@@ -58,7 +62,7 @@ class StepBounds:
         first = self.given[f"{state}0"]
         return np.concatenate([first[..., None, :, :], after[..., :-1, :, :]], axis=-3) if self.T else after
 
-    def _forward(self) -> tuple[dict[str, Bounded], tuple[Array, ...]]:
+    def _forward(self, outputs: Bounded) -> tuple[dict[str, Bounded], tuple[Array, ...]]:
         """Return the outputs and the value of each further state, by field, and the arrays that the cell saved.
 
         The output is seen at every step. If every further state is seen too, all steps are one step from what is seen.
@@ -66,6 +70,7 @@ class StepBounds:
         cell, layer, u = self.cell, self.layer, self.layer.input_term(self.given["xs"])
         names = {state: f"{state}s" for state in cell.states}
         seen = {s: Bounded.observed(self.seen[name], self.precision) for s, name in names.items() if name in self.seen}
+        seen["h"] = outputs
         before = {state: self._before(after, state) for state, after in seen.items()}
         states = [self.given[f"{state}0"] for state in cell.states]
         if len(seen) == len(states):

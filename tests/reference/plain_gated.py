@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class PlainGated(PlainRNN):
             hs.append(states[0])
             cs.append(states[-1])
             tapes.append(tape)
+        if self.recomputed and case.cell != "lstm":
+            tapes = [*tapes[:1], *((self._otherwise(*one), *other[1:]) for one, other in pairwise(tapes))]
         d_states: list[Any] = [np.zeros_like(case.h0), case.upstream_c]
         sums: dict[str, list[tuple[Array, Array]]] = {"dWx": [], "dWh": [], "db": [], "dbn": []}
         dxs = []
@@ -106,6 +109,10 @@ class PlainGated(PlainRNN):
         n = self._store(self._tanh(u[..., 2 * H :] + (v_n if before else r * v_n)))
         after = (1 - z) * n + z * h if self.update == "(1-z)*n+z*h" else n + z * (h - n)
         return [self._store(after)], (h, r, z, n, v_n)
+
+    def _otherwise(self, h: Array, r: Array, z: Array, n: Array, v_n: Array) -> Array:
+        """Return the state after a step of a GRU by the other form of the update."""
+        return self._store(n + z * (h - n) if self.update == "(1-z)*n+z*h" else (1 - z) * n + z * h)
 
     def _gru_back(self, case: Case, tape: Any, dh: Array, _: Any) -> Any:
         (h, r, z, n, v_n), H, Wh = tape, case.sizes["H"], case.params.Wh

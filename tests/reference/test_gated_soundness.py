@@ -74,6 +74,15 @@ def test_plain_values_are_decided_with_room(cell: str, dtype: str) -> None:
     assert max(worst.ratio for worst in verdict.worst.values()) > 0.05
 
 
+def test_states_that_backward_recomputes_are_within_the_bounds_if_declared() -> None:
+    case = Case.random(T=20, N=4, D=3, H=5, cell="gru_reset_before", dtype="float32", stack=64, seed=1).probed()
+    found, model = PlainGated("tree", recomputed=True)(case), PRECISIONS["float32"]
+    assert "fail" in certify(case, found, model).statuses
+    certify(case, found, model.recomputing("states")).require()
+    wrong = replace(found, dxs=found.dxs * np.float32(1.001))
+    assert certify(case, wrong, model.recomputing("states")).statuses == ["fail"] * 64
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_second_state_that_is_returned_at_every_step_is_held_to_it(dtype: str) -> None:
     case = Case.random(T=12, N=4, D=3, H=5, cell="lstm", dtype=dtype, stack=8, norm=0.5).probed()
