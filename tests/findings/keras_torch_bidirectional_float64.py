@@ -1,6 +1,7 @@
 """keras: ``Bidirectional`` of a float64 layer returns float32 without a warning.
 
-Needs Keras and PyTorch; it is the same on JAX and TensorFlow. Exit status: 1 while the fault is there, 0 once it is fixed.
+Needs Keras and PyTorch; it is the same on JAX and TensorFlow. Exit status: 1 while the fault is there, 0 once it is
+fixed.
 Found with keras 3.15.1; T=1, N=2, D=3, H=2, by the check "layers".
 
 ``Bidirectional`` casts the outputs of both directions to a dtype of its own, which is ``keras.config.floatx()`` if none
