@@ -37,13 +37,18 @@ SLOW = 0.05
 
 
 def advise(adapter: Adapter, dtype: str | None = None) -> list[str]:
-    """Return what is wrong with the answer of an adapter to one small case.
+    """Return what is wrong with the answer of an adapter to one small case, as of ``advising``."""
+    return [*advising(adapter, dtype)]
+
+
+def advising(adapter: Adapter, dtype: str | None = None) -> Iterator[str]:
+    """Yield what is wrong with the answer of an adapter to one small case, each sentence when it is known.
 
     Args:
         adapter: any.
         dtype: of the case; float32 by default, or the first that the adapter offers.
 
-    Returns:
+    Yields:
         Sentences, the first of which names the adapter and the case; none if the answer is right. Cases of other
         kinds, such as relu, follow once it is.
 
@@ -54,9 +59,12 @@ def advise(adapter: Adapter, dtype: str | None = None) -> list[str]:
     precision = adapter.precision(dtype)
     T = min(SIZES["T"], SIZES["T"] if adapter.max_T is None else adapter.max_T)
     case = _case(adapter, dtype, T=T, nonlinearity=adapter.nonlinearities[0])
-    found = [*_faults(adapter, case, precision)] or [*_faults_of_other_kinds(adapter, dtype, precision)]
-    title = f"{adapter.name} {dtype}, one case of {case.nonlinearity} ({spell(case.sizes)}):"
-    return [title, *found] if found else []
+    for faults in (_faults(adapter, case, precision), _faults_of_other_kinds(adapter, dtype, precision)):
+        if (first := next(faults, None)) is not None:
+            yield f"{adapter.name} {dtype}, one case of {case.nonlinearity} ({spell(case.sizes)}):"
+            yield first
+            yield from faults
+            return
 
 
 def pace(adapter: Adapter, dtype: str) -> list[str]:
@@ -159,4 +167,7 @@ def _numbers(case: Case, answer: Evaluation, precision: Precision, *, beside_oth
     if beside_other_faults:
         yield f"Apart from that, {'the numbers are right.' if verdict.status == 'pass' else 'numbers are wrong:'}"
     if verdict.status == "fail":
-        yield from dict.fromkeys([*str(verdict).splitlines(), *str(explain(case, answer, precision)).splitlines()])
+        yield from (lines := dict.fromkeys(str(verdict).splitlines()))
+        yield from (
+            line for line in dict.fromkeys(str(explain(case, answer, precision)).splitlines()) if line not in lines
+        )
