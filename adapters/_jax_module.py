@@ -83,20 +83,21 @@ def nested(weights: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-# Readers: functions of a class that return a function of D and H to the tree of its parameters, and its step.
+# Readers: functions of a class. Each returns a function of D and H to the tree of its parameters, its step (of a layer,
+# its call), and whether it is a layer.
 
 
-def linen(kind: Any) -> tuple[Any, Any]:
+def linen(kind: Any) -> tuple[Any, Any, bool]:
     """Read a cell of ``flax.linen``, which is made of H alone."""
 
     def tree(D: int, H: int) -> Any:
         module, x, key = kind(H), jnp.zeros((1, D)), jax.random.key(0)
         return jax.eval_shape(module.init, key, module.initialize_carry(key, x.shape), x)["params"]
 
-    return tree, lambda params, D, H, carry, x: kind(H).apply({"params": params}, carry, x)
+    return tree, lambda params, D, H, carry, x: kind(H).apply({"params": params}, carry, x), False
 
 
-def nnx(kind: Any) -> tuple[Any, Any]:
+def nnx(kind: Any) -> tuple[Any, Any, bool]:
     """Read a cell of ``flax.nnx``."""
     api = sys.modules["flax.nnx"]
 
@@ -108,21 +109,23 @@ def nnx(kind: Any) -> tuple[Any, Any]:
         api.replace_by_pure_dict(state, params)
         return api.merge(graph, state, others)(carry, x)
 
-    return lambda D, H: api.to_pure_dict(parts(D, H)[1]), step
+    return lambda D, H: api.to_pure_dict(parts(D, H)[1]), step, False
 
 
-def equinox(kind: Any) -> tuple[Any, Any]:
+def equinox(kind: Any) -> tuple[Any, Any, bool]:
     """Read a cell of Equinox, which takes single rows, the input before the state."""
 
     def step(module: Any, D: int, H: int, carry: Any, x: Any) -> Any:
         after = jax.vmap(module)(x, carry)
         return after, jax.tree.leaves(after)[0]
 
-    return lambda D, H: kind(D, H, key=jax.random.key(0)), step
+    return lambda D, H: kind(D, H, key=jax.random.key(0)), step, False
 
 
-def keras(kind: Any) -> tuple[Any, Any]:
-    """Read a cell of Keras on JAX, which is made of H, and called with a list of states.
+def keras(kind: Any) -> tuple[Any, Any, bool]:
+    """Read a cell or layer of Keras on JAX, which is made of H, and called with a list of states.
+
+    A layer is a subclass of ``RNN``. It returns the outputs of all steps, (N, T, H), and the last states.
 
     Raises:
         ValueError: Keras runs on another backend.
@@ -130,21 +133,32 @@ def keras(kind: Any) -> tuple[Any, Any]:
     if (backend := sys.modules["keras"].backend.backend()) != "jax":
         raise ValueError(f"{kind.__name__}: expected Keras on jax, got Keras on {backend}; set KERAS_BACKEND=jax")
 
+    is_layer = issubclass(kind, sys.modules["keras"].layers.RNN)
+    options = {"return_sequences": True, "return_state": True} if is_layer else {}
+
     @cache
     def made(D: int, H: int, dtype: str) -> Any:
         with jax.ensure_compile_time_eval():
-            module = kind(H, dtype=dtype)
-            module.build((None, D))
+            module = kind(H, dtype=dtype, **options)
+            module.build((None, None, D) if is_layer else (None, D))
         return module
 
-    def step(params: Any, D: int, H: int, carry: Any, x: Any) -> Any:
+    def called(params: Any, D: int, H: int, x: Any, states: Any) -> Any:
         module = made(D, H, x.dtype.name)
         others = [variable.value for variable in module.non_trainable_variables]
         own = [params[variable.name] for variable in module.trainable_variables]
-        (output, after), _ = module.stateless_call(own, others, x, jax.tree.leaves(carry))
+        return module.stateless_call(own, others, x, jax.tree.leaves(states))[0]
+
+    def step(params: Any, D: int, H: int, carry: Any, x: Any) -> Any:
+        output, after = called(params, D, H, x, carry)
         return jax.tree.unflatten(jax.tree.structure(carry), jax.tree.leaves(after)), output
 
-    return lambda D, H: {each.name: each.value for each in made(D, H, "float32").trainable_variables}, step
+    def layer(params: Any, D: int, H: int, states: Any, xs: Any) -> Any:
+        outputs, *last = called(params, D, H, jnp.swapaxes(xs, 0, 1), states)
+        return jnp.swapaxes(outputs, 0, 1), *last
+
+    tree = lambda D, H: {each.name: each.value for each in made(D, H, "float32").trainable_variables}  # noqa: E731
+    return tree, layer if is_layer else step, is_layer
 
 
 READERS = {"flax.linen": linen, "flax.nnx": nnx, "equinox": equinox, "keras": keras}
@@ -153,31 +167,34 @@ FIELDS: dict[str, dict[str, Any]] = {"keras": {"tanh_ulps": {"float32": _jax.ULP
 
 
 def drop_in(kind: Any) -> Adapter:
-    """Return the adapter of a class of cells of Flax, Equinox or Keras.
+    """Return the adapter of a class of cells of Flax, Equinox or Keras, or of layers of Keras.
 
     Raises:
         ValueError: it cannot be made, or its parameters are those of no cell.
     """
     modules = [base.__module__ for base in kind.__mro__]
     root = next(root for root in READERS if any(name.startswith(root) for name in modules))
-    tree, step = READERS[root](kind)
+    tree, call, is_layer = READERS[root](kind)
     D, H = SIZES["D"], SIZES["H"]
     try:
         shapes = {name: one.shape for name, one in by_path(tree(D, H)) if hasattr(one, "shape")}
     except Exception as error:
         got = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(f"{kind.__name__}: expected a cell as those of {root}, got {got} (D={D}, H={H})") from error
+        what = "layer" if is_layer else "cell"
+        raise ValueError(f"{kind.__name__}: expected a {what} as those of {root}, got {got} (D={D}, H={H})") from error
 
     def f(order: Any, params: Any, carry: Any, x: Any) -> Any:
+        carry, x = (x, carry) if is_layer else (carry, x)  # the other way round, as of ``function``
         sizes = x.shape[-1], jax.tree.leaves(carry)[0].shape[-1]
         flat = dict(by_path(params))
         own = jax.tree_util.tree_map_with_path(lambda path, one: flat.get(spelled(path), one), tree(*sizes))
-        return step(own, *sizes, carry, x)
+        return call(own, *sizes, carry, x)
 
     def candidates() -> Iterator[Adapter]:
-        for layout in layouts_of(kind.__name__, shapes, root.partition(".")[0]):
+        for layout in layouts_of(kind.__name__, shapes, "keras_jax" if root == "keras" else root.partition(".")[0]):
             states = CELLS[cell_of(layout)[0]].states
-            for order in dict.fromkeys((" ".join(states), " ".join(reversed(states)))):
+            orders = ("",) if is_layer else dict.fromkeys((" ".join(states), " ".join(reversed(states))))
+            for order in orders:
                 yield function(partial(f, order), layout, carry=order, name=kind.__name__, **FIELDS.get(root, {}))
 
     return first_right(candidates())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import flint
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import adapters
 from adapters import Adapter
 from reference.archive import dtype_of
 from reference.precision import FORMATS
@@ -58,6 +60,25 @@ def test_a_subnormal_result_is_off_by_no_more_than_the_model_allows(adapter: Ada
     actual = adapter.tanh(arguments.astype(dtype_of(dtype))).astype(np.float64)
     form = FORMATS[dtype]
     assert np.all(np.abs(actual - arguments) <= max(form.underflow, 2 * form.u * form.tiny))
+
+
+def declared_in_the_readme(framework: str, function: str, dtype: str) -> set[float]:
+    """Return what the table of accuracies has as declared for a function of a framework in a precision."""
+    text = (Path(adapters.__file__).parent / "README.md").read_text(encoding="utf-8")
+    table = text.partition("<!-- table: python -m tests.benchmarks.accuracy -->")[2].partition("<!-- end")[0]
+    head, _, *lines = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines())
+    rows = [dict(zip(head, line, strict=True)) for line in lines]
+    mine = [row for row in rows if row["framework"].partition(".")[0] == framework and row["function"] == function]
+    return {float(row[dtype].partition(" of ")[2]) for row in mine if row[dtype] != "-"}
+
+
+def test_the_readme_has_what_is_declared(adapter: Adapter, dtype: str) -> None:
+    assert adapter.tanh_ulps[dtype] in declared_in_the_readme(adapter.framework, "tanh", dtype)
+    if adapter.cell != "rnn":
+        model = adapter.precision(dtype)
+        assert model.sigmoid_ulps in declared_in_the_readme(adapter.framework, "sigmoid", dtype)
+        tail = {0.0} | declared_in_the_readme(adapter.framework, "sigmoid below 0", dtype)
+        assert model.sigmoid_absolute in tail
 
 
 def test_the_sweep_detects_a_tanh_wrong_by_two_ulps() -> None:

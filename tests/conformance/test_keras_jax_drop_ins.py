@@ -19,8 +19,8 @@ from adapters.conformance import check
 from adapters.conformance.discovery import as_adapter
 
 class Mine(keras.layers.{kind}):
-    def call(self, inputs, states, training=False):
-        return super().call({inputs}, states)
+    def call(self, inputs, *states, **others):
+        return super().call({inputs}, *states, **others)
 
 print(as_adapter(Mine).describe)
 print(check(Mine, stacks=1, only=["step", "sequence"], on_fail="report").rows[0].status)
@@ -39,12 +39,13 @@ if not adapters.is_installed("keras_jax"):
 
 
 @pytest.mark.parametrize(("inputs", "status"), [("inputs", "pass"), ("jax.lax.stop_gradient(inputs)", "fail")])
-@pytest.mark.parametrize("kind", ["SimpleRNNCell", "LSTMCell"])
+@pytest.mark.parametrize("kind", ["SimpleRNNCell", "LSTMCell", "SimpleRNN", "LSTM", "GRU"])
 def test_a_cell_is_judged(kind: str, inputs: str, status: str) -> None:
     ran = run("jax", kind, inputs)
     assert ran.stdout.splitlines()[-1:] == [status], ran.stderr
-    name, gates = ("RNN", "") if kind == "SimpleRNNCell" else ("LSTM", "; gates i f g o")
-    told = f"judged as {name}, a cell under lax.scan{gates}; kernel = Wx, "
+    name = kind.removesuffix("Cell").removeprefix("Simple")
+    gates = {"RNN": "", "LSTM": "; gates i f g o", "GRU": "; gates z r n"}[name]
+    told = f"judged as {name}, {'a cell under lax.scan' if 'Cell' in kind else 'a layer'}{gates}; kernel = Wx, "
     assert ran.stdout.startswith(told)
 
 
