@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 
 from adapters.conformance import NAMES, STACKS, TIMEOUT, commands
 from adapters.conformance.checks import Plan
+from adapters.conformance.cli import FILES
 from adapters.conformance.judge import TRAINED
 from adapters.conformance.report import Failure, Report, Result, Row
 from adapters.conformance.run import Group
@@ -361,7 +362,7 @@ def test_a_truncated_file_is_an_error(rnn_oracle: Run, tmp_path: Path, ending: s
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Wh": None}, ": expected Wh of Params, got ['Wx', 'b'] without it"),
+        ({"Wh": None}, ": expected one recurrent layer, got arrays ['Wx', 'b']\n"),
         ({"Wh": np.zeros((3, 3), np.float32)}, ": expected Wh of shape (64, 64), got (3, 3) (D=39, H=64)"),
         ({"b": np.zeros(3, np.float32)}, ": expected b of shape (64,), got (3,) (D=39, H=64)"),
         (
@@ -382,11 +383,11 @@ def test_wrong_arrays_are_an_error(rnn_oracle: Run, tmp_path: Path, change: dict
 
 
 def test_an_unknown_file_extension_is_an_error(rnn_oracle: Run, tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
+    path = tmp_path / "model.bin"
     path.touch()
     status, _, err = rnn_oracle("check", "own:right", "--params", str(path))
     assert status == 2
-    assert err == f"rnn-oracle: --params: expected a file ending in .npz, .safetensors or .pt, got {path}\n"
+    assert err == f"rnn-oracle: --params: expected a file ending in {FILES}, got {path}\n"
 
 
 def test_without_any_framework_the_install_lines_are_reported(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from adapters.conformance import page
 from adapters.conformance.cli import main
-from adapters.conformance.port import read_params
+from adapters.conformance.formats import read_params
 from adapters.conformance.results import read
 from reference import Case
 from reference.archive import LARGEST
@@ -104,7 +104,7 @@ def test_arrays_that_nobody_needs_are_not_unpacked(tmp_path: Path) -> None:
     bomb = npy((size,), data=bytes(8))
     members = {name: array(each) for name, each in WEIGHTS.items()}
     archive(tmp_path / "w.npz", **members, other=bomb)
-    assert read_params(tmp_path / "w.npz").Wx.shape == (2, 3)
+    assert read_params(tmp_path / "w.npz")["rnn"].Wx.shape == (2, 3)
     archive(tmp_path / "w.npz", **(members | {"b": bomb}))
     with pytest.raises(ValueError, match=rf"b of shape \({size},\) in \d+ bytes"):
         read_params(tmp_path / "w.npz")
@@ -119,7 +119,7 @@ def test_needed_arrays_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_dtype_that_numpy_lacks_is_a_sentence(tmp_path: Path) -> None:
     entry = {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}
-    for name, message in (("Wx", "float8_e4m3fn"), ("other", "expected Wx and Wh, or one nn.RNN")):
+    for name, message in (("Wx", "float8_e4m3fn"), ("other", "expected one recurrent layer, got arrays")):
         header = json.dumps({name: entry}).encode()
         (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"12")
         with pytest.raises((ValueError, TypeError), match="--params") as raised:
