@@ -177,33 +177,30 @@ def read_params(path: str | Path, layer: str | None = None) -> dict[str, Params]
 
     Returns:
         The parameters by cell, in the file's dtype; half precisions become float32. There are several cells if names
-        and shapes suit several and the file tells none: a GRU without a bias of its own inside the reset.
+        and shapes suit several and the file tells none: a GRU without a bias.
 
     Raises:
         FileNotFoundError, ModuleNotFoundError: as of ``read_model``.
         ValueError: the file is damaged or of an unknown format, an array is missing or has the wrong shape, a number
-            is not finite, there is more than one layer or direction, or two layouts give different parameters.
+            is not finite, there is more than one layer or direction.
         TypeError: the dtype of an array is not floating.
     """
     where, model = f"--params {path}", read_model("--params", path, READABLE)
-    found, errors = dict[str, tuple[Layout, Params]](), list[Exception]()
+    found, errors = dict[str, Params](), list[Exception]()
     for one, each in only_layer(where, model, layer):
         if (told := model.told_of(each)) and told.nonlinearity not in one.nonlinearities:
-            raise ValueError(f"{where}: expected {each} with {one.nonlinearities}, got {told.nonlinearity!r}")
+            only = " or ".join(one.nonlinearities)
+            raise ValueError(f"{where}: expected {each} with {only}, got {told.nonlinearity!r}")
         try:
             params = one.params({name: widened(array) for name, array in under(model.arrays, each).items()})
+            found.setdefault(one.cell, params)
         except (ValueError, TypeError) as error:
             errors.append(error)
-            continue
-        other, before = found.setdefault(one.cell, (one, params))
-        if bits(before) != bits(params):
-            got = f"{other.name} and {one.name}; first move it: rnn-oracle port {path} --from {one.name} --to ..."
-            raise ValueError(f"{where}: expected arrays of one layout, got those of {got}")
     if not found:
         raise type(errors[0])(f"{where}: {str(errors[0]).removeprefix('port: ')}") from errors[0]
-    for _, params in found.values():
+    for params in found.values():
         expect_finite(where, params.fields())
-    return {cell: params for cell, (_, params) in found.items()}
+    return found
 
 
 def only_layer(where: str, model: Model, layer: str | None) -> list[tuple[Layout, str]]:
@@ -222,11 +219,6 @@ def only_layer(where: str, model: Model, layer: str | None) -> list[tuple[Layout
         got = f"the layers {shortened(there)}; name one by --layer" if there else f"arrays {shortened([*model.arrays])}"
         raise ValueError(f"{where}: expected one recurrent layer{at}, got {got}")
     return held
-
-
-def bits(params: Params) -> dict[str, bytes]:
-    """Return the bits of each parameter by name."""
-    return {name: array.tobytes() for name, array in params.present().items()}
 
 
 def widened(array: Any) -> Any:
