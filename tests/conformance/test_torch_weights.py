@@ -14,7 +14,9 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from adapters._places import to_framework  # noqa: E402
-from adapters.conformance.formats import read_params  # noqa: E402
+from adapters.conformance.cli import main  # noqa: E402
+from adapters.conformance.formats import read_params, write_arrays  # noqa: E402
+from adapters.layout import layout  # noqa: E402
 from adapters.torch import LAYOUTS, as_tensor  # noqa: E402
 from reference import Case, TimeRNN, evaluate  # noqa: E402
 
@@ -105,6 +107,23 @@ def test_a_gated_layer_of_a_wrong_shape_is_an_error_of_its_shape(tmp_path: Path)
     message = r"--params .*: expected bias_hh_l0 of shape \(16,\), got \(4,\) \(D=3, H=4\)"
     with pytest.raises(ValueError, match=message):
         read_params(tmp_path / "model.pt")
+
+
+def test_a_way_of_another_cell_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(torch.nn.LSTM(3, 4).state_dict(), tmp_path / "model.pt")
+    assert main(["check", "torch.LSTM", "torch.RNN", "--params", str(tmp_path / "model.pt")]) == 2
+    message = "rnn-oracle: --params: expected an adapter of the cell lstm, got torch.RNN, whose cell is rnn\n"
+    assert capsys.readouterr().err.endswith(message)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_state_dict_is_written_for_the_module_itself(tmp_path: Path, dtype: str) -> None:
+    params = Case.random(D=3, H=4, cell="gru", dtype=dtype).params
+    write_arrays("port", tmp_path / "gru.pt", layout("torch.GRU").to_framework(params))
+    module = torch.nn.GRU(3, 4, dtype=getattr(torch, dtype))
+    module.load_state_dict(torch.load(tmp_path / "gru.pt", weights_only=True))
+    assert module.weight_hh_l0.detach().view(torch.uint8).numpy().tobytes() == params.Wh.T.tobytes()
+    assert module.bias_hh_l0[8:].detach().view(torch.uint8).numpy().tobytes() == params.fields()["bn"].tobytes()
 
 
 class Payload:
