@@ -20,15 +20,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from adapters.layout import Told, layouts
+from adapters.layout import Recorded, layouts
 from reference.archive import EMPTY, LARGEST, dtype_of
 
 # The order of the variables of a cell.
 NAMES = ("kernel", "recurrent_kernel", "bias")
 
 
-def read_model(path: Path, needed: Callable[[str], bool] = lambda name: True) -> tuple[dict[str, Any], dict[str, Told]]:
-    """Read arrays by name, and what the file tells of each recurrent layer by path.
+def read_model(
+    path: Path, needed: Callable[[str], bool] = lambda name: True
+) -> tuple[dict[str, Any], dict[str, Recorded]]:
+    """Read arrays by name, and what the file records of each recurrent layer by path.
 
     Args:
         path: the file, ``.keras`` or ``.h5``.
@@ -37,7 +39,7 @@ def read_model(path: Path, needed: Callable[[str], bool] = lambda name: True) ->
     Returns:
         Arrays, such as "encoder.cell.kernel", with the names that the layers have in their model; and for each layer,
         such as "encoder", the cell and its activation. A file of weights alone has names of classes, such as
-        "lstm_1.cell.kernel", and tells nothing.
+        "lstm_1.cell.kernel", and records nothing.
 
     Raises:
         ValueError: the file is damaged, an array has another size than its bytes, or all are too large.
@@ -50,7 +52,7 @@ def read_model(path: Path, needed: Callable[[str], bool] = lambda name: True) ->
             text = config or text_in(file)
             layers = list(layers_in(json.loads(text))) if text else []
             found = arrays_of(file, {group: name for group, name, _ in layers}, needed)
-        return found, {name: told for _, name, told in layers if told}
+        return found, {name: recorded for _, name, recorded in layers if recorded}
     except Exception as error:  # of many kinds, if the file is damaged
         words = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"expected a whole {path.suffix} file of Keras, got {path} ({words})") from error
@@ -111,8 +113,9 @@ def arrays_of(file: Any, names: dict[str, str], needed: Callable[[str], bool]) -
     found = dict.fromkeys(stored, EMPTY)
     for name, data in stored.items():
         if needed(name):
-            if data.is_virtual or data.external or data.nbytes != data.id.get_storage_size():
-                raise ValueError(f"{name} of shape {data.shape} in {data.id.get_storage_size()} bytes")
+            size = data.id.get_storage_size()
+            if data.is_virtual or data.external or data.dtype.hasobject or data.nbytes != size:
+                raise ValueError(f"{name} of shape {data.shape}, {data.dtype}, in {size} bytes")
             if (total := total + data.nbytes) > LARGEST:
                 raise ValueError(f"arrays of {total} bytes, which is more than {LARGEST}")
             # Keras writes bfloat16 as bytes.
@@ -140,8 +143,8 @@ def named(file: Any, path: str, names: dict[str, str]) -> str:
     return ".".join([*filter(None, [names.get(group)]), *rest, NAMES[int(last)] if is_cell else last])
 
 
-def layers_in(node: Any, group: str = "", above: str = "") -> Iterator[tuple[str, str, Told | None]]:
-    """Yield each layer and cell in a configuration: its group, the path of its name, and what is told of it."""
+def layers_in(node: Any, group: str = "", above: str = "") -> Iterator[tuple[str, str, Recorded | None]]:
+    """Yield each layer and cell in a configuration: its group, the path of its name, and what is recorded of it."""
     for key, value in node["config"].items():
         counts = Counter[str]()
         for one in value if isinstance(value, list) else [value]:
@@ -156,14 +159,14 @@ def layers_in(node: Any, group: str = "", above: str = "") -> Iterator[tuple[str
                 child += f"/{kind}_{counts[kind]}" if counts[kind] else f"/{kind}"
                 counts[kind] += 1
             here, name = f"{group}/{child}".lstrip("/"), f"{above}.{own['name']}".lstrip(".")
-            yield here, name, told_of(one["class_name"], own)
+            yield here, name, recorded_of(one["class_name"], own)
             yield from layers_in(one, here, name)
 
 
-def told_of(kind: str, own: dict[str, Any]) -> Told | None:
-    """Return what the configuration of a layer tells; None if it is not recurrent."""
+def recorded_of(kind: str, own: dict[str, Any]) -> Recorded | None:
+    """Return what the configuration of a layer records; None if it is not recurrent."""
     # All backends have one table.
     held = layouts("keras_torch").get(f"keras_torch.{kind}{'.reset_before' * (own.get('reset_after') is False)}")
     f, gate = own.get("activation"), own.get("recurrent_activation", "sigmoid")
     f = str(f) if gate == "sigmoid" else f"{f} and {gate}"
-    return Told(held.cell, f, backwards=bool(own.get("go_backwards"))) if held else None
+    return Recorded(held.cell, f, backwards=bool(own.get("go_backwards"))) if held else None

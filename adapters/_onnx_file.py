@@ -1,4 +1,4 @@
-"""Models of ONNX: the initialisers of their recurrent nodes, and what the attributes tell. Nothing is run."""
+"""Models of ONNX: the initialisers of their recurrent nodes, and what the attributes record. Nothing is run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper
 
-from adapters.layout import Told, layouts
+from adapters.layout import Recorded, layouts
 from reference.archive import LARGEST
 
 # https://onnx.ai/onnx/operators/, "RNN", "LSTM" and "GRU", "Inputs" and "Attributes"
@@ -17,8 +17,8 @@ ACTIVATIONS = {"RNN": ["tanh"], "LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["si
 DIRECTIONS = {"forward": [""], "reverse": [""], "bidirectional": [".forward", ".reverse"]}
 
 
-def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Told]]:
-    """Read W, R and B of each recurrent node, and what the node tells, by path.
+def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Recorded]]:
+    """Read W, R and B of each recurrent node, and what the node records, by path.
 
     Args:
         path: the file, ``.onnx``.
@@ -37,19 +37,19 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Told]]:
         stored = {tensor.name: tensor for tensor in graph.initializer}
         constants = [node for node in graph.node if node.op_type == "Constant"]
         stored |= {node.output[0]: one.t for node in constants for one in node.attribute if one.name == "value"}
-        arrays, told = dict[str, Any](), dict[str, Told]()
+        arrays, recorded = dict[str, Any](), dict[str, Recorded]()
         for i, node in enumerate(graph.node):
             if node.op_type in ACTIVATIONS and not node.domain:
                 name = node.name.strip("/").replace("/", ".") or f"{node.op_type}_{i}"
-                read_node(node, name if name not in told else f"{name}_{i}", stored, arrays, told)
-        return arrays, told
+                read_node(node, name if name not in recorded else f"{name}_{i}", stored, arrays, recorded)
+        return arrays, recorded
     except Exception as error:  # of many kinds, if the file is damaged
         words = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"expected a whole .onnx file, got {path} ({words})") from error
 
 
-def read_node(node: Any, name: str, stored: Any, arrays: dict[str, Any], told: dict[str, Told]) -> None:
-    """Add the arrays of a node, and what it tells of each direction."""
+def read_node(node: Any, name: str, stored: Any, arrays: dict[str, Any], recorded: dict[str, Recorded]) -> None:
+    """Add the arrays of a node, and what it records of each direction."""
     given = dict(zip(INPUTS, node.input, strict=False))
     of = {one.name: helper.get_attribute_value(one) for one in node.attribute}
     way, default, held = of.get("direction", b"forward").decode(), ACTIVATIONS[node.op_type], layouts("onnx")
@@ -68,4 +68,4 @@ def read_node(node: Any, name: str, stored: Any, arrays: dict[str, Any], told: d
         own = functions[k * len(default) : (k + 1) * len(default)]
         usual = [own[-1] if f == "tanh" else f for f in default]
         f = own[-1] if own == usual else " and ".join(own)
-        told[name + end] = Told(cell, ", ".join([f, *more]), backwards=way == "reverse" or end == ".reverse")
+        recorded[name + end] = Recorded(cell, ", ".join([f, *more]), backwards=way == "reverse" or end == ".reverse")

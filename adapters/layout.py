@@ -31,8 +31,8 @@ from reference.cells import NONLINEARITIES
 from reference.layers import endings
 
 
-class Told(NamedTuple):
-    """What a file tells of a cell or layer beside its arrays."""
+class Recorded(NamedTuple):
+    """What a file records of a cell or layer beside its arrays."""
 
     cell: str  # as of ``Case``
     nonlinearity: str  # "tanh" or "relu"; in other words if it has other functions than the cell

@@ -1,4 +1,4 @@
-"""Weights in files: arrays by name, what a file tells of its layers, and the layers that are chosen of them.
+"""Weights in files: arrays by name, what a file records of its layers, and the layers that are chosen of them.
 
 No code in a file runs, and sizes are bounded before memory is taken.
 """
@@ -18,7 +18,7 @@ import safetensors.numpy
 import adapters
 from adapters._places import GATES
 from adapters.conformance.cli import FILES
-from adapters.layout import Layout, Told, is_under, layer_of, layouts, shortened, under
+from adapters.layout import Layout, Recorded, is_under, layer_of, layouts, shortened, under
 from reference import Params
 from reference.archive import EMPTY, expect_finite, read_npz, write_npz
 from reference.cells import CELLS
@@ -43,19 +43,19 @@ READABLE = readable()
 
 @dataclass(frozen=True)
 class Model:
-    """The arrays in a file by name, and what the file tells of its layers by path."""
+    """The arrays in a file by name, and what the file records of its layers by path."""
 
     arrays: Mapping[str, Any]
-    told: Mapping[str, Told] = field(default_factory=dict)
+    recorded: Mapping[str, Recorded] = field(default_factory=dict)
 
-    def told_of(self, path: str) -> Told | None:
-        """Return what the file tells of the layer of a path; None if nothing."""
-        return next((told for name, told in self.told.items() if is_under(path, name)), None)
+    def recorded_of(self, path: str) -> Recorded | None:
+        """Return what the file records of the layer of a path; None if nothing."""
+        return next((own for name, own in self.recorded.items() if is_under(path, name)), None)
 
     def paths(self, one: Layout, *, fitting: bool = True) -> list[str]:
-        """Return the paths of the layers of a kind, as of ``Layout.paths``, of one cell if the file tells it."""
+        """Return the paths of the layers of a kind, as of ``Layout.paths``, of one cell if the file records it."""
         found = one.paths(self.arrays, fitting=fitting)
-        return [path for path in found if (told := self.told_of(path)) is None or told.cell == one.cell]
+        return [path for path in found if (own := self.recorded_of(path)) is None or own.cell == one.cell]
 
     def chosen(self, where: str, one: Layout, layer: str | None = None, *, every: bool = False) -> list[str]:
         """Return the path of the only layer of a kind, or of every layer of this kind.
@@ -71,9 +71,9 @@ class Model:
         """
         there = self.paths(one)
         found, at = within(there, layer), f" at {layer!r}" if layer else ""
-        if not found and (self.told or layer or every):
-            told = [f"{path} ({told.cell})" for path, told in self.told.items()]
-            got = shortened(told or there or self.paths(one, fitting=False))
+        if not found and (self.recorded or layer or every):
+            named = [f"{path} ({own.cell})" for path, own in self.recorded.items()]
+            got = shortened(named or there or self.paths(one, fitting=False))
             raise ValueError(f"{where}: expected a {one.name}{at}, got the layers {got}")
         if len(found) > 1 and not every:
             got = f"{shortened(found)}; name one by --layer, or move --all"
@@ -177,7 +177,7 @@ def read_params(path: str | Path, layer: str | None = None) -> dict[str, Params]
 
     Returns:
         The parameters by cell, in the file's dtype; half precisions become float32. There are several cells if names
-        and shapes suit several and the file tells none: a GRU without a bias.
+        and shapes suit several and the file records none: a GRU without a bias.
 
     Raises:
         FileNotFoundError, ModuleNotFoundError: as of ``read_model``.
@@ -188,9 +188,9 @@ def read_params(path: str | Path, layer: str | None = None) -> dict[str, Params]
     where, model = f"--params {path}", read_model("--params", path, READABLE)
     found, errors = dict[str, Params](), list[Exception]()
     for one, each in only_layer(where, model, layer):
-        if (told := model.told_of(each)) and told.nonlinearity not in one.nonlinearities:
+        if (recorded := model.recorded_of(each)) and recorded.nonlinearity not in one.nonlinearities:
             only = " or ".join(one.nonlinearities)
-            raise ValueError(f"{where}: expected {each} with {only}, got {told.nonlinearity!r}")
+            raise ValueError(f"{where}: expected {each} with {only}, got {recorded.nonlinearity!r}")
         try:
             params = one.params({name: widened(array) for name, array in under(model.arrays, each).items()})
             found.setdefault(one.cell, params)

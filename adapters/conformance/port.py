@@ -19,7 +19,7 @@ from adapters.conformance.contract import guarded
 from adapters.conformance.formats import read_model, write_arrays
 from adapters.conformance.judge import subject_of
 from adapters.conformance.process import Ended, Worker
-from adapters.layout import Layout, Told, expect_nonlinearity, layout, under
+from adapters.layout import Layout, Recorded, expect_nonlinearity, layout, under
 from reference import Case, LayersCase, Params
 from reference.archive import expect_finite
 from reference.strategies import fitting
@@ -55,7 +55,7 @@ def move(options: argparse.Namespace, console: Console) -> int:
     into = dict(zip(paths, paths if options.all else [""], strict=True))
     moved, written, lines = dict[str, Moved](), dict[str, Any](), list[str]()
     for path, new in into.items():
-        moved[new] = layer = move_layer(options, source, target, under(model.arrays, path), model.told_of(path))
+        moved[new] = layer = move_layer(options, source, target, under(model.arrays, path), model.recorded_of(path))
         written |= {f"{new}.{name}".lstrip("."): array for name, array in layer.written.items()}
         lines += [f"{new}: {line}" if new else line for line in layer.lines]
     write_arrays("port", options.output, written)
@@ -89,16 +89,16 @@ class Moved:
 
 
 def move_layer(
-    options: argparse.Namespace, source: Layout, target: Layout, arrays: Mapping[str, Any], told: Told | None
+    options: argparse.Namespace, source: Layout, target: Layout, arrays: Mapping[str, Any], recorded: Recorded | None
 ) -> Moved:
     """Return the layers among the arrays of a module, moved.
 
     Raises:
-        ValueError, TypeError: as of ``move``, or the file tells of another nonlinearity than the options.
+        ValueError, TypeError: as of ``move``, or the file records another nonlinearity than the options.
     """
-    f = expect_nonlinearity(source, target, told.nonlinearity if told else options.nonlinearity)
+    f = expect_nonlinearity(source, target, recorded.nonlinearity if recorded else options.nonlinearity)
     if options.nonlinearity not in (None, f):
-        raise ValueError(f"port --nonlinearity: expected {f}, as {options.model} tells, got {options.nonlinearity}")
+        raise ValueError(f"port --nonlinearity: expected {f}, as {options.model} records, got {options.nonlinearity}")
     given, written, lines = dict[str, Params](), dict[str, Any](), list[str]()
     for end, own in source.each(arrays).items():
         held = source.params(own)
@@ -109,9 +109,9 @@ def move_layer(
         expect_finite(f"port --dtype {dtype}", params.fields())
         written |= target.named_in(end, params)
         lines += [f"{end[1:]}: {line}" if end else line for line in remarks(own, source, target, held, params)]
-    if not (told or options.nonlinearity) and len(source.nonlinearities) > 1:
+    if not (recorded or options.nonlinearity) and len(source.nonlinearities) > 1:
         lines.append(f"not in the file: the nonlinearity, which is taken as {f}; --nonlinearity names another")
-    if told and told.backwards:
+    if recorded and recorded.backwards:
         lines.append("not moved: the direction; this layer runs from the last step to the first")
     return Moved(given, written, f, lines)
 

@@ -18,7 +18,7 @@ import keras
 from adapters._keras_file import expect_heaps
 from adapters.conformance.cli import main
 from adapters.conformance.formats import read_model, read_params
-from adapters.layout import Layout, Told, layouts
+from adapters.layout import Layout, Recorded, layouts
 from reference import Case, Params
 from reference.archive import LARGEST
 from tests.conformance.mutations import assert_read_or_refused
@@ -54,13 +54,13 @@ def saved(model: Any, folder: Path, ending: str) -> Path:
     return path
 
 
-# By the path of a layer: its kind, the place of its first variable among all, and what is told.
+# By the path of a layer: its kind, the place of its first variable among all, and what is recorded.
 LAYERS = {
-    "encoder": ("LSTM", 0, Told("lstm", "tanh")),
-    "both.forward_gru": ("GRU.reset_before", 3, Told("gru_reset_before", "tanh")),
-    "both.backward_gru": ("GRU.reset_before", 6, Told("gru_reset_before", "tanh", backwards=True)),
-    "inner.deep": ("SimpleRNN", 9, Told("rnn", "relu")),
-    "wrapped.own": ("GRUCell", 12, Told("gru", "tanh")),
+    "encoder": ("LSTM", 0, Recorded("lstm", "tanh")),
+    "both.forward_gru": ("GRU.reset_before", 3, Recorded("gru_reset_before", "tanh")),
+    "both.backward_gru": ("GRU.reset_before", 6, Recorded("gru_reset_before", "tanh", backwards=True)),
+    "inner.deep": ("SimpleRNN", 9, Recorded("rnn", "relu")),
+    "wrapped.own": ("GRUCell", 12, Recorded("gru", "tanh")),
 }
 # A file of weights alone has no names.
 GROUPS = ("lstm", "bidirectional.forward_layer", "bidirectional.backward_layer", "sequential.simple_rnn", "rnn.cell")
@@ -87,9 +87,9 @@ def test_the_variables_of_a_layer_are_read_bit_for_bit(tmp_path: Path, model: An
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_the_file_tells_the_cell_and_its_activation(tmp_path: Path, model: Any, ending: str) -> None:
-    told = read_model("port", saved(model, tmp_path, ending), [*LAYOUTS.values()]).told
-    assert told == ({} if ending == "weights.h5" else {path: told for path, (*_, told) in LAYERS.items()})
+def test_the_file_records_the_cell_and_its_activation(tmp_path: Path, model: Any, ending: str) -> None:
+    recorded = read_model("port", saved(model, tmp_path, ending), [*LAYOUTS.values()]).recorded
+    assert recorded == ({} if ending == "weights.h5" else {path: recorded for path, (*_, recorded) in LAYERS.items()})
 
 
 def test_bfloat16_which_keras_writes_as_bytes_is_read(tmp_path: Path) -> None:
@@ -111,7 +111,11 @@ def test_layers_of_one_default_name_are_distinct(tmp_path: Path) -> None:
     ("options", "status", "line"),
     [
         (("SimpleRNN",), 0, "keras_jax.SimpleRNN: certified, largest |error| / bound 0."),
-        (("SimpleRNN", "--nonlinearity", "tanh"), 2, "port --nonlinearity: expected relu, as m.keras tells, got tanh"),
+        (
+            ("SimpleRNN", "--nonlinearity", "tanh"),
+            2,
+            "port --nonlinearity: expected relu, as m.keras records, got tanh",
+        ),
         (
             ("GRU.reset_before",),
             2,
@@ -186,18 +190,25 @@ Wx, WH = np.zeros((3, 8), "float32"), np.zeros((2, 8), "float32")
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"data": WH, "compression": "gzip"}, r"lstm.recurrent_kernel of shape \(2, 8\) in \d+ bytes"),
-        ({"shape": (2, 10**9), "chunks": (1, 8)}, r"lstm.recurrent_kernel of shape \(2, 1000000000\) in 0 bytes"),
-        ({"shape": (2, 8), "external": [("secret", 0, 64)]}, r"lstm.recurrent_kernel of shape \(2, 8\) in \d+ bytes"),
+        ({"data": WH, "compression": "gzip"}, r"lstm.recurrent_kernel of shape \(2, 8\), float32, in \d+ bytes"),
+        (
+            {"shape": (2, 10**9), "chunks": (1, 8)},
+            r"lstm.recurrent_kernel of shape \(2, 1000000000\), float32, in 0 bytes",
+        ),
+        (
+            {"shape": (2, 8), "external": [("secret", 0, 64)]},
+            r"lstm.recurrent_kernel of shape \(2, 8\), float32, in \d+ bytes",
+        ),
+        ({"shape": (2, 8), "dtype": h5py.vlen_dtype("float32")}, r"shape \(2, 8\), object, in \d+ bytes"),
         ({"data": np.zeros((2, 9), "float32")}, r"expected recurrent_kernel of shape \(8, 8\), got \(2, 9\)"),
     ],
-    ids=["compressed", "not stored", "in another file", "shape"],
+    ids=["compressed", "not stored", "in another file", "lists", "shape"],
 )
 def test_an_array_of_another_size_is_a_sentence(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     (tmp_path / "secret").write_bytes(bytes(64))
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file.create_dataset("lstm/kernel", data=Wx)
-        file.create_dataset("lstm/recurrent_kernel", dtype="float32", **options)
+        file.create_dataset("lstm/recurrent_kernel", **({"dtype": "float32"} | options))
     with pytest.raises(ValueError, match=message):
         read_params(tmp_path / "w.h5")
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from adapters.conformance.cli import main  # noqa: E402
 from adapters.conformance.formats import read_model, read_params  # noqa: E402
-from adapters.layout import Layout, Told, layouts  # noqa: E402
+from adapters.layout import Layout, Recorded, layouts  # noqa: E402
 from reference import Case, Params  # noqa: E402
 from tests.conformance.mutations import assert_read_or_refused  # noqa: E402
 
@@ -74,9 +74,9 @@ def test_a_node_of_two_directions_is_two_layers(tmp_path: Path) -> None:
     both = {key: np.concatenate([tensors[key] for _, tensors in each]) for key in ("W", "R", "B")}
     path = write(tmp_path / "m.onnx", node("LSTM", "LSTM", both, direction="bidirectional"))
     model = read_model("port", path, [LAYOUTS["onnx.LSTM"]])
-    assert model.told == {
-        "LSTM.forward": Told("lstm", "tanh"),
-        "LSTM.reverse": Told("lstm", "tanh", backwards=True),
+    assert model.recorded == {
+        "LSTM.forward": Recorded("lstm", "tanh"),
+        "LSTM.reverse": Recorded("lstm", "tanh", backwards=True),
     }
     for (params, _), end in zip(each, ("forward", "reverse"), strict=True):
         assert bits(read_params(path, f"LSTM.{end}")["lstm"]) == bits(params)
@@ -86,32 +86,32 @@ TANH, CHANGED = ["Sigmoid", "Tanh", "Tanh"], ["Sigmoid", "Tanh", "Relu"]
 
 
 @pytest.mark.parametrize(
-    ("kind", "attributes", "told"),
+    ("kind", "attributes", "recorded"),
     [
-        ("RNN", {}, Told("rnn", "tanh")),
-        ("RNN", {"activations": ["Relu"]}, Told("rnn", "relu")),
-        ("RNN", {"activations": ["Sigmoid"]}, Told("rnn", "sigmoid")),
-        ("RNN", {"direction": "reverse"}, Told("rnn", "tanh", backwards=True)),
-        ("RNN", {"clip": 3.0}, Told("rnn", "tanh, clip=3")),
-        ("LSTM", {"activations": TANH}, Told("lstm", "tanh")),
-        ("LSTM", {"activations": CHANGED}, Told("lstm", "sigmoid and tanh and relu")),
-        ("LSTM", {"input_forget": 1}, Told("lstm", "tanh, input_forget=1")),
-        ("GRU", {"linear_before_reset": 1}, Told("gru", "tanh")),
-        ("GRU", {"layout": 1}, Told("gru_reset_before", "tanh")),
+        ("RNN", {}, Recorded("rnn", "tanh")),
+        ("RNN", {"activations": ["Relu"]}, Recorded("rnn", "relu")),
+        ("RNN", {"activations": ["Sigmoid"]}, Recorded("rnn", "sigmoid")),
+        ("RNN", {"direction": "reverse"}, Recorded("rnn", "tanh", backwards=True)),
+        ("RNN", {"clip": 3.0}, Recorded("rnn", "tanh, clip=3")),
+        ("LSTM", {"activations": TANH}, Recorded("lstm", "tanh")),
+        ("LSTM", {"activations": CHANGED}, Recorded("lstm", "sigmoid and tanh and relu")),
+        ("LSTM", {"input_forget": 1}, Recorded("lstm", "tanh, input_forget=1")),
+        ("GRU", {"linear_before_reset": 1}, Recorded("gru", "tanh")),
+        ("GRU", {"layout": 1}, Recorded("gru_reset_before", "tanh")),
     ],
 )
-def test_the_attributes_tell_the_cell_and_its_activation(
-    tmp_path: Path, kind: str, attributes: dict[str, Any], told: Told
+def test_the_attributes_records_the_cell_and_its_activation(
+    tmp_path: Path, kind: str, attributes: dict[str, Any], recorded: Recorded
 ) -> None:
     path = write(tmp_path / "m.onnx", node(kind, "n", drawn(kind)[1], **attributes))
-    assert read_model("port", path, [*LAYOUTS.values()]).told == {"n": told}
+    assert read_model("port", path, [*LAYOUTS.values()]).recorded == {"n": recorded}
 
 
 def test_nodes_without_a_name_and_of_one_name_are_distinct(tmp_path: Path) -> None:
     tensors = drawn("RNN")[1]
     nodes = [node("RNN", f"{k}", tensors, name=name) for k, name in enumerate(("", "", "n", "n"))]
     model = read_model("port", write(tmp_path / "m.onnx", *nodes), [LAYOUTS["onnx.RNN"]])
-    assert [*model.told] == ["RNN_0", "RNN_1", "n", "n_3"]
+    assert [*model.recorded] == ["RNN_0", "RNN_1", "n", "n_3"]
 
 
 def test_a_constant_node_is_an_initialiser(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_model_is_moved_with_the_activation_of_its_file(
     first, *_ = capsys.readouterr().out.splitlines()
     assert first == "not moved: the direction; this layer runs from the last step to the first"
     assert main([*words, "--nonlinearity", "tanh"]) == 2
-    message = "rnn-oracle: port --nonlinearity: expected relu, as m.onnx tells, got tanh\n"
+    message = "rnn-oracle: port --nonlinearity: expected relu, as m.onnx records, got tanh\n"
     assert capsys.readouterr().err == message
 
 
