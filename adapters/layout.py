@@ -32,7 +32,7 @@ from reference.layers import endings
 
 
 class Recorded(NamedTuple):
-    """What a file records of a cell or layer beside its arrays."""
+    """The cell of a layer and its activation, as a file records them beside the arrays."""
 
     cell: str  # as of ``Case``
     nonlinearity: str  # "tanh" or "relu"; in other words if it has other functions than the cell
