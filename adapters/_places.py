@@ -189,7 +189,7 @@ def sizes_of(layout: Mapping[str, str], arrays: Mapping[str, Any]) -> tuple[int,
     name, place = next((name, place) for name, place in places_of(layout).items() if "Wx" in place)
     what, _, gate, turned, leading = suffixes_of(place)
     rows = "D+H" if "Wh" in what else "D"
-    columns = "H" if gate or layout.get("cell") is None else f"{len(cell_of(layout)[1])}H"
+    columns = "H" if gate or len(cell_of(layout)[1]) == 1 else f"{len(cell_of(layout)[1])}H"
     axes = [*["1"] * leading, *([columns, rows] if turned else [rows, columns])]
     if len(shape := arrays[name].shape) != len(axes):
         raise ValueError(f"port: expected {name} of shape ({', '.join(axes)}), got {shape}")

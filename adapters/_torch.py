@@ -155,6 +155,11 @@ def read_state_dict(path: Path, needed: Callable[[str], bool] = lambda name: Tru
     return {name: read_tensor(name, tensor) if needed(name) else np.zeros(0) for name, tensor in named}
 
 
+def write_state_dict(path: str | Path, arrays: dict[str, Any]) -> None:
+    """Write arrays by name as a ``.pt`` file, a dict of tensors alone."""
+    torch.save({name: as_tensor(array) for name, array in arrays.items()}, path)
+
+
 def read_tensor(name: str, tensor: Tensor) -> Any:
     """Return a tensor of a file as an array.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,14 @@ from reference import Params
 from reference.archive import DTYPES
 from reference.cells import NONLINEARITIES
 from reference.layers import endings
+
+
+class Recorded(NamedTuple):
+    """The cell of a layer and its activation, as a file records them beside the arrays."""
+
+    cell: str  # as of ``Case``
+    nonlinearity: str  # "tanh" or "relu"; in other words if it has other functions than the cell
+    backwards: bool = False  # whether it runs from the last step to the first
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,11 @@ class Layout:
     def is_plain(self) -> bool:
         """Whether the names are those of the reference."""
         return all(name == place for name, place in self.named.items())
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether there are names for several layers."""
+        return self.is_plain or all(name.endswith("_l0") for name in self.named)
 
     @property
     def always_biased(self) -> bool:
@@ -168,9 +181,35 @@ class Layout:
         """
         if not end:
             return self.to_framework(params)
-        if not (self.is_plain or all(name.endswith("_l0") for name in self.named)):
+        if not self.has_layers:
             raise ValueError(f"port: expected a target with names of several layers, got {self.name}: {[*self.named]}")
         return {layered(name, end): array for name, array in self.to_framework(params).items()}
+
+    def paths(self, arrays: Mapping[str, Any], *, fitting: bool = True) -> list[str]:
+        """Return the path of each such cell, layer or module of layers among named arrays, as "encoder.lstm" or "".
+
+        Args:
+            arrays: arrays by name.
+            fitting: whether Wh has to have the shape of this cell, because other cells have the same names.
+        """
+        flat, own = flattened(arrays), {name: name.replace("/", ".") for name in self.weights}
+        kinds = [own] + [{name: f"{single(name)}_l0" for name in own}] * self.has_layers
+        found = list[str]()
+        for names in kinds:
+            first = next(iter(names.values()))
+            for prefix in (name.removesuffix(first) for name in flat if f".{name}".endswith(f".{first}")):
+                held = {name: flat[prefix + key] for name, key in names.items() if prefix + key in flat}
+                if held.keys() == names.keys() and (self._fits(held) or not fitting):
+                    found.append(prefix.rstrip("."))
+        return [*dict.fromkeys(found)]
+
+    def _fits(self, weights: Mapping[str, NDArray[Any]]) -> bool:
+        """Return whether Wh has a block of each gate."""
+        try:
+            Wh = self.to_reference(weights)["Wh"]
+        except (ValueError, IndexError):  # of another number of axes
+            return False
+        return bool(Wh.ndim == 2 and Wh.shape[1] == len(Wh) * len(GATES[self.cell].split()))
 
     def rounded(self, arrays: Mapping[str, Any]) -> int:
         """Return the number of elements in which the sum of two biases is not exact; ``arrays`` as of ``params``."""
@@ -196,9 +235,10 @@ class Layout:
         found = {name: flat[prefix + key] for key, name in ours.items() if prefix + key in flat}
         self._expect_all(found, prefix)
         # An array with the prefix of a module belongs to the module, for example to its second layer or to a gate.
-        # Plain Wx, Wh and b belong to no module, so an author may put other arrays beside them.
-        modules = set[str]() if self.is_plain else {(prefix + key).rpartition(".")[0] for key in ours}
+        # Plain Wx, Wh and b belong to no module, so an author may put other arrays beside them, but no other parameter.
+        modules = {(prefix + key).rpartition(".")[0] for key in ours}
         beside = [name for name in flat if name.rpartition(".")[0] in modules]
+        beside = [name for name in beside if name.removeprefix(prefix) in PARTS] if self.is_plain else beside
         if more := [name for name in beside if name.removeprefix(prefix) not in ours]:
             got = f"{shortened(more)}{projection(more)}"
             raise ValueError(f"port: expected no more than {list(self.named)} of a {self.name}, got {got}")
@@ -320,6 +360,16 @@ def added(biases: list[NDArray[Any]]) -> NDArray[Any]:
 def shortened(names: list[str], most: int = 8) -> str:
     """Return the first names of a list in Python's notation."""
     return str(names) if len(names) <= most else f"{str(names[:most])[:-1]}, and {len(names) - most} more]"
+
+
+def is_under(path: str, above: str) -> bool:
+    """Return whether a path is another one, or begins with it: "encoder.lstm" begins with "encoder" and with ""."""
+    return f"{path}.".startswith(f"{above}." if above else "")
+
+
+def under(arrays: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return the arrays whose names begin with a path, without it."""
+    return {name[len(path) :].lstrip("."): array for name, array in flattened(arrays).items() if is_under(name, path)}
 
 
 def flattened(tree: Any, *path: str) -> dict[str, NDArray[Any]]:

@@ -20,10 +20,10 @@ from adapters import (
     _torch_module,
     gated,
 )
-from adapters._torch import as_array, as_tensor, by_autograd, environment, pull_back, read_state_dict, run
+from adapters._torch import as_array, as_tensor, by_autograd, environment, pull_back, run
 from adapters._torch_cells import layer, stepped
 
-__all__ = ["ADAPTERS", "as_array", "as_tensor", "drop_in", "environment", "module", "pull_back", "read_state_dict"]
+__all__ = ["ADAPTERS", "as_array", "as_tensor", "drop_in", "environment", "module", "pull_back"]
 
 # https://docs.pytorch.org/docs/stable/generated/torch.nn.RNN.html, "Variables"; likewise LSTM, GRU and the cells.
 # fmt: off

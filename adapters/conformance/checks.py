@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -50,7 +50,7 @@ class Plan:
 
     stacks: int  # before a check's own thinning
     seed: int  # the same seed gives the same cases to all adapters
-    params: Params | None = None  # instead of drawn ones
+    params: Mapping[str, Params] = field(default_factory=dict)  # instead of drawn ones, by cell
     checks: Sequence[str] = NAMES
     dtypes: Sequence[str] = ()  # all that each adapter is judged in without a request, if none is named
     timeout: float = TIMEOUT  # seconds a check in one dtype, in a process of its own
@@ -94,7 +94,7 @@ class Drawn:
                 norms=self.norms,
                 values=self.values,
                 assorted=True,
-                params=Params.load(TRAINED[adapter.cell]) if self.trained else plan.params,
+                params=Params.load(TRAINED[adapter.cell]) if self.trained else plan.params.get(adapter.cell),
                 direction=adapter.takes_direction,
                 # Hypothesis prefers small numbers, with which the values of a run would be those of another.
                 seed=Random(f"{self.name} {plan.seed} {i}").getrandbits(32),
@@ -229,9 +229,9 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def suits(check: Check, params: Params | None) -> bool:
+def suits(check: Check, params: Mapping[str, Params]) -> bool:
     """Return whether a check can run on parameters that a user gives: they replace drawn ones."""
-    return params is None or (isinstance(check, Drawn) and not check.trained)
+    return not params or (isinstance(check, Drawn) and not check.trained)
 
 
 def quiet(examples: int, *phases: Phase) -> settings:

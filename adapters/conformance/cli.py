@@ -21,6 +21,7 @@ ABOUT = "Judge implementations of the textbook RNN: outputs and all gradients, e
 LARGEST_SEED = 2**53
 # A run of more stacks would not end.
 MOST = 10**8
+FILES = ".npz, .safetensors, .pt, .keras, .h5 or .onnx"
 SUBJECTS = "torch, torch.LSTM, or MODULE:NAME for a cell of your own; default: all frameworks that are installed"
 
 
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     dtypes: dict[str, Any] = {"choices": DTYPES, "metavar": "D"}
     several = dtypes | {"nargs": "+", "action": "extend"}
     positive = partial(whole_number, least=1, most=MOST)
+    path: dict[str, Any] = {"metavar": "PATH", "help": "one layer of a larger model by its path, as encoder.lstm"}
     names: dict[str, Any] = {"nargs": "+", "choices": NAMES, "metavar": "CHECK", "action": "extend"}
 
     commands.add_parser("list", help="list the adapters and what each supports")
@@ -85,7 +87,8 @@ def parser() -> argparse.ArgumentParser:
     limit = f"a check in one dtype, or inf; default: {TIMEOUT:g}, and more for more stacks"
     check.add_argument("--timeout", type=seconds, metavar="SECONDS", help=limit)
     check.add_argument("--jobs", type=positive, metavar="N", help="frameworks side by side; default: number of cores")
-    check.add_argument("--params", metavar="FILE", help="judge on these weights: .npz, .safetensors or .pt")
+    check.add_argument("--params", metavar="FILE", help=f"judge on these weights: {FILES}")
+    check.add_argument("--layer", **path)
     check.add_argument("--by-quantity", action="store_true", help="show the largest error of each quantity, too")
     check.add_argument("--verbose", action="store_true", help="list each reason why something is unsupported")
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
@@ -98,12 +101,15 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("name", metavar="NAME", help="one adapter, as torch.RNN or MODULE:NAME")
 
     port = commands.add_parser("port", help="move weights from one framework to another, with a proof")
-    port.add_argument("model", metavar="MODEL", help="the weights: .npz, .safetensors or .pt")
+    port.add_argument("model", metavar="MODEL", help=f"the weights: {FILES}")
     port.add_argument("--from", dest="source", required=True, metavar="NAME", help="torch, or torch.RNN")
     port.add_argument("--to", required=True, metavar="NAME", help="flax, or flax.nnx.RNN")
-    port.add_argument("-o", "--output", required=True, metavar="FILE", help=".npz or .safetensors")
+    port.add_argument("-o", "--output", required=True, metavar="FILE", help=".npz, .safetensors or .pt")
+    some = port.add_mutually_exclusive_group()
+    some.add_argument("--layer", **path)
+    some.add_argument("--all", action="store_true", help="move all layers of this kind, each with its path")
     port.add_argument("--dtype", **dtypes, help="round to it; default: that of the file")
-    port.add_argument("--nonlinearity", choices=("tanh", "relu"), help="of the model; default: the source's first")
+    port.add_argument("--nonlinearity", choices=("tanh", "relu"), help="of the model; default: the file's")
     port.add_argument("--no-proof", dest="proof", action="store_false", help="write the file, and run nothing")
 
     faults = commands.add_parser("faults", help="judge the suite itself: which faults of its catalogue it catches")

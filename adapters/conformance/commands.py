@@ -20,10 +20,12 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
 from adapters.conformance.checks import CHECKS, Plan, suits
+from adapters.conformance.conclusion import listed
 from adapters.conformance.contract import guarded
+from adapters.conformance.formats import read_params
 from adapters.conformance.judge import subject_of
 from adapters.conformance.outputs import expect_writable
-from adapters.conformance.port import move, read_params
+from adapters.conformance.port import move
 from adapters.conformance.process import Ended, Worker
 from adapters.conformance.rendering import ENDLESS
 from adapters.conformance.report import Report, machine
@@ -94,7 +96,9 @@ def setting(stopped: threading.Event) -> Iterator[None]:
 def check_adapters(options: argparse.Namespace, console: Console) -> int:
     """Judge the adapters of the names, each in a process of its own; print the table."""
     groups = _groups(options.names, every=options.all)
-    params = read_params(options.params) if options.params else None
+    if options.layer and not options.params:
+        raise ValueError(f"--layer: expected a file with --params, got {options.layer} alone")
+    params = read_params(options.params, options.layer) if options.params else {}
     chosen = set(options.only or NAMES) - set(options.skip)
     plan = Plan(
         checks=[check.name for check in CHECKS if check.name in chosen and suits(check, params)],
@@ -119,6 +123,8 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
         report.notes.append(f"not begun  {', '.join(waiting)}")
     if unjudged:
         expected = f"expected a precision that it offers, got {', '.join(plan.dtypes)}"
+        if params:
+            expected = f"expected a way of {listed(params)} in {listed(plan.dtypes or DTYPES[:2])}, got none"
         report.notes.append(f"unjudged  {', '.join(unjudged)}: {expected}")
     try:
         save(report, options)

@@ -8,22 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from rich.console import Console
 
 import adapters
 from adapters import Adapter
 from adapters.conformance.contract import guarded
+from adapters.conformance.formats import read_model, write_arrays
 from adapters.conformance.judge import subject_of
 from adapters.conformance.process import Ended, Worker
-from adapters.layout import Layout, expect_nonlinearity, layer_of, layout, layouts
+from adapters.layout import Layout, Recorded, expect_nonlinearity, layout, under
 from reference import Case, LayersCase, Params
-from reference.archive import expect_finite, read_npz, write_npz
+from reference.archive import expect_finite
 from reference.strategies import fitting
 from reference.trial import trial
 
@@ -31,105 +29,6 @@ from reference.trial import trial
 LENGTHS, ROWS, STACK = (1, 6), 4, 16
 # Seconds for one framework's half of the proof, its import included.
 PATIENCE = 300.0
-# Layouts of a file for ``--params``.
-EXPORT = 'np.savez("model.npz", **{one.path: one.numpy() for one in model.weights})'
-OF_TORCH = tuple(one for one in layouts("torch").values() if one.cell == "rnn")
-READABLE = (Layout("Params", {"Wx": "Wx", "Wh": "Wh", "b": "b"}), *OF_TORCH)
-
-
-def read_params(path: str | Path) -> Params:
-    """Read the parameters of one recurrent layer.
-
-    Args:
-        path: an ``.npz`` with Wx, Wh and b; or a file with the names of ``nn.RNN`` or ``nn.RNNCell``, alone or among
-            those of a larger model. PyTorch adds two biases, and b is their sum.
-
-    Returns:
-        The parameters in the file's dtype; half precisions become float32.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or of an unknown format, an array is missing or has the wrong shape, a number
-            is not finite, or there is more than one layer or direction.
-        TypeError: the dtype of an array is not floating.
-        ModuleNotFoundError: the file is a ``.pt`` file and PyTorch is not installed.
-
-    Source: names, shapes and the sum are documented at torch.nn.RNN, section "Variables".
-    """
-    where = f"--params {path}"
-    arrays = read_arrays("--params", path, READABLE)
-    ends = set(map(end_of, arrays))
-    found = [one for one in READABLE if one.weights[0] in ends]
-    if len(found) != 1:
-        raise ValueError(f"{where}: expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays {sorted(arrays)}")
-    half = ("bfloat16", "float16")
-    wide = {name: array.astype("float32") if str(array.dtype) in half else array for name, array in arrays.items()}
-    try:
-        params = found[0].params(wide)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"{where}: {str(error).removeprefix('port: ')}") from error
-    expect_finite(where, params.fields())
-    return params
-
-
-def read_arrays(where: str, path: str | Path, layouts: Sequence[Layout]) -> dict[str, Any]:
-    """Read arrays of a file by name, without running any code in it.
-
-    Args:
-        where: the beginning of messages.
-        path: the file, ``.npz``, ``.safetensors``, ``.pt`` or ``.pth``.
-        layouts: an array is read if its name may be one of theirs; in place of another array comes an empty one.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or of an unknown format, or a ``.pt`` file is no state dict.
-        ModuleNotFoundError: the file is a ``.pt`` file and PyTorch is not installed.
-    """
-
-    def is_needed(name: str) -> bool:
-        return layer_of(end_of(name))[0] in ends
-
-    ends = {layer_of(end_of(name))[0] for one in layouts for name in one.named}
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{where}: expected a file, got {path}")
-    if path.suffix == ".npz":
-        return read_npz(where, path, is_needed)
-    try:
-        if path.suffix == ".safetensors":
-            with safetensors.safe_open(path, framework="np") as file:
-                names = list(file.keys())
-                return {name: file.get_tensor(name) if is_needed(name) else np.zeros(0) for name in names}
-        if path.suffix in (".pt", ".pth"):
-            return dict(adapters.load_framework("torch").read_state_dict(path, is_needed))
-    except ModuleNotFoundError:
-        raise
-    except Exception as error:
-        if path.suffix == ".safetensors":
-            words = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{where}: expected a whole .safetensors file, got {path} ({words})") from error
-        raise ValueError(f"{where}: {error}") from error
-    export = f"; export it from Keras: {EXPORT}" if path.suffix in (".keras", ".h5") else ""
-    raise ValueError(f"{where}: expected a file ending in .npz, .safetensors or .pt, got {path}{export}")
-
-
-def end_of(name: str) -> str:
-    """Return the last part of the name of an array."""
-    return name.replace("/", ".").rpartition(".")[2]
-
-
-def write_arrays(where: str, path: str | Path, arrays: dict[str, Any]) -> None:
-    """Write arrays by name, as ``.npz`` or ``.safetensors``.
-
-    Raises:
-        ValueError: the path has another ending.
-    """
-    if Path(path).suffix not in (".npz", ".safetensors"):
-        raise ValueError(f"{where}: expected a file ending in .npz or .safetensors to write to, got {path}")
-    if Path(path).suffix == ".npz":
-        write_npz(path, arrays)
-    else:
-        safetensors.numpy.save_file(arrays, path)
 
 
 def move(options: argparse.Namespace, console: Console) -> int:
@@ -148,10 +47,58 @@ def move(options: argparse.Namespace, console: Console) -> int:
         ModuleNotFoundError: a proof was requested, and a framework is not installed.
     """
     source, target = layout(options.source), layout(options.to)
-    nonlinearity = expect_nonlinearity(source, target, options.nonlinearity)
     for one in (source, target) if options.proof else ():
         expect_provable(one)
-    arrays = read_arrays("port", options.model, [source])
+    model = read_model("port", options.model, [source])
+    paths = model.chosen(f"port {options.model}", source, options.layer, every=options.all)
+    # A single layer leaves its path behind.
+    into = dict(zip(paths, paths if options.all else [""], strict=True))
+    moved, written, lines = dict[str, Moved](), dict[str, Any](), list[str]()
+    for path, new in into.items():
+        moved[new] = layer = move_layer(options, source, target, under(model.arrays, path), model.recorded_of(path))
+        written |= {f"{new}.{name}".lstrip("."): array for name, array in layer.written.items()}
+        lines += [f"{new}: {line}" if new else line for line in layer.lines]
+    write_arrays("port", options.output, written)
+    say = partial(console.print, soft_wrap=True)
+    for line in (*lines, f"written: {options.output}"):
+        say(line)
+    if not options.proof:
+        say("not proved: neither framework was run")
+        return 0
+    # The proof reads the file again, so that it covers the writing.
+    again, certified = read_model("port", options.output, [target]).arrays, True
+    for new, layer in moved.items():
+        reread = {end: target.params(own) for end, own in target.each(under(again, new)).items()}
+        for held, weights in ((source, layer.given), (target, reread)):
+            proof = prove_apart(held.name, weights.get("", weights), layer.nonlinearity)
+            certified &= proof.certified
+            say(f"{new}: {proof}" if new else str(proof))
+    if not certified:
+        say(f"not proved: do not use {options.output}")
+    return int(not certified)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """One layer, or several layers of one module, that are moved."""
+
+    given: Mapping[str, Params]  # by ending, as of ``Layout.each``
+    written: Mapping[str, Any]  # arrays under the names of the target
+    nonlinearity: str
+    lines: Sequence[str]  # what the proof does not cover
+
+
+def move_layer(
+    options: argparse.Namespace, source: Layout, target: Layout, arrays: Mapping[str, Any], recorded: Recorded | None
+) -> Moved:
+    """Return the layers among the arrays of a module, moved.
+
+    Raises:
+        ValueError, TypeError: as of ``move``, or the file records another nonlinearity than the options.
+    """
+    f = expect_nonlinearity(source, target, recorded.nonlinearity if recorded else options.nonlinearity)
+    if options.nonlinearity not in (None, f):
+        raise ValueError(f"port --nonlinearity: expected {f}, as {options.model} records, got {options.nonlinearity}")
     given, written, lines = dict[str, Params](), dict[str, Any](), list[str]()
     for end, own in source.each(arrays).items():
         held = source.params(own)
@@ -162,24 +109,11 @@ def move(options: argparse.Namespace, console: Console) -> int:
         expect_finite(f"port --dtype {dtype}", params.fields())
         written |= target.named_in(end, params)
         lines += [f"{end[1:]}: {line}" if end else line for line in remarks(own, source, target, held, params)]
-    write_arrays("port", options.output, written)
-    say = partial(console.print, soft_wrap=True)
-    for line in (*lines, f"written: {options.output}"):
-        say(line)
-    if not options.proof:
-        say("not proved: neither framework was run")
-        return 0
-    # The proof reads the file again, so that it covers the writing.
-    again = target.each(read_arrays("port", options.output, [target]))
-    moved = {end: target.params(own) for end, own in again.items()}
-    proofs = []
-    for one, weights in ((source, given), (target, moved)):
-        proofs.append(prove_apart(one.name, weights.get("", weights), nonlinearity))
-        say(str(proofs[-1]))
-    if all(proof.certified for proof in proofs):
-        return 0
-    say(f"not proved: do not use {options.output}")
-    return 1
+    if not (recorded or options.nonlinearity) and len(source.nonlinearities) > 1:
+        lines.append(f"not in the file: the nonlinearity, which is taken as {f}; --nonlinearity names another")
+    if recorded and recorded.backwards:
+        lines.append("not moved: the direction; this layer runs from the last step to the first")
+    return Moved(given, written, f, lines)
 
 
 def expect_provable(one: Layout) -> None:

@@ -142,7 +142,13 @@ def judge_adapters(group: Group, worker: Worker, plan: Plan, screen: Screen, tas
     Raises:
         Ended, Stopped, ValueError: as ``Worker.start`` does.
     """
-    found = [(adapter, facts, adapter.judged(plan.dtypes)) for adapter, facts in worker.start()]
+    started = worker.start()
+    if plan.params and (unsuited := [one for one, _ in started if one.cell not in plan.params]):
+        started = [(one, facts) for one, facts in started if one not in unsuited]
+        if named := [one for one in unsuited if one.name in group.names]:
+            got = f"{named[0].name}, whose cell is {named[0].cell}"
+            raise ValueError(f"--params: expected an adapter of the cell {listed(plan.params)}, got {got}")
+    found = [(adapter, facts, adapter.judged(plan.dtypes)) for adapter, facts in started]
     for adapter, facts, dtypes in found:
         group.report.environment |= {adapter.framework: facts} if dtypes else {}
         group.report.rows += [planned(adapter, facts, dtype, plan) for dtype in dtypes]

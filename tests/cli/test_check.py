@@ -16,9 +16,11 @@ from safetensors.numpy import save_file
 
 from adapters.conformance import NAMES, STACKS, TIMEOUT, commands
 from adapters.conformance.checks import Plan
+from adapters.conformance.cli import FILES
 from adapters.conformance.judge import TRAINED
 from adapters.conformance.report import Failure, Report, Result, Row
 from adapters.conformance.run import Group
+from adapters.layout import Layout
 from reference import Case
 from tests.progress import besides_progress
 
@@ -346,6 +348,40 @@ def test_the_users_own_weights_are_judged(rnn_oracle: Run, tmp_path: Path, endin
     assert [check["name"] for check in checks] == ["step", "sequence", "extremes", "nonfinite", "long"]
 
 
+EQUINOX = Layout("equinox", {"cell": "lstm i f g o", "weight_ih": "Wx.T", "weight_hh": "Wh.T", "bias": "b"})
+GIVEN = """
+import numpy as np
+from adapters import Adapter, gated
+from reference.faults import compute
+
+def given(case):
+    if not np.array_equal(case.params.Wh, np.load("w.npz")["Wh"]):
+        raise RuntimeError("other weights")
+    return compute(case)
+
+lstm = Adapter("given.lstm", given, "an LSTM of these weights", np.tanh, {"float32": 2.5}, **gated("lstm"))
+"""
+
+
+def test_gated_weights_are_judged_in_the_ways_of_their_cell(rnn_oracle: Run, tmp_path: Path) -> None:
+    (tmp_path / "given.py").write_text(GIVEN)
+    params = Case.random(D=3, H=4, cell="lstm", dtype="float32").params
+    params.save(tmp_path / "w.npz")
+    save_file({f"encoder.{name}": array for name, array in EQUINOX.to_framework(params).items()}, "w.safetensors")
+    asked = (*QUICK, "--only", "step", "sequence", "--params", "w.safetensors")
+    status, out, _ = rnn_oracle("check", "given:lstm", "own:right", *asked, "--layer", "encoder")
+    # The twin: with drawn weights, this subject fails.
+    assert rnn_oracle("check", "given:lstm", *asked[:-2])[0] == 1
+    assert [line.split()[3:5] for line in out.splitlines() if line.startswith(" given.")] == [["pass", "pass"]]
+    assert status == 1
+    assert "unjudged  own: expected a way of lstm in float32, got none" in out
+
+
+def test_a_path_of_a_layer_needs_a_file(rnn_oracle: Run) -> None:
+    status, _, err = rnn_oracle("check", "own:right", "--layer", "encoder")
+    assert (status, err) == (2, "rnn-oracle: --layer: expected a file with --params, got encoder alone\n")
+
+
 @pytest.mark.parametrize("ending", [".npz", ".safetensors"])
 def test_a_truncated_file_is_an_error(rnn_oracle: Run, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"model{ending}"
@@ -361,7 +397,7 @@ def test_a_truncated_file_is_an_error(rnn_oracle: Run, tmp_path: Path, ending: s
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Wh": None}, ": expected Wh of Params, got ['Wx', 'b'] without it"),
+        ({"Wh": None}, ": expected one recurrent layer, got arrays ['Wx', 'b']\n"),
         ({"Wh": np.zeros((3, 3), np.float32)}, ": expected Wh of shape (64, 64), got (3, 3) (D=39, H=64)"),
         ({"b": np.zeros(3, np.float32)}, ": expected b of shape (64,), got (3,) (D=39, H=64)"),
         (
@@ -382,11 +418,11 @@ def test_wrong_arrays_are_an_error(rnn_oracle: Run, tmp_path: Path, change: dict
 
 
 def test_an_unknown_file_extension_is_an_error(rnn_oracle: Run, tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
+    path = tmp_path / "model.bin"
     path.touch()
     status, _, err = rnn_oracle("check", "own:right", "--params", str(path))
     assert status == 2
-    assert err == f"rnn-oracle: --params: expected a file ending in .npz, .safetensors or .pt, got {path}\n"
+    assert err == f"rnn-oracle: --params: expected a file ending in {FILES}, got {path}\n"
 
 
 def test_without_any_framework_the_install_lines_are_reported(rnn_oracle: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,8 @@ import safetensors.numpy
 
 import adapters
 from adapters.conformance import port as porting
-from adapters.conformance.cli import main
+from adapters.conformance.cli import FILES, main
 from adapters.conformance.contract import guarded
-from adapters.conformance.port import EXPORT
 from reference import Case, Params
 
 Run = Callable[..., tuple[int, str, str]]
@@ -83,10 +82,14 @@ def save(path: Path, dtype: str = "float32", bias: bool = True, **more: Any) -> 
     return arrays
 
 
+UNTOLD = "not in the file: the nonlinearity, which is taken as tanh; --nonlinearity names another"
+
+
 def test_both_are_certified_on_the_moved_weights(port: Run) -> None:
     status, out, err = port("right", "biased")
     assert (status, err) == (0, "")
-    written, *halves = out.splitlines()
+    assumed, written, *halves = out.splitlines()
+    assert assumed == UNTOLD
     assert written == "written: out.npz"
     for line, name in zip(halves, ("right", "biased"), strict=True):
         assert line.startswith(f"numpy.{name}: certified, largest |error| / bound 0.")
@@ -123,7 +126,7 @@ def test_relu_is_proved_if_it_is_given(port: Run) -> None:
 
 
 def test_without_a_proof_nothing_runs_and_that_is_said(port: Run) -> None:
-    status, out, _ = port("right", "transposed", "--no-proof", output="out.safetensors")
+    status, out, _ = port("right", "transposed", "--no-proof", "--nonlinearity", "tanh", output="out.safetensors")
     assert (status, out) == (0, "written: out.safetensors\nnot proved: neither framework was run\n")
     with np.load("model.npz") as model:
         moved = safetensors.numpy.load_file("out.safetensors")
@@ -163,6 +166,68 @@ def test_bfloat16_goes_through_both_kinds_of_file(port: Run) -> None:
     assert Path("b.safetensors").read_bytes() == Path("c.safetensors").read_bytes()
 
 
+def larger(path: Path, *layers: str) -> dict[str, Any]:
+    """Write a model with a layer at each path, and another matrix."""
+    arrays = save(path)
+    found = {f"{layer}.{name}": (k + 1) * array for k, layer in enumerate(layers) for name, array in arrays.items()}
+    np.savez(path, **found, out=np.ones((4, 2)))
+    return found
+
+
+@pytest.mark.parametrize(("layer", "other"), [("a.b", "a.c"), ("a/b", "a.bb"), ("a", "b")])
+def test_one_layer_is_moved_by_its_path(port: Run, tmp_path: Path, layer: str, other: str) -> None:
+    arrays = larger(tmp_path / "model.npz", other, "a.b")
+    status, _, err = port("right", "transposed", "--layer", layer, "--no-proof")
+    assert (status, err) == (0, "")
+    with np.load("out.npz") as moved:
+        assert sorted(moved.files) == ["b", "wh", "wx"]
+        np.testing.assert_array_equal(moved["wh"], arrays["a.b.wh"].T)
+
+
+def test_all_layers_of_a_kind_are_moved_and_each_is_proved(port: Run, tmp_path: Path) -> None:
+    arrays = larger(tmp_path / "model.npz", "encoder.first", "encoder.second")
+    status, out, _ = port("right", "biased", "--all", "--nonlinearity", "tanh")
+    assert status == 0
+    assert [line.split(", ")[0] for line in out.splitlines()] == [
+        "written: out.npz",
+        *(f"encoder.{k}: numpy.{name}: certified" for k in ("first", "second") for name in ("right", "biased")),
+    ]
+    with np.load("out.npz") as moved:
+        assert moved.files == [f"encoder.{k}.cell/{name}" for k in ("first", "second") for name in ("wx", "wh", "b")]
+        np.testing.assert_array_equal(moved["encoder.second.cell/wh"], arrays["encoder.second.wh"])
+
+
+def test_one_wrong_layer_of_all_is_not_certified(port: Run, tmp_path: Path) -> None:
+    arrays = larger(tmp_path / "model.npz", "first", "second")
+    # A symmetric Wh is right in the layout that transposes it.
+    symmetric = {"first.wh": np.eye(4, dtype="float32")}
+    np.savez(tmp_path / "model.npz", **(arrays | symmetric))
+    status, out, _ = port("right", "transposed", "--all", "--nonlinearity", "tanh")
+    assert status == 1
+    assert ["NOT" in line for line in out.splitlines()[1:-1]] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "expected one numpy.right, got ['first', 'second']; name one by --layer, or move --all"),
+        (("--layer", "firs"), "expected a numpy.right at 'firs', got the layers ['first', 'second']"),
+        (("--layer", "first.wx"), "expected a numpy.right at 'first.wx', got the layers ['first', 'second']"),
+    ],
+)
+def test_a_wrong_path_names_the_layers_that_are_there(
+    port: Run, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    larger(tmp_path / "model.npz", "first", "second")
+    status, out, err = port("right", "biased", *options)
+    assert (status, out, err) == (2, "", f"rnn-oracle: port model.npz: {message}\n")
+
+
+def test_all_of_a_model_without_such_a_layer_is_an_error(port: Run) -> None:
+    status, _, err = port("biased", "right", "--all")
+    assert (status, err) == (2, "rnn-oracle: port model.npz: expected a numpy.biased, got the layers []\n")
+
+
 NAN = np.array([0, 1, np.nan, 0], "float32")
 
 
@@ -170,7 +235,7 @@ def damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-READS = "port: expected a file ending in .npz, .safetensors or .pt"
+READS = f"port: expected a file ending in {FILES}"
 
 
 @pytest.mark.parametrize(
@@ -180,9 +245,7 @@ READS = "port: expected a file ending in .npz, .safetensors or .pt"
         (damaged, {}, "port: expected a whole .npz of plain arrays, got model.npz"),
         (damaged, {"model": "model.safetensors"}, "port: expected a whole .safetensors file, got model.safetensors"),
         (None, {"model": "model.txt"}, f"{READS}, got model.txt\n"),
-        (None, {"model": "model.h5"}, f"{READS}, got model.h5; export it from Keras: {EXPORT}\n"),
-        (None, {"model": "model.keras"}, f"{READS}, got model.keras; export it from Keras: {EXPORT}\n"),
-        (None, {"output": "out.pt"}, "port: expected a file ending in .npz or .safetensors to write to, got out.pt"),
+        (None, {"output": "out.h5"}, "port: expected a file ending in .npz, .safetensors or .pt to write to, got out"),
         (None, {"output": "no/out.npz"}, "--output: expected a file in a folder that is there, got no/out.npz"),
         (None, {"source": "biased"}, "port: expected one numpy.biased, cell/wx and cell/wh, got arrays called"),
         (None, {"to": "none"}, "port: expected one of ['numpy.right', 'numpy.biased', 'numpy.transposed', 'numpy.n"),

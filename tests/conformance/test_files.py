@@ -7,6 +7,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from adapters import frameworks
 from adapters.conformance import page
 from adapters.conformance.cli import main
-from adapters.conformance.port import read_params
+from adapters.conformance.formats import read_params
 from adapters.conformance.results import read
+from adapters.layout import layout, layouts
 from reference import Case
 from reference.archive import LARGEST
 from tests.conformance.mutations import assert_read_or_refused
@@ -104,7 +107,7 @@ def test_arrays_that_nobody_needs_are_not_unpacked(tmp_path: Path) -> None:
     bomb = npy((size,), data=bytes(8))
     members = {name: array(each) for name, each in WEIGHTS.items()}
     archive(tmp_path / "w.npz", **members, other=bomb)
-    assert read_params(tmp_path / "w.npz").Wx.shape == (2, 3)
+    assert read_params(tmp_path / "w.npz")["rnn"].Wx.shape == (2, 3)
     archive(tmp_path / "w.npz", **(members | {"b": bomb}))
     with pytest.raises(ValueError, match=rf"b of shape \({size},\) in \d+ bytes"):
         read_params(tmp_path / "w.npz")
@@ -119,12 +122,56 @@ def test_needed_arrays_have_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_dtype_that_numpy_lacks_is_a_sentence(tmp_path: Path) -> None:
     entry = {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}
-    for name, message in (("Wx", "float8_e4m3fn"), ("other", "expected Wx and Wh, or one nn.RNN")):
+    for name, message in (("Wx", "float8_e4m3fn"), ("other", "expected one recurrent layer, got arrays")):
         header = json.dumps({name: entry}).encode()
         (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"12")
         with pytest.raises((ValueError, TypeError), match="--params") as raised:
             read_params(tmp_path / "w.safetensors")
         assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("name", [name for one in frameworks() for name in layouts(one)])
+def test_weights_in_any_layout_are_read_as_those_of_its_cell(tmp_path: Path, name: str, bias: bool) -> None:
+    held = layout(name)
+    params = Case.random(D=3, H=4, cell=held.cell, bias=bias).params
+    params = params if held.has_bn else replace(params, bn=None)
+    arrays: dict[str, Any] = {f"model.encoder.{key}": array for key, array in held.to_framework(params).items()}
+    np.savez(tmp_path / "w.npz", **arrays, other=np.ones(3))
+    found = read_params(tmp_path / "w.npz", "model/encoder")[held.cell]
+    expected = held.params(held.to_framework(params))
+    assert {key: array.tobytes() for key, array in found.present().items()} == {
+        key: array.tobytes() for key, array in expected.present().items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("absent", "cells"),
+    [((), ["gru"]), (("bn",), ["gru_reset_before"]), (("b", "bn"), ["gru", "gru_reset_before"])],
+    ids=["both biases", "one bias", "no bias"],
+)
+def test_weights_without_a_bias_suit_two_cells(tmp_path: Path, absent: tuple[str, ...], cells: list[str]) -> None:
+    params: dict[str, Any] = Case.random(D=3, H=4, cell="gru").params.present()
+    np.savez(tmp_path / "w.npz", **{name: array for name, array in params.items() if name not in absent})
+    assert [*read_params(tmp_path / "w.npz")] == cells
+
+
+def test_a_bias_that_a_layout_cannot_hold_is_named(tmp_path: Path) -> None:
+    arrays = Case.random(D=3, H=4, cell="gru").params.present()
+    with pytest.raises(ValueError, match=r"expected no more than \['Wx', 'Wh', 'b'\] of a jax.gru_.*, got \['bn'\]"):
+        layout("jax.gru_reset_before.scan").params(arrays)
+
+
+@pytest.mark.parametrize(("ending", "package"), [("h5", "h5py"), ("keras", "h5py"), ("onnx", "onnx"), ("pt", "torch")])
+def test_a_reader_that_is_not_installed_comes_with_its_install_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, package: str
+) -> None:
+    path = tmp_path / f"w.{ending}"
+    path.touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    line = rf"^adapters: {package} is not installed; install it with: python -m pip install \"?{package}"
+    with pytest.raises(ModuleNotFoundError, match=line):
+        read_params(path)
 
 
 def changed(report: bytes, change: Callable[[Any], None]) -> bytes:

@@ -14,9 +14,11 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from adapters._places import to_framework  # noqa: E402
-from adapters.conformance.port import read_params  # noqa: E402
+from adapters.conformance.cli import main  # noqa: E402
+from adapters.conformance.formats import read_params, write_arrays  # noqa: E402
+from adapters.layout import layout  # noqa: E402
 from adapters.torch import LAYOUTS, as_tensor  # noqa: E402
-from reference import Case, TimeRNN  # noqa: E402
+from reference import Case, TimeRNN, evaluate  # noqa: E402
 
 
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".safetensors"])
@@ -27,7 +29,7 @@ def test_weights_saved_by_torch_give_the_states_of_torch(tmp_path: Path, ending:
     path = tmp_path / f"model{ending}"
     write = save_file if ending == ".safetensors" else torch.save
     write(module.state_dict(), path)
-    params = read_params(path)
+    params = read_params(path)["rnn"]
     x = np.random.default_rng(0).standard_normal((1, 2, 3))
     layer = TimeRNN(params.Wx, params.Wh, params.b)
     actual = module(torch.tensor(x))[0] if kind == "RNN" else module(torch.tensor(x[0]))[None]
@@ -38,21 +40,41 @@ def test_weights_saved_by_torch_give_the_states_of_torch(tmp_path: Path, ending:
 def test_the_only_layer_of_a_larger_model_is_found(tmp_path: Path) -> None:
     model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(3, 4), "out": torch.nn.Linear(4, 2)})
     torch.save(model.state_dict(), tmp_path / "model.pt")
-    assert read_params(tmp_path / "model.pt").Wx.shape == (3, 4)
+    assert read_params(tmp_path / "model.pt")["rnn"].Wx.shape == (3, 4)
 
 
-@pytest.mark.parametrize("kinds", [("Linear",), ("RNN", "RNNCell"), ()])
-def test_a_model_without_exactly_one_recurrent_layer_is_an_error(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (("RNN", "GRUCell"), "expected one recurrent layer, got the layers ['0', '1']; name one by --layer"),
+        (("Linear",), "expected one recurrent layer, got arrays ['0.weight', '0.bias']"),
+        ((), "expected one recurrent layer, got arrays []"),
+    ],
+)
+def test_a_model_without_exactly_one_recurrent_layer_is_an_error(
+    tmp_path: Path, kinds: tuple[str, ...], message: str
+) -> None:
     model = torch.nn.ModuleList(getattr(torch.nn, kind)(3, 4) for kind in kinds)
     torch.save(model.state_dict(), tmp_path / "model.pt")
-    names = re.escape(str(sorted(model.state_dict())))
-    with pytest.raises(ValueError, match=f"expected Wx and Wh, or one nn.RNN or nn.RNNCell, got arrays {names}"):
+    with pytest.raises(ValueError, match=re.escape(message)):
         read_params(tmp_path / "model.pt")
+
+
+def test_one_layer_of_several_is_read_by_its_path(tmp_path: Path) -> None:
+    model = torch.nn.ModuleDict({"encoder": torch.nn.ModuleList([torch.nn.GRU(3, 4)]), "decoder": torch.nn.LSTM(2, 5)})
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    assert {cell: params.sizes for cell, params in read_params(tmp_path / "model.pt", "encoder.0").items()} == {
+        "gru": {"D": 3, "H": 4}
+    }
+    assert [*read_params(tmp_path / "model.pt", "decoder")] == ["lstm"]
+    message = r"one recurrent layer at 'decodr', got the layers \['decoder', 'encoder.0'\]"
+    with pytest.raises(ValueError, match=message):
+        read_params(tmp_path / "model.pt", "decodr")
 
 
 def test_arrays_that_belong_to_no_layer_are_ignored(tmp_path: Path) -> None:
     np.savez(tmp_path / "model.npz", Wx=np.ones((3, 4)), Wh=np.eye(4), steps=np.arange(3))
-    params = read_params(tmp_path / "model.npz")
+    params = read_params(tmp_path / "model.npz")["rnn"]
     assert (params.Wx.shape, params.Wh.shape, params.b) == ((3, 4), (4, 4), None)
 
 
@@ -63,12 +85,45 @@ def test_more_than_one_layer_or_direction_is_an_error(tmp_path: Path, options: d
         read_params(tmp_path / "model.pt")
 
 
-def test_a_gated_layer_is_an_error_of_its_shape(tmp_path: Path) -> None:
-    torch.save(torch.nn.LSTM(3, 4).state_dict(), tmp_path / "model.pt")
-    with pytest.raises(
-        ValueError, match=r"--params .*: expected weight_hh_l0 of shape \(16, 16\), got \(16, 4\) \(D=3, H=16\)"
-    ):
+@pytest.mark.parametrize("kind", ["LSTM", "LSTMCell", "GRU", "GRUCell"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_gated_layer_gives_the_states_of_torch(tmp_path: Path, kind: str, bias: bool) -> None:
+    module = getattr(torch.nn, kind)(3, 4, bias=bias, dtype=torch.float64)
+    torch.save(module.state_dict(), tmp_path / "model.pt")
+    ((cell, params),) = read_params(tmp_path / "model.pt").items()
+    case = Case.random(1, 2, cell=cell, params=params)
+    case = case.replacing(**{f"{state}0": 0 * case.h0 for state in case.cell_type.states})
+    x = torch.tensor(case.xs)
+    found = module(x) if not kind.endswith("Cell") else module(x[0])
+    actual = found[0] if isinstance(found, tuple) else found
+    expected = evaluate(case).hs.reshape(actual.shape)
+    # Each state has 4 sums of 9 terms below 1, whose slopes are at most 1.
+    assert np.abs(expected - actual.detach().numpy()).max() < 4 * 4 * 9 * 2.0**-53
+
+
+def test_a_gated_layer_of_a_wrong_shape_is_an_error_of_its_shape(tmp_path: Path) -> None:
+    state = torch.nn.LSTM(3, 4).state_dict()
+    torch.save(state | {"bias_hh_l0": torch.zeros(4)}, tmp_path / "model.pt")
+    message = r"--params .*: expected bias_hh_l0 of shape \(16,\), got \(4,\) \(D=3, H=4\)"
+    with pytest.raises(ValueError, match=message):
         read_params(tmp_path / "model.pt")
+
+
+def test_a_way_of_another_cell_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(torch.nn.LSTM(3, 4).state_dict(), tmp_path / "model.pt")
+    assert main(["check", "torch.LSTM", "torch.RNN", "--params", str(tmp_path / "model.pt")]) == 2
+    message = "rnn-oracle: --params: expected an adapter of the cell lstm, got torch.RNN, whose cell is rnn\n"
+    assert capsys.readouterr().err.endswith(message)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_state_dict_is_written_for_the_module_itself(tmp_path: Path, dtype: str) -> None:
+    params = Case.random(D=3, H=4, cell="gru", dtype=dtype).params
+    write_arrays("port", tmp_path / "gru.pt", layout("torch.GRU").to_framework(params))
+    module = torch.nn.GRU(3, 4, dtype=getattr(torch, dtype))
+    module.load_state_dict(torch.load(tmp_path / "gru.pt", weights_only=True))
+    assert module.weight_hh_l0.detach().view(torch.uint8).numpy().tobytes() == params.Wh.T.tobytes()
+    assert module.bias_hh_l0[8:].detach().view(torch.uint8).numpy().tobytes() == params.fields()["bn"].tobytes()
 
 
 class Payload:
@@ -99,7 +154,7 @@ def test_a_truncated_file_and_a_file_without_tensors_are_errors(tmp_path: Path) 
 
 def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
     torch.save(torch.nn.RNN(3, 4, dtype=torch.float16).state_dict(), tmp_path / "model.pt")
-    assert read_params(tmp_path / "model.pt").Wx.dtype == np.float32
+    assert read_params(tmp_path / "model.pt")["rnn"].Wx.dtype == np.float32
 
 
 def test_a_nan_in_the_weights_is_named(tmp_path: Path) -> None:

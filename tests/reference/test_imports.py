@@ -70,7 +70,7 @@ def test_files_that_adapters_share_import_only_numpy(path: Path) -> None:
 
 def packages_of(stem: str) -> set[str]:
     """Return the packages of the extra of a file; a shared file has those of the framework in its name."""
-    name = re.sub("_(cells|layers|module)$", "", stem.lstrip("_")).replace("_", "-")
+    name = re.sub("_(cells|file|layers|module)$", "", stem.lstrip("_")).replace("_", "-")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     lines = [line for extra in extras if f"{extra}-".startswith(f"{name}-") for line in extras[extra]]
     named = {re.split("[^A-Za-z0-9_-]", line)[0] for line in lines}
