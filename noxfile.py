@@ -94,10 +94,10 @@ def reference(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, *paths, "--network", *session.posargs)
 
 
-def judge(session: nox.Session, *asked: str, into: str, env: dict[str, str]) -> None:
+def judge(session: nox.Session, *asked: str, into: str, env: dict[str, str], dtypes: list[str] = JUDGED) -> None:
     """Judge adapters as a user does, and write the results into ``results/`` for ``rnn-oracle report``."""
     RESULTS.mkdir(exist_ok=True)
-    found = ("--stacks", STACKS, "--dtype", *JUDGED, "--json", str(RESULTS / f"{into}.json"))
+    found = ("--stacks", STACKS, "--dtype", *dtypes, "--json", str(RESULTS / f"{into}.json"))
     session.run("rnn-oracle", "check", "--all", *asked, "--jobs", JOBS, *found, env=env)
 
 
@@ -194,6 +194,15 @@ def alarms(session: nox.Session, name: str) -> None:
     install(session, extra=extra)
     options = ("--only", *DRAWN, "--stacks", "1150", "--jobs", str(os.cpu_count()), *session.posargs)
     session.run("rnn-oracle", "check", "--all", *subject, *options, env=ONE_THREAD)
+
+
+@nox.session(default=False)
+def page(session: nox.Session) -> None:
+    """Judge every framework in every precision; write results/page.html, and the table of adapters/README.md."""
+    install(session, extra=",".join(BACKENDS))
+    judge(session, *BACKENDS, *SLOW, into="page", env=compiled(session), dtypes=DTYPES)
+    written = ("--output", str(RESULTS / "page.html"), "--summary", str(RESULTS / "table.md"))
+    session.run("rnn-oracle", "report", str(RESULTS / "page.json"), *written, *session.posargs)
 
 
 @nox.session(default=False)

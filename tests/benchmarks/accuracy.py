@@ -3,8 +3,8 @@
     python -m tests.benchmarks.accuracy [FRAMEWORK ...]
 
 An entry is "measured of declared". The tanh is measured in units in the last place of the exact value, the sigmoid in
-units of 2 u times it. Where an adapter declares an absolute error of the sigmoid besides, this is measured above 0. What
-exceeds it below 0 has a row of its own, in units of u.
+units of 2 u times it. Where an adapter declares an absolute error of the sigmoid besides, this is measured above 0.
+What exceeds it below 0 has a row of its own, in units of u.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 import flint
+
 import adapters
 from adapters import Adapter
 from reference import PRECISIONS
