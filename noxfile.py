@@ -137,7 +137,7 @@ for name in BACKENDS:
 def others(session: nox.Session) -> None:
     """Test and judge all frameworks but PyTorch and JAX in one environment, which can hold them together.
 
-    All checks run in the first precision. In the others, a step and a sequence do: compilers compile for each precision.
+    All checks run in the first precision. A step and a sequence do in the others, because compilers compile for each.
     """
     names = [name for name in BACKENDS if name not in TAGS["core"]]
     install(session, "test", extra=",".join(names))
