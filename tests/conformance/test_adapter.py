@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,11 @@ def test_numbers_that_are_not_finite_are_unsupported_in_dtypes_with_a_finding(pl
             assert careful(case).hs is case.upstream
 
 
+def test_a_declared_accumulator_is_part_of_the_model() -> None:
+    silent, declaring = adapter(), adapter(accumulators={"float32": "float64"})
+    assert [one.precision("float32").accumulator.name for one in (silent, declaring)] == ["float32", "float64"]
+
+
 def test_a_result_for_an_unsupported_input_is_an_error() -> None:
     with pytest.raises(UnexpectedlySupported, match=r"^numpy\.any: expected an error for N=0, got a result$"):
         adapter(unsupported=("N=0",))(Case.random(T=2, N=0))
@@ -74,6 +80,21 @@ def test_an_unsupported_input_is_reported_with_the_error_of_the_framework(throug
 
     with pytest.raises(Unsupported, match=r"^numpy\.any: N=0 is unsupported, RuntimeError: no rows$"):
         adapter(run, unsupported=("N=0",))(Case.random(T=2, N=0))
+
+
+@pytest.mark.parametrize("takes_stacks", [True, False])
+def test_a_second_call_that_returns_other_bits_is_an_error(takes_stacks: bool) -> None:
+    calls = itertools.count()
+
+    def drifting(case: Case) -> Evaluation:
+        answer = right(case)
+        return dataclasses.replace(answer, dWh=answer.dWh * (1 + next(calls) % 2 * 2.0**-52))
+
+    steady, other = (adapter(run, takes_stacks=takes_stacks) for run in (right, drifting))
+    case, precision = Case.random(T=1, stack=2), steady.precision("float64")
+    whole(steady, case, precision, Result("step"))
+    with pytest.raises(Mismatch, match=r"^contract: expected the same bits of dWh from two equal calls, got others "):
+        whole(other, case, precision, Result("step"))
 
 
 @pytest.mark.parametrize("field", [name for name, quantity in QUANTITIES.items() if quantity in GRADIENTS])

@@ -235,6 +235,11 @@ def without(name: str) -> dict[str, Any]:
             "torch",
             "'weight_6', 'weight_7', and 2 more]",
         ),
+        (
+            {f"my{name}": array for name, array in {"Wx": WX, "Wh": WH, "b": B}.items()},
+            "jax",
+            "port: expected one jax.scan, Wx and Wh, got arrays called ['myWx', 'myWh', 'myb']",
+        ),
         (without("weight_ih_l0"), "torch", "expected one torch.RNN, weight_ih_l0 and weight_hh_l0, got arrays called"),
         (
             without("weight_hh_l0"),

@@ -94,6 +94,23 @@ def test_a_layout_keeps_the_numbers(layout: str) -> None:
         assert moved[name].tolist() == expected.tolist()
 
 
+# Whether an array has a layout.
+HAS: dict[str, Callable[[Any], bool]] = {
+    "transposed": lambda array: array.flags.f_contiguous,
+    "strided": lambda array: array.strides[-1] == 2 * array.itemsize,
+    "reversed": lambda array: max(array.strides) < 0,
+    "read-only": lambda array: not array.flags.writeable,
+    "misaligned": lambda array: not array.flags.aligned,
+    "repeated": lambda array: 0 in array.strides,
+}
+
+
+@pytest.mark.parametrize("layout", strides.LAYOUTS)
+def test_a_layout_has_the_memory_of_its_name_and_an_array_by_itself_has_not(layout: str) -> None:
+    assert HAS[layout](strides.laid_out(CASE, layout, ["xs"]).xs)
+    assert not HAS[layout](np.array(CASE.xs))
+
+
 def test_an_upstream_of_one_number_has_no_stride() -> None:
     assert set(strides.laid_out(CASE, "repeated", ["upstream"]).upstream.strides) == {0}
     assert strides.laid_out(CASE, "strided", ["upstream"]).xs.flags.c_contiguous

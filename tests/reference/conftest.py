@@ -100,7 +100,7 @@ class PlainRNN:
         return Evaluation(np.stack(hs, -3), dxs, dh0, dWx, dWh, None if case.params.b is None else db)
 
     def _drive(self, case: Case, x: Array, h_prev: Array) -> Array:
-        Wx, Wh, b = case.params.Wx, case.params.Wh, case.params.b
+        Wx, Wh, b, kept = case.params.Wx, case.params.Wh, case.params.b, self.kept and self.storage is not None
         bias = (
             [] if b is None else [self._store(b[..., None, :] / self.biases) + np.zeros_like(h_prev @ Wh)] * self.biases
         )
@@ -110,12 +110,12 @@ class PlainRNN:
             product = np.concatenate([h_prev, x], axis=-1) @ np.concatenate([Wh, Wx], axis=-2)
             return (
                 reduce(lambda total, part: total + part, bias, product)
-                if self.kept
+                if kept
                 else self._store(reduce(lambda total, part: self._partial(total + part), bias, product))
             )
         parts = [self._terms(h_prev, Wh), self._terms(x, Wx), *(part[..., None] for part in bias)]
         terms = np.concatenate(parts, axis=-1)
-        return self._added(terms) if self.kept else self._total(terms)
+        return self._added(terms) if kept else self._total(terms)
 
     def _tanh(self, a: Array) -> Array:
         if not self.rough:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import PRECISIONS, Bounded, Case, Evaluation, evaluate
-from reference.bounded import NUMPY_TANH_ULPS
+from reference.bounded import NUMPY_SIGMOID_ULPS, NUMPY_TANH_ULPS
 from reference.cells import RNNCell
 from reference.layer import evaluate_in
 from reference.strategies import cases, shapes
@@ -141,6 +141,35 @@ def test_tanh_rule_holds(value: float, relative: float, share: float, ulps: floa
     assert abs(flint.arb(float(bounded.value)) - truth) <= flint.arb(float(bounded.error))
 
 
+FLOAT64 = PRECISIONS["float64"]
+# The rule, the function, its inverse, and the declared errors in ulp of an implementation and of NumPy.
+ACTIVATIONS: dict[str, tuple[Any, ...]] = {
+    "tanh": (np.tanh, lambda a: a.tanh(), lambda y: y.atanh(), FLOAT64.tanh_ulps, NUMPY_TANH_ULPS),
+    "sigmoid": (
+        Bounded.sigmoid,
+        lambda a: 1 / (1 + (-a).exp()),
+        lambda y: -(1 / y - 1).log(),
+        FLOAT64.sigmoid_ulps,
+        NUMPY_SIGMOID_ULPS,
+    ),
+}
+
+
+@pytest.mark.parametrize(("more", "is_within"), [(0, True), (1, False)])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_may_err_by_all_its_ulps_beside_the_error_of_numpy(
+    name: str, sign: int, more: int, is_within: bool
+) -> None:
+    """Relative to a number, an ulp is largest just above a power of two."""
+    rule, function, inverse, ulps, of_numpy = ACTIVATIONS[name]
+    for power in 2.0 ** -np.arange(2, 40):
+        point = float(inverse(flint.arb(power * (1 + 2.0**-40))).mid())
+        bounded = rule(Bounded(np.array(point), FLOAT64))
+        found = function(flint.arb(point)) + flint.arb(sign * (ulps + more * (of_numpy + 1)) * np.spacing(power))
+        assert (abs(flint.arb(float(bounded.value)) - found) <= flint.arb(float(bounded.error))) == is_within
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_tanh_rule_shrinks_errors_where_tanh_is_flat(dtype: str) -> None:
     bounded = np.tanh(Bounded(np.array([0.5, 3.0, 20.0]), PRECISIONS[dtype], 1e-3))
@@ -174,6 +203,19 @@ def test_every_form_of_the_derivative_is_within_the_bound(
     dh, seen = Bounded.exact(np.array(float(G)), model), Bounded.activated(np.array(h), model, "tanh")
     A, _ = RNNCell().backward((dh,), (seen,))
     assert abs(flint.arb(float(A.value)) - forms[form]()) <= flint.arb(float(A.error))
+
+
+@pytest.mark.parametrize(("share", "is_within"), [(1.0, True), (6 / 7, False)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_derivative_from_cosh_takes_all_seven_roundings(sign: int, share: float, is_within: bool) -> None:
+    """In g * (1 / (cosh * cosh)), an ulp of cosh is two roundings, and its square is off by twice as much."""
+    model, h = PRECISIONS["float32"], 2.0**-7
+    up, down = 1 + sign * flint.arb(model.u), 1 - sign * flint.arb(model.u)
+    square = down / (1 - flint.arb(h) ** 2) * (1 - 2 * sign * flint.arb(model.u)) ** 2
+    found = up * (up / square)
+    dh, seen = Bounded.exact(np.array(1.0), model), Bounded.activated(np.array(h), model, "tanh")
+    A, _ = RNNCell().backward((dh,), (seen,))
+    assert (abs(flint.arb(float(A.value)) - found) <= flint.arb(share * float(A.error))) == is_within
 
 
 TANGENTS = ["t*(-2*h)", "(1-h)*t - (1+h)*t", "-(h*t + h*t)", "h*t*(-2)"]

@@ -89,6 +89,16 @@ def test_relu_is_closed_at_zero_and_below(sum_: float) -> None:
     assert certify(underflowing(1, sum_), answer, PRECISIONS["float16"]).worst["dx"].ratio > 1
 
 
+@pytest.mark.parametrize(("before", "is_open"), [(2.0**-26, True), (-1.0, False)])
+def test_relu_is_open_at_zero_only_after_a_state_that_may_have_underflowed(before: float, is_open: bool) -> None:
+    """The second step has a sum of zero and a gradient, the first step has no gradient."""
+    case, answer = underflowing(2, before), evaluate(underflowing(2)).astype("float16")
+    dxs = np.array(answer.dxs)
+    dxs[0] = 0
+    verdict = certify(case, replace(answer, dxs=dxs), PRECISIONS["float16"])
+    assert (verdict.worst["dx"].ratio <= 1) == is_open
+
+
 def test_an_open_relu_requires_the_whole_gradient() -> None:
     case = underflowing()
     answer = evaluate(case).astype("float16")
@@ -109,8 +119,9 @@ def test_a_zero_that_may_have_underflowed_has_a_bound_of_its_own_beside_a_huge_g
     assert answer.hs.ravel().astype(float).tolist() == [0.0625, 0, 0.0625, 0]
     verdict = certify(case, answer, PRECISIONS["bfloat16"])
     assert verdict.status != "fail"
-    # The zero may be an underflow of the smallest normal number.
-    assert verdict.worst["dWh"].bound < 1.1 * 2.0**-126 * float(answer.dxs[2, 0, 1])
+    # The zero may be an underflow of the smallest normal number, and no larger number.
+    underflow = 2.0**-126 * float(answer.dxs[2, 0, 1])
+    assert underflow <= verdict.worst["dWh"].bound < 1.1 * underflow
     of_the_state_after = replace(answer, dWh=answer.hs[2] * answer.dxs[2, :, 1:])
     assert certify(case, of_the_state_after, PRECISIONS["bfloat16"]).status == "fail"
 

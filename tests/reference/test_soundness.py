@@ -1,6 +1,7 @@
 """Correct arithmetic stays within the bounds: another implementation, in real floats, in every order."""
 
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference import PRECISIONS, Case, Evaluation, Verdict, certify, evaluate
+from reference import PRECISIONS, Case, Evaluation, Params, Verdict, certify, evaluate
 from reference.cells import RNNCell
 from reference.layer import Layer, evaluate_in
 from reference.strategies import EDGES, FINITE, cases, shapes
@@ -88,6 +89,20 @@ def test_a_half_precision_that_sums_in_itself_is_outside_the_bounds_of_float32_s
 def test_gradients_stored_at_every_step_are_within_the_bounds(dtype: str, T: int, plain_rnn: Any) -> None:
     case = Case.random(T=T, N=3, D=3, H=4, dtype=dtype, stack=8, norm=0.9).probed()
     assert_no_failure(certify(case, plain_rnn("left")(case), PRECISIONS[dtype]))
+
+
+@HALVES
+@pytest.mark.parametrize(("times", "status"), [(1, "pass"), (2, "fail")])
+def test_a_sum_over_steps_may_be_rounded_up_at_every_step(dtype: str, times: int, status: str) -> None:
+    """Beside a first share of 1, each of 40 others is just above half of the last digit."""
+    share = PRECISIONS[dtype].u * 1.0625
+    xs = np.array([1.0] + [share] * 40).reshape(-1, 1, 1)
+    params = Params(np.ones((1, 1)), np.zeros((1, 1)))
+    case = Case(xs, np.zeros((1, 1)), params, np.ones(xs.shape), "relu").astype(dtype).probed()
+    total = reduce(lambda one, other: one + other, case.xs[:, 0, :1])
+    answer = evaluate(case)
+    dWx = answer.dWx + times * np.array([[float(total[0]) - answer.dWx[0, 0]], [0.0]])
+    assert certify(case, replace(answer, dWx=dWx).astype(dtype), PRECISIONS[dtype]).status == status
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)

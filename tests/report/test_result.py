@@ -51,6 +51,13 @@ def test_a_row_has_the_status_of_its_worst_check_and_is_empty_without_any() -> N
     assert row.status == "fail"
 
 
+@pytest.mark.parametrize(("expected", "largest"), [("spam", 0.5), (None, np.inf)])
+def test_the_largest_ratios_of_a_row_are_those_without_expected_failures(expected: str | None, largest: float) -> None:
+    failed = failing()
+    failed.expected_failure = expected
+    assert Row("a", "a", "1", "float32", [passing(), failed]).worst == {"h": 0.25, "dWh": largest}
+
+
 def test_the_files_that_reproduce_a_failure_are_in_its_account() -> None:
     check = failing("spam", reproduction=[Path("out/a.npz")])
     assert check.account[-1] == "written: out/a.npz"
@@ -92,6 +99,14 @@ def test_a_verdict_is_counted_case_by_case(answers: tuple[Case, Evaluation]) -> 
     assert check.worst["dWh"] == verdict.worst["dWh"].ratio > 1e9
     assert check.worst["h"] < 1
     assert check.relative_bound == np.median(check.relative_bounds)
+
+
+def test_the_inconclusive_cases_of_all_verdicts_are_counted() -> None:
+    case = Case.random(T=6, N=2, D=3, H=4, dtype="bfloat16", stack=2)
+    verdict, check = certify(case, compute(case), PRECISIONS["bfloat16"]), Result("step")
+    check.add(verdict)
+    check.add(verdict)
+    assert check.inconclusive == 2 * verdict.statuses.count("inconclusive") > 0
 
 
 def test_an_inconclusive_check_names_the_quantities_whose_bound_is_too_wide() -> None:
