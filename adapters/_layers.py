@@ -29,9 +29,7 @@ class LayersWay:
     def __call__(self, case: LayersCase) -> LayersEvaluation:
         """Evaluate a case."""
         places, states = self.layouts[self.kind], case.cell_type.states
-        each = [
-            (end, to_framework(places, params.fields())) for end, params in zip(case.suffixes, case.params, strict=True)
-        ]
+        each = [(end, to_framework(places, own.fields())) for end, own in zip(case.suffixes, case.params, strict=True)]
         weights = {named(name, end): array for end, by_name in each for name, array in by_name.items()}
         initial = tuple(getattr(case, f"{state}0") for state in states)
         upstream = (case.upstream, *(getattr(case, f"upstream_{state}n") for state in states))
@@ -42,8 +40,9 @@ class LayersWay:
             return LayersEvaluation(**found)
         of_weights, found["dxs"], of_states = gradients
         found |= {f"d{state}0": array for state, array in zip(states, of_states, strict=True)}
-        ours: dict[str, Any] = {}
+        ours, given = dict[str, Any](), case.arrays()
         for end, by_name in each:
             own = to_reference(places, {name: of_weights[named(name, end)] for name in by_name}, gradient=True)
-            ours |= {f"d{name}{end}": array for name, array in own.items()}
+            # A framework that always has a bias returns its gradient for a case without one, too.
+            ours |= {f"d{name}{end}": array for name, array in own.items() if name + end in given}
         return LayersEvaluation(**found, gradients=ours)

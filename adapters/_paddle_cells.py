@@ -29,15 +29,21 @@ def variable(array: Any) -> Any:
     return paddle.to_tensor(np.ascontiguousarray(array), stop_gradient=False)
 
 
-def run(forward: Any, cell: str, weights: Any, *arrays: Any) -> Any:
-    """Run a module on NumPy arrays, with the dtype and the values of the weights."""
+def module_for(kinds: Any, cell: str, weights: Any, **options: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a module with the dtype and the values of the weights, and its parameters by their names."""
     (Wx, Wh, *_), before = weights.values(), paddle.get_default_dtype()
     paddle.set_default_dtype(Wx.dtype.name)
-    module = (CELLS if forward is stepped else LAYERS)[cell](Wx.shape[-1], Wh.shape[-1])
+    module = kinds[cell](Wx.shape[-1], Wh.shape[-1], **options)
     paddle.set_default_dtype(before)
     parameters = {name: getattr(module, name) for name in weights}
     for name, parameter in parameters.items():
         parameter.set_value(np.ascontiguousarray(weights[name]))
+    return module, parameters
+
+
+def run(forward: Any, cell: str, weights: Any, *arrays: Any) -> Any:
+    """Run a module on NumPy arrays."""
+    module, parameters = module_for(CELLS if forward is stepped else LAYERS, cell, weights)
     results = by_grad(partial(forward, module), parameters, *mapped(variable, arrays))
     return mapped(lambda tensor: tensor.numpy(), results)
 

@@ -9,9 +9,10 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
-from adapters import Adapter, Way, facts, gated
+from adapters import Adapter, LayersWay, Unsupported, Way, _onnx_layers, facts, gated
 from adapters._onnx import inputs_of, model_of, node_of, outputs_of
 from adapters._way import forward_only
+from reference import LayersCase
 
 # https://onnx.ai/onnx/operators/, "RNN", "LSTM" and "GRU", "Inputs"
 # fmt: off
@@ -40,6 +41,13 @@ def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
 # For the registry alone.
 
 
+def run_layers(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
+    """Evaluate a chain of operators."""
+    if case.lengths is not None:
+        raise Unsupported("onnx.reference: expected no lengths, got some; it ignores sequence_lens: FINDINGS.md")
+    return _onnx_layers.run(ReferenceEvaluator, cell, weights, xs, states, upstream, case)
+
+
 def sigmoid(array: Any) -> Any:
     """Return the sigmoid of a NumPy array as the evaluator's LSTM and GRU compute it."""
     with np.errstate(all="ignore"):
@@ -59,7 +67,7 @@ def row(kind: str) -> Adapter:
     # The evaluator's tanh is NumPy's.
     way = Way(LAYOUTS, forward_only, kind, (layer,))
     # In float16, the sigmoid returns 0 below -11.09 (FINDINGS.md).
-    own |= {"sigmoid": sigmoid, "sigmoid_absolute": {"float16": 0.032}}
+    own |= {"sigmoid": sigmoid, "sigmoid_absolute": {"float16": 0.032}, "layers": LayersWay(LAYOUTS, run_layers, kind)}
     return Adapter(f"onnx.{kind}", way, what, np.tanh, ULPS, **own)
 
 

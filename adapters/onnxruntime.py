@@ -5,14 +5,14 @@ A model has fixed sizes, and its parameters are inputs. So one model serves all 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from onnx import helper
 
-from adapters import Adapter, ExpectedFailure, Way, facts, gated
+from adapters import Adapter, ExpectedFailure, LayersWay, Way, _onnx_layers, facts, gated
 from adapters._onnx import inputs_of, model_of, node_of, outputs_of
 from adapters._way import forward_only
 
@@ -28,9 +28,9 @@ LAYOUTS = {
 # fmt: on
 
 
-def session_of(*model: Any) -> Any:
-    """Return a session on the CPU for the model that ``model_of`` returns."""
-    return onnxruntime.InferenceSession(model_of(*model).SerializeToString(), providers=["CPUExecutionProvider"])
+def session_of(model: Any) -> Any:
+    """Return a session on the CPU."""
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 @lru_cache(maxsize=256)
@@ -39,7 +39,7 @@ def operator(cell: str, dtype: str, *shapes: Any) -> Any:
     sizes = dict(shapes)
     (T, N, _), H = sizes["X"], sizes["R"][-1]
     outputs = {"Y": (T, 1, N, H), "Y_c": (1, N, H)}
-    return session_of(node_of(cell, H, "B" in sizes), dtype, sizes | outputs)
+    return session_of(model_of(node_of(cell, H, "B" in sizes), dtype, sizes | outputs))
 
 
 def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
@@ -57,7 +57,7 @@ def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
 @lru_cache(maxsize=8)
 def activation(kind: str, dtype: str) -> Any:
     """Return the session of an operator of vectors."""
-    return session_of(helper.make_node(kind, ["X"], ["Y"]), dtype, {"X": ("n",), "Y": ("n",)})
+    return session_of(model_of(helper.make_node(kind, ["X"], ["Y"]), dtype, {"X": ("n",), "Y": ("n",)}))
 
 
 def tanh(array: Any) -> Any:
@@ -82,7 +82,8 @@ OF_GRU |= {"unsupported": ("T=0", "N=0", "D=0"), "expected_failures": {"nonfinit
 def row(kind: str) -> Adapter:
     """Return the adapter of an operator."""
     cell = LAYOUTS[kind].get("cell", "").partition(" ")[0]
-    own = (gated(cell) | OF_GRU if cell else OF_RNN) | {"offers": ("h",)}
+    several = LayersWay(LAYOUTS, partial(_onnx_layers.run, session_of), kind)
+    own = (gated(cell) | OF_GRU | {"layers": several} if cell else OF_RNN) | {"offers": ("h",)}
     way = Way(LAYOUTS, forward_only, kind, (layer,))
     return Adapter(f"onnxruntime.{kind}", way, f"the operator {kind}, forward", tanh, **own)
 

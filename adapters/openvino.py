@@ -9,7 +9,8 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-from adapters import Adapter, Way, facts, gated
+from adapters import Adapter, LayersWay, Way, _openvino_layers, facts, gated
+from adapters._openvino import CELLS, SEQUENCES, call, compiled, parameters
 from adapters._way import forward_only, unroll
 
 # https://docs.openvino.ai, operation specifications "RNNCell-3", "LSTMSequence-5", "GRUSequence-5" and so on, inputs
@@ -28,42 +29,17 @@ LAYOUTS = {
 # fmt: on
 
 
-def parameters(dtype: str, *shapes: Any) -> list[Any]:
-    """Return inputs of these shapes."""
-    kind = {"float32": openvino.Type.f32, "bfloat16": openvino.Type.bf16, "float16": openvino.Type.f16}[dtype]
-    return [ops.parameter(shape, kind) for shape in shapes]
-
-
-def compiled(results: Any, inputs: Any) -> Any:
-    """Return a CPU model in the precision of its inputs. If the CPU has no float16, float16 is computed in float32."""
-    core, kind = openvino.Core(), inputs[0].get_element_type().to_string()
-    hint = kind if kind != "f16" or "FP16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-    return core.compile_model(openvino.Model(results, inputs), "CPU", {"INFERENCE_PRECISION_HINT": hint})
-
-
-def call(model: Any, inputs: Any) -> list[Any]:
-    """Return copies of the results, because the next call reuses their memory. bfloat16 is returned as float16."""
-    found = model([np.ascontiguousarray(array) for array in inputs])
-    return [found[k].view(inputs[0].dtype).copy() for k in range(len(model.outputs))]
-
-
 @lru_cache(maxsize=256)
 def model_of(cell: str, dtype: str, *shapes: Any) -> Any:
     """Return a compiled sequence, or a cell if the inputs have two axes."""
     inputs = parameters(dtype, *shapes)
-    (x, *states), last = inputs[:-3], inputs[-3:]
-    H, is_cell = shapes[1][-1], len(shapes[0]) == 2
-    lengths = [] if is_cell else [ops.constant(np.full(shapes[0][0], shapes[0][1], np.int32))]
-    arguments = (x, *states, *lengths, *last, H, *([] if is_cell else ["forward"]))
-    if cell == "lstm":
-        node = (ops.lstm_cell if is_cell else ops.lstm_sequence)(*arguments)
-    elif cell in ("tanh", "relu"):
-        node = ops.rnn_cell(*arguments, [cell], [], []) if is_cell else ops.rnn_sequence(*arguments, [cell])
-    else:
-        options = {"linear_before_reset": cell == "gru"}
-        node = (ops.gru_cell if is_cell else ops.gru_sequence)(*arguments, **options)
+    (x, *states), last, H = inputs[:-3], inputs[-3:], shapes[1][-1]
+    if len(shapes[0]) == 2:
+        return compiled(CELLS[cell](x, *states, *last, H).outputs(), inputs)
+    lengths = ops.constant(np.full(shapes[0][0], shapes[0][1], np.int32))
     # The outputs of a sequence are all h and the last states.
-    return compiled([node.output(k) for k in range(node.get_output_size()) if is_cell or k != 1], inputs)
+    hs, _, *others = SEQUENCES[cell](x, *states, lengths, *last, H, "forward").outputs()
+    return compiled([hs, *others], inputs)
 
 
 def run_model(cell: str, *arrays: Any) -> list[Any]:
@@ -113,6 +89,7 @@ def row(kind: str) -> Adapter:
     forward, unsupported = (stepped, ("N=0", "D=0")) if "Cell" in kind else (sequence, ("T=0", "N=0", "D=0"))
     own: dict[str, Any] = {"nonlinearities": ("tanh",), "tanh_ulps": ULPS}
     own = (gated(cell) | OF_GATED if is_gated else own) | {"offers": ("h", "c") if cell == "lstm" else ("h",)}
+    own |= {} if "Cell" in kind else {"layers": LayersWay(LAYOUTS, _openvino_layers.run, kind)}
     way, what = Way(LAYOUTS, forward_only, kind, (forward,)), f"{kind}{', stepped' * (forward is stepped)}"
     return Adapter(f"openvino.{kind}", way, what, tanh, unsupported=unsupported, **own)
 

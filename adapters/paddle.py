@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from adapters import Adapter, ExpectedFailure, Way, gated
+from adapters import Adapter, ExpectedFailure, LayersWay, Way, _paddle_layers, gated
 from adapters._paddle_cells import environment, last_state, layer, run, sigmoid, stepped, tanh
 
 __all__ = ["ADAPTERS", "environment"]
@@ -37,6 +37,7 @@ of, way = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid), partial(
 def rows(kind: str, of_cell: Any, of_layer: Any) -> tuple[Adapter, Adapter]:
     """Return the adapters of a cell and of its layer, with the fields of each."""
     fields = of_layer | {"unsupported": ("T=0", "N=0", "D=0"), "options": {"last state": way(kind, (last_state,))}}
+    fields |= {"layers": LayersWay(LAYOUTS, _paddle_layers.run, kind)}
     cell, step = f"{kind}Cell", way(f"{kind}Cell", (stepped,))
     return (
         of(f"paddle.{cell}", step, f"nn.{cell} stepped", unsupported=("T=0",), **of_cell),

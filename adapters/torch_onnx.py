@@ -13,8 +13,9 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from adapters import Adapter, ExpectedFailure, Way, facts, gated
+from adapters import Adapter, ExpectedFailure, LayersWay, Unsupported, Way, facts, gated
 from adapters._way import forward_only
+from reference import LayersCase
 
 # fmt: off
 # As torch.py. nn.LSTM is left out, as LSTM of ONNX Runtime is.
@@ -36,9 +37,9 @@ class Layer(nn.Module):
         self.layer = layer
 
     def forward(self, x: Any, h: Any, *parameters: Any) -> Any:
-        """Return all states."""
+        """Return all states and the last."""
         names = [name for name, _ in self.layer.named_parameters()]
-        return functional_call(self.layer, dict(zip(names, parameters, strict=True)), (x, h))[0]
+        return functional_call(self.layer, dict(zip(names, parameters, strict=True)), (x, h))
 
 
 def session_of(module: nn.Module, arguments: Any) -> Any:
@@ -52,25 +53,40 @@ def session_of(module: nn.Module, arguments: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
-def exported(cell: str, T: int, N: int, D: int, H: int, bias: bool, dtype: str) -> Any:
+def exported(cell: str, T: int, N: int, D: int, H: int, bias: bool, layers: int, directions: int, dtype: str) -> Any:
     """Return a session of the layer for parameters of any values."""
     like: Any = {"dtype": getattr(torch, dtype)}
-    layer = KINDS[cell](D, H, bias=bias, **like).eval()
+    layer = KINDS[cell](D, H, layers, bias=bias, bidirectional=directions == 2, **like).eval()
     parameters = (torch.zeros(parameter.shape, **like) for parameter in layer.parameters())
-    return session_of(Layer(layer), (torch.zeros(T, N, D, **like), torch.zeros(1, N, H, **like), *parameters))
+    states = torch.zeros(layers * directions, N, H, **like)
+    return session_of(Layer(layer), (torch.zeros(T, N, D, **like), states, *parameters))
+
+
+def called(cell: str, weights: Any, xs: Any, states: Any, layers: int = 1, directions: int = 1) -> Any:
+    """Run the exported layer, time first; return all states and the last."""
+    if cell == "gru" and 0 in xs.shape:
+        raise ValueError("GRU of ONNX Runtime ends the process on no steps, no rows and no inputs: FINDINGS.md")
+    bias = "bias_ih_l0" in weights
+    session = exported(cell, *xs.shape, states.shape[-1], bias, layers, directions, xs.dtype.name)
+    inputs = zip(session.get_inputs(), (xs, states, *weights.values()), strict=True)
+    return session.run(None, {entry.name: np.ascontiguousarray(array) for entry, array in inputs})
 
 
 def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
-    """Run the exported layer, time first."""
-    if cell == "gru" and 0 in xs.shape:
-        raise ValueError("GRU of ONNX Runtime ends the process on no steps, no rows and no inputs: FINDINGS.md")
-    (h0,) = states
-    session = exported(cell, *xs.shape, h0.shape[-1], len(weights) > 2, xs.dtype.name)
-    inputs = zip(session.get_inputs(), (xs, h0[None], *weights.values()), strict=True)
-    return session.run(None, {entry.name: np.ascontiguousarray(array) for entry, array in inputs})[0]
+    """Run the exported layer."""
+    return called(cell, weights, xs, states[0][None])[0]
 
 
 # For the registry alone.
+
+
+def run_layers(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
+    """Run the exported layer with several layers or two directions."""
+    if case.masks is not None:
+        raise Unsupported("torch.nn: expected no dropout masks, got some; its layers draw their own")
+    if case.lengths is not None:
+        raise Unsupported("torch.onnx: expected no lengths, got some; torch.export cannot export pack_padded_sequence")
+    return called(cell, weights, xs, states[0], case.layers, case.directions), None
 
 
 def exported_function(module: Any, array: Any) -> Any:
@@ -92,7 +108,8 @@ OF_GRU |= {"unsupported": ("T=0", "N=0", "D=0")}
 OF_GRU |= {"expected_failures": {"nonfinite": ExpectedFailure("GRU with a bias makes numbers of NaN", "FINDINGS.md")}}
 tanh, sigmoid = partial(exported_function, nn.Tanh()), partial(exported_function, nn.Sigmoid())
 of, way = partial(Adapter, tanh=tanh, sigmoid=sigmoid), partial(Way, LAYOUTS, forward_only)
+several, WHAT = partial(LayersWay, LAYOUTS, run_layers), "exported, run by ONNX Runtime"
 ADAPTERS = (
-    of("torch_onnx.RNN", way("RNN", (layer,)), "nn.RNN exported, run by ONNX Runtime", **OF_RNN),
-    of("torch_onnx.GRU", way("GRU", (layer,)), "nn.GRU exported, run by ONNX Runtime", **OF_GRU),
+    of("torch_onnx.RNN", way("RNN", (layer,)), f"nn.RNN {WHAT}", layers=several("RNN"), **OF_RNN),
+    of("torch_onnx.GRU", way("GRU", (layer,)), f"nn.GRU {WHAT}", layers=several("GRU"), **OF_GRU),
 )

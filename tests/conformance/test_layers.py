@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters import Adapter, Unsupported
+from adapters import Adapter, LayersWay, Unsupported
 from adapters.conformance import check
 from adapters.conformance.checks import Plan
 from adapters.conformance.commands import diagnosed, saved_case
@@ -80,6 +80,18 @@ def test_a_subject_without_gradients_offers_the_outputs_alone() -> None:
 
     report = check(replace(subject(states), offers=("h",)), dtypes=["float32"], only=["layers"], on_fail="report")
     assert [row.status for row in report.rows] == ["pass"], str(report)
+
+
+def test_the_gradient_of_a_bias_that_a_case_does_not_have_is_left_out() -> None:
+    def run(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
+        return (case.upstream, *states), (weights, xs, states)
+
+    way = LayersWay({"rnn": {"W": "Wx", "R": "Wh", "B": "b or 0"}}, run, "rnn")
+    for has_bias in (True, False):
+        case = LayersCase.random(bias=has_bias)
+        expected = {f"d{name}" for name in case.arrays() if name.startswith(("Wx", "Wh", "b"))}
+        assert way(case).gradients.keys() == expected
+        assert any(name.startswith("db") for name in expected) == has_bias
 
 
 def test_a_subject_of_one_layer_is_unsupported() -> None:
