@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from adapters import Adapter, Unsupported
-from adapters._drop_in import SIZES, first_right, layouts_of, subject, with_gates
+from adapters import Adapter
+from adapters._drop_in import SIZES, first_right, layouts_of, subject, unsupported, with_gates
 from adapters._places import cell_of, places_of
 from adapters._torch import as_array, as_tensor, pull_back
 from adapters._way import mapped
@@ -44,6 +44,8 @@ class Module:
     has_axis: bool = True  # whether its states have a first axis of layers and directions
     has_last: bool = True  # whether it returns its last states
     from_last: bool = False  # whether the last output is taken from the last state
+    omits: bool = False  # whether it is called without initial states, which are zero then
+    evaluates: bool = False  # whether it is called in eval mode under no_grad, for its outputs alone
 
     @lru_cache(maxsize=256)  # noqa: B019 as long as the subject
     def made(self, D: int, H: int, **options: Any) -> Any:
@@ -78,10 +80,13 @@ class Module:
         apart = len(states) > 1 and any(name.startswith("c") for name in third)
 
         def call(x: Any, now: Any) -> list[Any]:
+            if now is None:
+                return flattened(module(x), T)
             return flattened(module(x, *now) if apart else module(x, now if len(now) > 1 else now[0]), T)
 
         turned = self.batch_first and isinstance(x, Tensor)
-        now = states if self.has_axis and not self.is_cell else tuple(state[0] for state in states)
+        now: Any = states if self.has_axis and not self.is_cell else tuple(state[0] for state in states)
+        now = None if self.omits else now
         if self.is_cell:
             steps = []
             for step in x.unbind():
@@ -111,6 +116,12 @@ class Module:
                 parameter.zero_()
             for name, array in zip(names, weights.values(), strict=True):
                 own[name].copy_(as_tensor(array))
+        if self.evaluates:
+            module.eval()
+            with torch.no_grad():
+                outputs, *last = self.called(module, x, now, len(xs))
+            module.train()
+            return mapped(as_array, (outputs, *(state[0] for state in last[1:])) if last[1:] else outputs), None
         found = (
             self.called(module, x, now, len(xs))
             if not case or case.lengths is None
@@ -127,7 +138,7 @@ class Module:
         of_x, *others = mapped(as_array, gradients or [torch.zeros_like(leaf) for leaf in every])
         of_states, of_weights = others[: len(now)], dict(zip(weights, others[len(now) :], strict=True))
         outputs = mapped(as_array, tuple(found))
-        return outputs if len(found) > 1 else outputs[0], (of_weights, of_x, of_states)
+        return outputs if len(found) > 1 else outputs[0], (of_weights, of_x, () if self.omits else of_states)
 
     def several(self, cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
         """Run several layers or directions, as of ``LayersWay.run``.
@@ -137,12 +148,12 @@ class Module:
                 sequence.
         """
         if case.masks is not None:
-            raise Unsupported(f"{self.name}: expected no dropout masks, got some; a module draws its own")
+            raise unsupported(f"{self.name}: expected no dropout masks, got some; a module draws its own")
         if case.padding == "last":
-            raise Unsupported(f"{self.name}: expected no copies in the padding; a packed sequence has no padding")
+            raise unsupported(f"{self.name}: expected no copies in the padding; a packed sequence has no padding")
         needed = {"num_layers": case.layers > 1, "bidirectional": case.directions > 1}
         if absent := [name for name, is_needed in needed.items() if is_needed and name not in self.takes]:
-            raise Unsupported(f"{self.name}: expected a constructor with {absent[0]}, got {sorted(self.takes)}")
+            raise unsupported(f"{self.name}: expected a constructor with {absent[0]}, got {sorted(self.takes)}")
         return self.run(cell, weights, xs, states, upstream, case)
 
     def packed(self, module: Any, x: Any, states: Any, case: LayersCase) -> list[Any]:
@@ -151,7 +162,7 @@ class Module:
         try:
             return self.called(module, packed, states, len(x))
         except Exception as error:
-            raise Unsupported(f"{self.name}: a PackedSequence is unsupported, {type(error).__name__}") from error
+            raise unsupported(f"{self.name}: a PackedSequence is unsupported, {type(error).__name__}") from error
 
 
 def described(tensor: Any) -> str:
@@ -222,9 +233,12 @@ def formed(module: Module, cell: str, forms: Sequence[dict[str, Any]], *, is_lay
 
 def candidates(module: Module, layout: Mapping[str, str], **fields: Any) -> Iterator[Adapter]:
     """Yield the adapter of a module with a layout for each nonlinearity that may be its own."""
-    options, takes = {}, module.takes
+    options, takes = {"eval": replace(module, evaluates=True).run}, module.takes
+    second = [*inspect.signature(module.small().forward).parameters.values()][1:2]
+    if any(one.default is not one.empty for one in second):
+        options["h0 omitted"] = replace(module, omits=True).run
     if not module.is_cell and module.has_last:
-        options = {"last state": replace(module, from_last=True).run}
+        options["last state"] = replace(module, from_last=True).run
     if "batch_first" in takes:
         options["batch first"] = replace(module, batch_first=not module.batch_first).run
     layers = module.several if module.has_last and module.has_axis and not module.is_cell else None

@@ -167,6 +167,12 @@ def _numbers(case: Case, answer: Evaluation, precision: Precision, *, beside_oth
     if beside_other_faults:
         yield f"Apart from that, {'the numbers are right.' if verdict.status == 'pass' else 'numbers are wrong:'}"
     if verdict.status == "fail":
+        if (
+            case.cell != "rnn"
+            and certify(case, answer, precision.with_sigmoid(precision.sigmoid_ulps, 4.0)).status == "pass"
+        ):
+            declared = f'sigmoid_absolute={{"{case.dtype}": 4.0}}'
+            yield f"It is right but where the sigmoid is small. If that is (1 + tanh(a / 2)) / 2, declare {declared}."
         yield from (lines := dict.fromkeys(str(verdict).splitlines()))
         yield from (
             line for line in dict.fromkeys(str(explain(case, answer, precision)).splitlines()) if line not in lines

@@ -193,6 +193,9 @@ ONES, INPUTS, UNITS = Shape(1, 1, 1, 1, "relu", False), Shape(2, 2, 512, 4, bias
 ONE_INPUT = Shape(3, 4, 1, 3, probe=False), Shape(2, 6, 1, 4, "relu", bias=False, probe=False)
 # Rows and steps of real data; 33 rows are one more than a block.
 LARGE = Shape(50, 100, 3, 4), Shape(100, 64, 2, 5, "relu"), Shape(300, 33, 3, 4, bias=False)
+# Units and rows beyond a block of 8, 16, 32, 64 or 128, and a few more or fewer.
+SOME = Shape(2, 17, 3, 9), Shape(1, 33, 4, 31, "relu"), Shape(2, 20, 3, 65), Shape(1, 130, 2, 17, bias=False)
+MORE = Shape(2, 9, 5, 130, "relu"), Shape(1, 5, 3, 513)
 OF_OPTIONS = (Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu", bias=False))
 ROWS = (Shape(4, 2, 3, 5), Shape(4, 2, 3, 5, "relu"))
 TANH = ("tanh",)
@@ -220,7 +223,11 @@ CHECKS: tuple[Check, ...] = (
     dataclasses.replace(EXTREMES, name="nonfinite", values=("poisoned",), thin=2),
     LONG,
     Drawn(name="trained", lengths=(12,), stack=8, pool=1, thin=4, nonlinearities=TANH, trained=True),
-    Fixed(name="shapes", shapes=(NO_STEPS, NO_ROWS, NO_INPUTS, ONES, INPUTS, UNITS, *ONE_INPUT, *LARGE), norm=0.5),
+    Fixed(
+        name="shapes",
+        shapes=(NO_STEPS, NO_ROWS, NO_INPUTS, ONES, INPUTS, UNITS, *ONE_INPUT, *LARGE, *SOME, *MORE),
+        norm=0.5,
+    ),
     Fixed(name="strides", shapes=ROWS[:1], nonlinearities=TANH, judge=strides.judge),
     Fixed(name="options", shapes=OF_OPTIONS, judge=with_options),
     Fixed(name="invariants", shapes=ROWS, judge=invariants.judge),

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 if everything was judged and passed; 1 for a mismatch, or if nothing was judged; 2 for bad
-        usage, or a framework that was named and is not installed; 130 if interrupted.
+        usage, or a framework that was named and is not installed; 130 if interrupted, 143 by SIGTERM.
     """
     with ended_by_sigterm():
         try:
@@ -45,21 +45,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
             sys.stderr.write(f"rnn-oracle: {error}\n")
             return 2
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             sys.stderr.write("rnn-oracle: interrupted\n")
-            return 130
+            return status_of(interrupt)
 
 
 @contextlib.contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Have SIGTERM end the command as an error does, so that folders are removed and processes are killed."""
+    """Have SIGTERM end the command as an interrupt does: what was judged until then is printed and saved."""
+
+    def interrupt(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
     is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number)) if is_main else None
+    before = signal.signal(signal.SIGTERM, interrupt) if is_main else None
     try:
         yield
     finally:
         if is_main:
             signal.signal(signal.SIGTERM, before)
+
+
+def status_of(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit status of an interrupt, which may have the number of a signal."""
+    return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import math
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -109,11 +110,11 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
         params=params,
         reproduce=Path(options.reproduce) if options.reproduce else None,
     )
-    report, interrupted, failed = Report({"oracle": machine()}), False, None
+    report, interrupted, failed = Report({"oracle": machine()}), 0, None
     try:
         judge_all(groups, plan, options.jobs or cores(), report, console)
-    except KeyboardInterrupt:
-        interrupted = True
+    except KeyboardInterrupt as interrupt:
+        interrupted = 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except (ValueError, TypeError, OSError) as error:
         if not report.rows:
             raise
@@ -135,7 +136,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     if failed:
         raise failed
     if interrupted:
-        return 130
+        return interrupted
     # A framework that nobody named may lack the precision.
     return 1 if unjudged and options.names else report.exit_status
 

@@ -11,6 +11,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -151,7 +152,8 @@ def _from_module(name: str) -> tuple[Adapter, ...]:
     if not hasattr(module, attribute):
         there = _subjects_of(module)
         raise ValueError(f"check: expected an attribute of {module_name} among {there}, got {attribute!r}")
-    return _as_tuple(getattr(module, attribute))
+    found = _as_tuple(getattr(module, attribute))
+    return tuple(replace(one, name=attribute) if one.name == "<lambda>" else one for one in found)
 
 
 def _is_subject(value: Any) -> bool:

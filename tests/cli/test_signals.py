@@ -74,8 +74,10 @@ def test_sigterm_leaves_no_folder_behind(tmp_path: Path, command: str) -> None:
     from reference import Case
 
     Case.random(dtype="float32").save(tmp_path / "case.npz")
-    status, _, err = interrupted(tmp_path, signal.SIGTERM, *COMMANDS[command])
-    assert (status, besides_progress(err)) == (128 + signal.SIGTERM, "")
+    status, out, err = interrupted(tmp_path, signal.SIGTERM, *COMMANDS[command])
+    assert status == 128 + signal.SIGTERM
+    assert besides_progress(err) == ("" if command == "check" else "rnn-oracle: interrupted\n")
+    assert (" float32 " in out) == (command == "check")
     assert not any((tmp_path / "tmp").iterdir())
 
 

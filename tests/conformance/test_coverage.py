@@ -32,7 +32,9 @@ SIZES = {
     ("T = 50 to 300", "D < H", "probe"),
     ("T = 1000 or more", "D < H", "probe"),
 }
-ROWS = {0, 1, 2, 3, 4, 33, 64, 100}
+ROWS = {0, 1, 2, 3, 4, 9, 17, 20, 33, 64, 100, 130}
+# Rows and units beyond a block of 8, 16, 32, 64 or 128.
+UNEVEN = {(17, 9), (33, 31), (20, 65), (130, 17), (9, 130), (5, 513)}
 STEPS = {0, 1, 2, 3, 12, 50, 100, 300, 1000, 10_000}
 VALUES = {"tanh": {"plain", "wide", *EDGES, "poisoned"} - {"huge_inputs"}}
 VALUES["relu"] = VALUES["tanh"] | {"integers", "huge_inputs"}
@@ -87,6 +89,7 @@ def test_a_default_run_judges_these_sizes(dtype: str, seed: int) -> None:
 def test_a_default_run_judges_these_numbers_of_rows_and_steps(dtype: str, seed: int) -> None:
     sizes = [case.sizes for case in run(dtype, seed)[0]]
     assert ROWS - {each["N"] for each in sizes} == set()
+    assert UNEVEN - {(each["N"], each["H"]) for each in sizes} == set()
     assert STEPS - {each["T"] for each in sizes} == set()
     # Without the probe, an implementation is given fewer inputs than units, and one input alone.
     plain = [case.sizes for case in run(dtype, seed)[0] if not case.is_probed]

@@ -337,3 +337,49 @@ def test_a_wrong_answer_for_a_packed_sequence_is_not_called_unsupported() -> Non
     report = check(Widened, only=["layers"], **QUICK)
     assert [row.status for row in report.rows] == ["fail"], str(report)
     assert re.search(r"expected outputs and last states of \['float32 .*, got \['float64 ", str(report))
+
+
+class Base(nn.Module):  # type: ignore[name-defined]
+    """A right layer with PyTorch's names, which takes neither several layers nor a packed sequence."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.inner = nn.LSTM(input_size, hidden_size)
+
+    def forward(self, xs: torch.Tensor, states: Any = None) -> Any:
+        """Return the outputs and the last states."""
+        return self.inner(torch.cat([xs, xs[:0]]), states)
+
+
+class FastEval(Base):
+    """Wrong in eval mode."""
+
+    def forward(self, xs: torch.Tensor, states: Any = None) -> Any:
+        """Return the outputs and the last states."""
+        outputs, last = super().forward(xs, states)
+        return (outputs if self.training else outputs.round(decimals=2)), last
+
+
+class BadInit(Base):
+    """Begins with ones if no initial state is given."""
+
+    def forward(self, xs: torch.Tensor, states: Any = None) -> Any:
+        """Return the outputs and the last states."""
+        ones = torch.ones(1, xs.shape[1], self.inner.hidden_size, dtype=xs.dtype)
+        return super().forward(xs, (ones, ones) if states is None else states)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "words"),
+    [(Base, "pass", ""), (FastEval, "fail", "eval: "), (BadInit, "fail", "h0 omitted: ")],
+)
+def test_a_layer_is_called_in_eval_mode_and_without_states(kind: Any, status: str, words: str) -> None:
+    (row,) = check(kind, dtypes=["float32"], only=["options", "layers", "step"], stacks=2, on_fail="report").rows
+    assert row.status == status
+    result = next(one for one in row.checks if one.name == "options")
+    assert words in (result.failure.message if result.failure else "")
+
+
+def test_a_layer_alone_is_no_failure_of_several() -> None:
+    (row,) = check(Base, dtypes=["float32"], only=["step", "layers"], stacks=1, on_fail="report").rows
+    assert row.status == "pass"
