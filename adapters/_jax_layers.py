@@ -36,41 +36,54 @@ def one(cell: str, weights: Any, xs: Any, states: Any, lengths: Any, reverse: bo
     return jnp.take_along_axis(outputs, order, axis=0) if reverse else outputs, last
 
 
-def several(
-    cell: str, directions: int, copies: bool, weights: Any, xs: Any, states: Any, lengths: Any, masks: Any
-) -> Any:
-    """Run all layers; return the outputs and the last states of each layer and direction."""
-    last = []
+def layer(cell: str, copies: bool, each: Any, xs: Any, states: Any, lengths: Any) -> tuple[Any, list[Any]]:
+    """Run the directions of one layer; return their outputs side by side, and the last states of each."""
+    ran = [
+        one(cell, own, xs, before, lengths, bool(d), copies and not d)
+        for d, (own, before) in enumerate(zip(each, states, strict=True))
+    ]
+    return jnp.concatenate([hs for hs, _ in ran], axis=-1), [after for _, after in ran]
+
+
+def several(kind: Any, weights: Any, xs: Any, states: Any, lengths: Any, masks: Any) -> Any:
+    """Run all layers; return the outputs and the last states of each layer and direction.
+
+    Args:
+        kind: a function like ``layer``, its first two arguments, and the number of directions.
+        weights: arrays by name.
+        xs: inputs; shape (T, N, D).
+        states: initial states, each (L, N, H).
+        lengths: numbers of steps of the rows; shape (N,).
+        masks: of dropout, or None.
+    """
+    layer, cell, copies, directions = kind
+    last = list[Any]()
     for k in range(0, len(states[0]), directions):
         if k and masks is not None:
             xs = xs * masks[k // directions - 1]
-        outputs = []
-        for d in range(directions):
-            end = f"_l{k // directions}{'_reverse' * d}"
-            own = {name.removesuffix(end): array for name, array in weights.items() if name.endswith(end)}
-            hs, after = one(cell, own, xs, tuple(state[k + d] for state in states), lengths, bool(d), copies and not d)
-            outputs.append(hs)
-            last.append(after)
-        xs = jnp.concatenate(outputs, axis=-1)
+        ends = [f"_l{k // directions}{'_reverse' * d}" for d in range(directions)]
+        each = [{n.removesuffix(end): array for n, array in weights.items() if n.endswith(end)} for end in ends]
+        before = [tuple(state[k + d] for state in states) for d in range(directions)]
+        xs, after = layer(cell, copies, each, xs, before, lengths)
+        last += after
     return (xs, *(jnp.stack(each) for each in zip(*last, strict=True)))
 
 
 @partial(jax.jit, static_argnums=0)
 def by_vjp(kind: Any, weights: Any, xs: Any, states: Any, upstream: Any, lengths: Any, masks: Any) -> Any:
     """Differentiate with ``jax.vjp``, with forward and pull-back jitted together."""
-    cell, directions, copies = kind
 
     def forward(weights: Any, xs: Any, states: Any) -> Any:
-        return several(cell, directions, copies, weights, xs, states, lengths, masks)
+        return several(kind, weights, xs, states, lengths, masks)
 
     outputs, pull_back = jax.vjp(forward, weights, xs, states)
     return outputs, pull_back(upstream)
 
 
-def run(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
-    """Run on NumPy arrays."""
+def run(layer: Any, cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
+    """Run on NumPy arrays, with a function like ``layer``."""
     T, N, *_ = case.sizes.values()
     lengths = np.array(case.lengths or (T,) * N, np.int32)
-    kind = cell, case.directions, case.padding == "last"
+    kind = layer, cell, case.padding == "last", case.directions
     with jax.enable_x64(xs.dtype == np.float64):
         return mapped(np.array, by_vjp(kind, weights, xs, states, upstream, lengths, case.masks))

@@ -7,7 +7,7 @@ from typing import Any
 
 import flax
 
-from adapters import Adapter, Way, _jax, gated
+from adapters import Adapter, LayersWay, Way, _flax_layers, _jax, gated
 from adapters._flax_cells import last_state, layer, of_linen, of_nnx, optimized, run_flax, stepped
 from adapters._jax import TAIL, ULPS, by_two_pull_backs, by_vjp, sigmoid, tanh
 
@@ -53,7 +53,7 @@ LAYER: dict[str, Any] = {"unsupported": ("D=0",)}
 CELL: dict[str, Any] = {"unsupported": ("D=0", "T=0"), "max_T": 32}
 
 
-def rows(interface: Any, name: str) -> tuple[Adapter, ...]:
+def rows(interface: Any, of_several: Any, name: str) -> tuple[Adapter, ...]:
     """Return the adapters of an interface."""
 
     def way(kind: str, *parts: Any) -> Way:
@@ -61,8 +61,11 @@ def rows(interface: Any, name: str) -> tuple[Adapter, ...]:
 
     def of_layer(kind: str, over: str, **own: Any) -> Adapter:
         options = {"last state": way(kind, last_state, by_vjp), "second pull-back": way(kind, layer, by_two_pull_backs)}
+        several = LayersWay(LAYOUTS, partial(_flax_layers.run, of_several), f"{name}.{kind}")
         what = f"{name}.RNN over {name}.{over}, jit"
-        return of(f"flax.{name}.{kind}", way(kind, layer, by_vjp), what, options=options, **LAYER, **own)
+        return of(
+            f"flax.{name}.{kind}", way(kind, layer, by_vjp), what, options=options, layers=several, **LAYER, **own
+        )
 
     def of_cell(kind: str, **own: Any) -> Adapter:
         return of(f"flax.{name}.{kind}", way(kind, stepped, by_vjp), f"{name}.{kind} stepped, jit", **CELL, **own)
@@ -80,4 +83,4 @@ def rows(interface: Any, name: str) -> tuple[Adapter, ...]:
 
 
 # nnx.GRUCell has no bias inside the reset, so that it cannot compute a GRU (FINDINGS.md).
-ADAPTERS = rows(of_linen, "linen") + rows(of_nnx, "nnx")[:-2]
+ADAPTERS = rows(of_linen, _flax_layers.of_linen, "linen") + rows(of_nnx, _flax_layers.of_nnx, "nnx")[:-2]

@@ -75,7 +75,7 @@ def environment() -> dict[str, str]:
 
 
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid, sigmoid_absolute=TAIL)
-way, layers = partial(Way, LAYOUTS, run), partial(LayersWay, LAYOUTS, _jax_layers.run)
+way, layers = partial(Way, LAYOUTS, run), partial(LayersWay, LAYOUTS, partial(_jax_layers.run, _jax_layers.layer))
 # T=0 is unsupported in a Python loop, because jnp.stack needs at least one step.
 EAGER: dict[str, Any] = {"max_T": 8, "slow": True, "unsupported": ("T=0",)}
 SECOND = "jvp of vjp: second derivatives, jit"
