@@ -1,4 +1,4 @@
-"""The same numbers in other memory: transposed, strided, reversed, read-only, misaligned, repeated without a copy."""
+"""The same numbers in other memory, as transposed or read-only, and other numbers in the same memory."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _repeated(name: str, array: Any) -> Any:
 
 
 def judge(adapter: Adapter, case: Case, precision: Precision, result: Result) -> None:
-    """Judge an adapter on one case in every layout, of each argument by itself and then of all.
+    """Judge an adapter on one case in every layout, of each argument by itself and then of all; then on new weights.
 
     Args:
         adapter: the subject. It is run on an unsupported layout, too, and has to raise there.
@@ -96,6 +96,22 @@ def judge(adapter: Adapter, case: Case, precision: Precision, result: Result) ->
             judge_layout(adapter, asked, layout, names, precision, result)
         except Unsupported as error:
             result.note_unsupported(str(error), declared=error.declared)
+    judge_rewritten(adapter, asked, precision, result)
+
+
+def judge_rewritten(adapter: Adapter, asked: Case, precision: Precision, result: Result) -> None:
+    """Judge an adapter on weights that were written into the memory of others, as an optimiser does.
+
+    Raises:
+        Mismatch: the results are not those of the new weights.
+    """
+    moved = laid_out(asked, "read-only", ())  # none of them is: all are writeable
+    adapter.run(moved)
+    params, half = moved.params, moved.params.Wh.dtype.type(0.5)
+    params.Wh[...] *= half
+    params.Wx[..., list(asked.inputs), :] *= half  # the probe remains
+    numbers = moved.map(np.array)
+    accept(certify(numbers, adapter.run(moved).map(np.array), precision), result, "weights written in place: ")
 
 
 def judge_layout(

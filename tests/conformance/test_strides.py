@@ -43,6 +43,18 @@ def test_right_code_passes() -> None:
     judged(evaluate)
 
 
+def test_weights_that_are_kept_by_their_address_are_told() -> None:
+    kept: dict[int, Any] = {}
+
+    def keeping(case: Case) -> Evaluation:
+        array = case.params.Wh
+        _, packed = kept.setdefault(array.ctypes.data, (array, np.array(array)))
+        return evaluate(case.map(np.array).replacing(Wh=packed))
+
+    with pytest.raises(Mismatch, match=r"^weights written in place: float64 h\["):
+        judged(keeping)
+
+
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_an_argument_that_is_read_as_contiguous_is_named(name: str) -> None:
     layout = "strided" if name == "b" else "transposed"
