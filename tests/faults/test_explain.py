@@ -186,6 +186,16 @@ def test_too_wide_bounds_give_no_diagnosis() -> None:
     assert str(found) == "No diagnosis: the bounds are too wide to decide (T=30, N=3, D=2, H=4)."
 
 
+def test_what_a_fault_returns_in_the_place_of_zeros_may_be_rounded() -> None:
+    case = Case.random(1, 1, 1, 1, dtype="float32", seed=3)
+    case = case.replacing(h0=0 * case.h0)
+    answer = FAULTS["h[t] for h[t-1] in dWh"].subject()(case)
+    assert not compute(case).dWh.any()
+    for ulps, name in ((1, "h[t] for h[t-1] in dWh"), (10_000, None)):
+        dWh = answer.dWh + ulps * np.spacing(answer.dWh)
+        assert explain(case, dataclasses.replace(answer, dWh=dWh), PRECISIONS["float32"]).names == ({name} - {None})
+
+
 def test_a_broken_contract_comes_first() -> None:
     found = explain_subject(FAULTS["parameter mutated"].subject(), plain(), PRECISIONS["float64"])
     lines = str(found).splitlines()
