@@ -78,7 +78,7 @@ def test_the_mapping_judges_a_module(gates: str, status: str) -> None:
 
 
 def test_the_line_on_a_class_is_the_one_in_the_readme() -> None:
-    (shown,) = re.findall(r"\nMyLSTM: (judged as .*), \.\.\.\n", README)
+    (shown,) = re.findall(r"\n`MyLSTM: (judged as .*), \.\.\.`\n", README)
     assert shown in as_adapter(torch.nn.LSTM).describe.replace(", with and without bias", "")
 
 
