@@ -153,12 +153,16 @@ class Report:
         return "adapter", "precision", "cases", *self.checks, "worst", "relative bound", "verdict"
 
     def add(self, other: Report) -> None:
-        """Add another report of the same environment; it stays unchanged."""
+        """Add another report of the same environment; it stays unchanged.
+
+        Runs of one seed have the same cases, which are not added up: of two results of a check the fuller one counts.
+        """
+        same = not {run.seed for run in self.runs}.isdisjoint(run.seed for run in other.runs)
         self.environment |= other.environment
         self.notes += other.notes
         self.runs += other.runs
         for row in other.rows:
-            add_row(self.rows, row)
+            add_row(self.rows, row, same=same)
 
     @property
     def remarks(self) -> list[str]:
@@ -284,8 +288,14 @@ def _share_environment(one: Report, other: Report) -> bool:
     return one.oracle == other.oracle and all(one.environment[name] == other.environment[name] for name in shared)
 
 
-def add_row(rows: list[Row], new: Row) -> None:
-    """Add a row to those of its environment, check by check if adapter and dtype are there; ``new`` stays unchanged."""
+def add_row(rows: list[Row], new: Row, *, same: bool = False) -> None:
+    """Add a row to those of its environment, check by check if adapter and dtype are there; ``new`` stays unchanged.
+
+    Args:
+        rows: those of the environment.
+        new: the row.
+        same: whether the cases may be the same; then of two results of a check the fuller one is taken.
+    """
     names = (new.adapter, new.dtype, new.version)
     old = next((row for row in rows if (row.adapter, row.dtype, row.version) == names), None)
     if old is None:
@@ -293,5 +303,11 @@ def add_row(rows: list[Row], new: Row) -> None:
         rows.append(old)
     checks = {check.name: check for check in old.checks}
     for check in new.checks:
-        checks[check.name] = checks[check.name] + check if check.name in checks else dataclasses.replace(check)
+        if (had := checks.get(check.name)) is None:
+            checks[check.name] = dataclasses.replace(check)
+        elif same:
+            fuller = max(had, check, key=lambda one: (one.failure is not None, not one.interrupted, one.cases))
+            checks[check.name] = dataclasses.replace(fuller)
+        else:
+            checks[check.name] = had + check
     old.checks = list(checks.values())

@@ -81,6 +81,23 @@ def test_one_interrupted_run_makes_the_sum_interrupted() -> None:
     assert run.rows[0].status == "interrupted"
 
 
+@pytest.mark.parametrize(("seed", "cases", "status"), [(0, 104, "pass"), (1, 110, "interrupted")])
+def test_of_two_runs_of_one_seed_the_fuller_result_counts(seed: int, cases: int, status: str) -> None:
+    stopped, whole = report_of(passing(cases=6)), report_of(passing())
+    stopped.rows[0].checks[0].interrupted = True
+    stopped.runs, whole.runs = [Run(0, 8, 1.0)], [Run(seed, 8, 2.0)]
+    for reports in ([stopped, whole], [whole, stopped]):
+        (run,) = merge(reports)
+        assert (run.rows[0].cases, run.rows[0].status) == (cases, status)
+
+
+def test_a_failure_is_not_lost_beside_a_fuller_result_of_the_same_seed() -> None:
+    passed, failed = report_of(passing()), report_of(failing(name="step"))
+    passed.runs = failed.runs = [Run(0, 8, 1.0)]
+    for reports in ([passed, failed], [failed, passed]):
+        assert merge(reports)[0].rows[0].status == "fail"
+
+
 def test_the_same_results_twice_are_counted_once(saved: Save) -> None:
     path = saved(report_of(passing(cases=100)))
     (run,) = read_merged([path, path])
