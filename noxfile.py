@@ -33,6 +33,8 @@ DRAWN = ("step", "sequence", "extremes", "nonfinite")
 # Frameworks that step in Python. They run the checks with thousands of steps in the session "long".
 STEPPED = ("torch", "autograd", "keras-torch", "sonnet", "keras-tensorflow", "tensorflow")
 LONG = ("long", "10k-steps")
+# Frameworks without half precisions.
+WIDE = ("paddle",)
 CORE = ",".join(TAGS["core"])
 # Number of frameworks that run in parallel: one for each core, or fewer if sessions share the cores.
 JOBS = str(max(1, int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", os.cpu_count() or 1))))
@@ -147,7 +149,8 @@ def others(session: nox.Session) -> None:
     judge(session, *(name for name in names if name not in STEPPED), into="others", env=environment, dtypes=[first])
     judge(session, *stepped, "--skip", *LONG, into="others-stepped", env=environment, dtypes=[first])
     if rest:
-        judge(session, *names, "--only", "step", "sequence", into="others-rest", env=environment, dtypes=rest)
+        asked = *(name for name in names if name not in WIDE), "--only", "step", "sequence"
+        judge(session, *asked, into="others-rest", env=environment, dtypes=rest)
     for name in names:
         test(session, name, env=environment)
 
