@@ -45,8 +45,9 @@ def test_a_cell_is_judged(kind: str, inputs: str, status: str) -> None:
     assert ran.stdout.splitlines()[-1:] == [status], ran.stderr
     name = kind.removesuffix("Cell").removeprefix("Simple")
     gates = {"RNN": "", "LSTM": "; gates i f g o", "GRU": "; gates z r n"}[name]
-    told = f"judged as {name}, {'a cell under lax.scan' if 'Cell' in kind else 'a layer'}{gates}; kernel = Wx, "
+    told = f"judged as {name}, {'a cell under lax.scan' if 'Cell' in kind else 'a layer'}{gates}; "
     assert ran.stdout.startswith(told)
+    assert ", kernel = Wx, recurrent_kernel = Wh\n" in ran.stdout
 
 
 def test_another_backend_gives_one_sentence() -> None:
