@@ -50,8 +50,9 @@ class StepBounds:
         outputs = Bounded.observed(self.seen["hs"], self.precision)
         found, saved = self._forward(outputs)
         if any(name[0] == "d" for name in self.seen):
-            if "states" in self.precision.recomputes:
-                # Backward has states of its own, which are rounded otherwise than the outputs.
+            if "states" in self.precision.recomputes and self.cell.carries:
+                # Backward has states of its own, which are rounded otherwise than the outputs. Without a direct path,
+                # the derivatives of a cell depend on the state after the step alone.
                 outputs = Bounded(outputs.value, self.precision, found["hs"].rounded().error)
                 _, saved = self._forward(outputs)
             found |= self._backward(outputs, found["hs"], saved)
