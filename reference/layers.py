@@ -506,5 +506,5 @@ def padded(steps: Array, T: int, copied: int = 0) -> Array:
     if not more:
         return steps
     last, (_, N, F) = steps[[-1] * more], steps.shape
-    after = np.concatenate([last[..., :copied], np.zeros((more, N, F - copied))], axis=-1) if copied else 0 * last
+    after = np.concatenate([last[..., :copied], np.zeros((more, N, F - copied))], axis=-1)
     return np.concatenate([steps, after], axis=-3)

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import math
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ import adapters
 from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, discovery, mutation, page
 from adapters.conformance.checks import CHECKS, Plan, suits
+from adapters.conformance.cli import status_of
 from adapters.conformance.conclusion import listed
 from adapters.conformance.contract import guarded
 from adapters.conformance.formats import read_params
@@ -114,7 +114,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     try:
         judge_all(groups, plan, options.jobs or cores(), report, console)
     except KeyboardInterrupt as interrupt:
-        interrupted = 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
+        interrupted = status_of(interrupt)
     except (ValueError, TypeError, OSError) as error:
         if not report.rows:
             raise

@@ -28,14 +28,19 @@ def both(case: LayersCase) -> bool:
     return case.directions == 2
 
 
+def shorter(case: LayersCase) -> bool:
+    """Return whether a row is shorter than the steps."""
+    return case.lengths is not None and min(case.lengths) < case.sizes["T"]
+
+
 def ragged(case: LayersCase) -> bool:
-    """Return whether a row is shorter than the steps, and has zeros in its padding."""
-    return case.padding == "zero" and min(case.lengths or [case.sizes["T"]]) < case.sizes["T"]
+    """Return whether there is padding, and zeros in it."""
+    return shorter(case) and case.padding == "zero"
 
 
 def copied(case: LayersCase) -> bool:
-    """Return whether a row is shorter than the steps, and has copies of its last output in its padding."""
-    return case.padding == "last" and min(case.lengths or [case.sizes["T"]]) < case.sizes["T"]
+    """Return whether there is padding, and copies of the last output in it."""
+    return shorter(case) and case.padding == "last"
 
 
 def unsorted(case: LayersCase) -> bool:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import flint
@@ -47,30 +48,31 @@ def sigmoid(adapter: Adapter, dtype: str, *, tail: bool = False) -> str:
     return f"{worst:.2g} of {model.sigmoid_absolute if tail else model.sigmoid_ulps:g}"
 
 
-def in_tail(adapter: Adapter) -> dict[str, float]:
-    """Return the absolute errors of the sigmoid that an adapter declares, in units of u by dtype."""
-    return {dtype: error for dtype in adapter.dtypes if (error := adapter.precision(dtype).sigmoid_absolute)}
+def in_tail(adapter: Adapter) -> list[str]:
+    """Return the dtypes in which an adapter declares an absolute error of the sigmoid."""
+    return [dtype for dtype in adapter.dtypes if adapter.precision(dtype).sigmoid_absolute]
 
 
+# From a name to the measure, the function of an adapter, and the dtypes in which an adapter has it.
 FUNCTIONS: dict[str, Any] = {
-    "tanh": (tanh, lambda adapter: adapter.tanh, lambda adapter: True),
-    "sigmoid": (sigmoid, lambda adapter: adapter.sigmoid, lambda adapter: adapter.cell != "rnn"),
+    "tanh": (tanh, attrgetter("tanh"), lambda adapter: adapter.dtypes),
+    "sigmoid": (sigmoid, attrgetter("sigmoid"), lambda adapter: adapter.dtypes if adapter.cell != "rnn" else ()),
     "sigmoid below 0": (
         partial(sigmoid, tail=True),
-        lambda adapter: adapter.sigmoid,
-        lambda adapter: adapter.cell != "rnn" and in_tail(adapter),
+        attrgetter("sigmoid"),
+        lambda adapter: in_tail(adapter) if adapter.cell != "rnn" else (),
     ),
 }
 
 
 def rows(framework: str) -> Iterator[list[str | float]]:
     """Yield the rows of a framework: one for each function that its adapters have, named after the first of them."""
-    for name, (measure, function, has) in FUNCTIONS.items():
+    for name, (measure, function, dtypes) in FUNCTIONS.items():
         groups: dict[str, dict[str, Adapter]] = {}
-        for adapter in filter(has, adapters.load_framework(framework).ADAPTERS):
+        for adapter in filter(dtypes, adapters.load_framework(framework).ADAPTERS):
             own = function(adapter)
             same = groups.setdefault(repr((getattr(own, "func", own), getattr(own, "keywords", {}))), {})
-            for dtype in in_tail(adapter) if measure is FUNCTIONS["sigmoid below 0"][0] else adapter.dtypes:
+            for dtype in dtypes(adapter):
                 same.setdefault(dtype, adapter)
         for same in groups.values():
             entries = (measure(same[dtype], dtype) if dtype in same else "-" for dtype in PRECISIONS)
