@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from adapters import Unsupported
 from adapters._keras import KINDS, ZEROS
+from adapters._layers import expect_offered
 from reference import LayersCase
 
 
@@ -72,10 +72,8 @@ def run(
     Raises:
         Unsupported: there are masks of dropout, or copies of outputs in the padding of two directions.
     """
-    if case.masks is not None:
-        raise Unsupported("keras.layers: expected no dropout masks, got some; its layers draw their own")
-    if case.padding == "last" and case.directions == 2:
-        raise Unsupported("keras.layers.Bidirectional: expected zeros in the padding, got copies; it forces zeros")
+    copies = "Bidirectional forces zeros" if case.directions == 2 else ""
+    expect_offered("keras.layers", case, masks="its layers draw their own", copies=copies)
     D, H = case.sizes["D"], case.sizes["H"]
     widths = [D] + [case.directions * H] * (case.layers - 1)
     like = H, case.dtype, case.params[0].b is not None, case.directions, case.padding == "last"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adapters._errors import Unsupported
 from adapters._places import to_framework, to_reference
 from reference import LayersCase, LayersEvaluation
 
@@ -13,6 +14,21 @@ from reference import LayersCase, LayersEvaluation
 def named(name: str, suffix: str) -> str:
     """Return the name of a parameter of a layer: "weight_ih_l1" of "weight_ih_l0" and "_l1", else "Wx_l1" of "Wx"."""
     return name.removesuffix("_l0") + suffix
+
+
+def expect_offered(where: str, case: LayersCase, *, masks: str, copies: str) -> None:
+    """Raise Unsupported for masks of dropout, and for copies of outputs in the padding.
+
+    Args:
+        where: the framework, for messages.
+        case: the case.
+        masks: the reason why no masks can be given.
+        copies: the reason why there are no copies; "" if there are.
+    """
+    if case.masks is not None:
+        raise Unsupported(f"{where}: expected no dropout masks, got some; {masks}")
+    if copies and case.padding == "last":
+        raise Unsupported(f"{where}: expected zeros in the padding, got copies; {copies}")
 
 
 @dataclass(frozen=True)

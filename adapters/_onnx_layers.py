@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from adapters import Unsupported
+from adapters._layers import expect_offered
 from adapters._onnx import KINDS, OPERATORS
 from reference import LayersCase
 
@@ -44,10 +44,7 @@ def session_of(
 
 def run(start: Any, cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
     """Run several layers, as of ``LayersWay.run``, without gradients; ``start`` makes a session of a model."""
-    if case.masks is not None:
-        raise Unsupported("ONNX: expected no dropout masks, got some; its operators have none")
-    if case.padding == "last":
-        raise Unsupported("ONNX: expected zeros in the padding, got copies; its operators return zeros")
+    expect_offered("ONNX", case, masks="its operators have none", copies="its operators return zeros")
     inputs = {"X": xs}
     for name, array in weights.items():
         own = name.removesuffix("_reverse")

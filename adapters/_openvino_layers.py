@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from openvino import opset13 as ops
 
-from adapters import Unsupported
+from adapters._layers import expect_offered
 from adapters._openvino import SEQUENCES, call, compiled, parameters
 from reference import LayersCase
 
@@ -29,10 +29,7 @@ def model_of(cell: str, directions: int, dtype: str, shape: Any, *layers: Any) -
 
 def run(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
     """Run several layers, as of ``LayersWay.run``, without gradients."""
-    if case.masks is not None:
-        raise Unsupported("OpenVINO: expected no dropout masks, got some; its operators have none")
-    if case.padding == "last":
-        raise Unsupported("OpenVINO: expected zeros in the padding, got copies; its operators return zeros")
+    expect_offered("OpenVINO", case, masks="its operators have none", copies="its operators return zeros")
     T, N, *_ = case.sizes.values()
     layers = list[list[Any]]()
     for k in range(case.layers):

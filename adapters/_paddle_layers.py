@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from adapters import Unsupported
+from adapters._layers import expect_offered
 from adapters._paddle_cells import LAYERS, by_grad, module_for, variable
 from adapters._way import mapped
 from reference import LayersCase
@@ -14,10 +15,7 @@ from reference import LayersCase
 
 def run(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
     """Run ``nn.SimpleRNN``, ``nn.LSTM`` or ``nn.GRU`` with several layers or two directions, with ``paddle.grad``."""
-    if case.masks is not None:
-        raise Unsupported("paddle.nn: expected no dropout masks, got some; its layers draw their own")
-    if case.padding == "last":
-        raise Unsupported("paddle.nn: expected zeros in the padding, got copies; its layers return zeros")
+    expect_offered("paddle.nn", case, masks="its layers draw their own", copies="its layers return zeros")
     if case.lengths is not None and case.directions == 2:
         raise Unsupported("backward takes zero for the initial state of a shorter row, in reverse: FINDINGS.md")
     options = {"num_layers": case.layers, "direction": ("forward", "bidirect")[case.directions - 1]}

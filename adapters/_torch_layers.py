@@ -7,7 +7,7 @@ from typing import Any
 from torch.func import functional_call
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from adapters import Unsupported
+from adapters._layers import expect_offered
 from adapters._torch import as_array, as_tensor, pull_back
 from adapters._torch_cells import LAYERS, module_for
 from adapters._way import flat, mapped, unflattened
@@ -16,10 +16,7 @@ from reference import LayersCase
 
 def run(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
     """Run ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU`` with several layers or two directions; differentiate by autograd."""
-    if case.masks is not None:
-        raise Unsupported("torch.nn: expected no dropout masks, got some; its layers draw their own")
-    if case.padding == "last":
-        raise Unsupported("torch.nn: expected zeros in the padding, got copies; a packed sequence has no padding")
+    expect_offered("torch.nn", case, masks="its layers draw their own", copies="a packed sequence has no padding")
     own = {name: as_tensor(array).contiguous() for name, array in weights.items()}
     leaves = [tensor.requires_grad_() for tensor in flat(own, *mapped(as_tensor, (xs, states)))]
     own, x, now = unflattened(own, leaves)
