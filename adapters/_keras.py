@@ -106,7 +106,7 @@ def rows(
         cell, _, is_gated = places.get("cell", "").partition(" ")
         own = fields | (gated(cell) if is_gated else {})
         forward = stepped if "Cell" in kind else layer
-        options = {"options": {"last state": Way(LAYOUTS, run, kind, (last_state,))}, "unsupported": ("T=0",)}
+        options = {"options": {"last state as h[-1]": Way(LAYOUTS, run, kind, (last_state,))}, "unsupported": ("T=0",)}
         own |= of_cell if forward is stepped else options | {"layers": LayersWay(LAYOUTS, several, kind)}
         # Under a mask, XLA computes a state twice: for the output, and for backward with a fused multiply-add.
         own |= {"recomputes": ("states",)} if (backend, kind) == ("jax", "GRU.reset_before") else {}

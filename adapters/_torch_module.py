@@ -46,6 +46,8 @@ class Module:
     from_last: bool = False  # whether the last output is taken from the last state
     omits: bool = False  # whether it is called without initial states, which are zero then
     evaluates: bool = False  # whether it is called in eval mode under no_grad, for its outputs alone
+    fixed: str = ""  # "inputs" (states, too) or "weights" that need no gradient
+    unbatched: bool = False  # whether a single row comes without its axis
 
     @lru_cache(maxsize=256)  # noqa: B019 as long as the subject
     def made(self, D: int, H: int, **options: Any) -> Any:
@@ -84,8 +86,10 @@ class Module:
                 return flattened(module(x), T)
             return flattened(module(x, *now) if apart else module(x, now if len(now) > 1 else now[0]), T)
 
-        turned = self.batch_first and isinstance(x, Tensor)
-        now: Any = states if self.has_axis and not self.is_cell else tuple(state[0] for state in states)
+        turned = self.batch_first and isinstance(x, Tensor) and not self.unbatched
+        given = tuple(state[:, 0] for state in states) if self.unbatched else states
+        x = x[:, 0] if self.unbatched else x
+        now: Any = given if self.has_axis and not self.is_cell else tuple(state[0] for state in given)
         now = None if self.omits else now
         if self.is_cell:
             steps = []
@@ -96,13 +100,14 @@ class Module:
         else:
             outputs, *last = call(x.transpose(0, 1) if turned else x, now)
             outputs = outputs.transpose(0, 1) if turned else outputs
+        outputs = outputs[:, None] if self.unbatched else outputs
         last = [state.reshape(states[0].shape) for state in last]
         return [torch.cat([outputs[:-1], last[0]]) if self.from_last else outputs, *last]
 
     def run(self, cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: Any = None) -> Any:
         """Run the module on NumPy arrays and differentiate it, as of ``Way.run``, or ``LayersWay.run`` with a case."""
         layers, directions = (case.layers, case.directions) if case else (1, 1)
-        leaves = [as_tensor(array).requires_grad_() for array in (xs, *states)]
+        leaves = [as_tensor(array).requires_grad_(self.fixed != "inputs") for array in (xs, *states)]
         x, now = leaves[0], tuple(leaves[1:] if case else (state[None] for state in leaves[1:]))
         options = {"num_layers": layers, "bidirectional": directions == 2, "batch_first": self.batch_first}
         options |= {"nonlinearity": cell, "bias": len(weights) > 2 * layers * directions, "dtype": x.dtype}
@@ -113,7 +118,7 @@ class Module:
             raise ValueError(f"{self.name}: expected a parameter {absent[0]} of {layers} layers, got {list(own)}")
         with torch.no_grad():
             for parameter in own.values():
-                parameter.zero_()
+                parameter.requires_grad_(self.fixed != "weights").zero_()
             for name, array in zip(names, weights.values(), strict=True):
                 own[name].copy_(as_tensor(array))
         if self.evaluates:
@@ -134,9 +139,12 @@ class Module:
             raise ValueError(f"{self.name}: expected outputs and last states of {expected}, got {got}")
         # A detached output has no gradient.
         live, every = [one.requires_grad for one in found], [*leaves, *map(own.get, names)]
-        gradients = pull_back([*compress(found, live)], every, [*compress(above, live)]) if any(live) else None
-        of_x, *others = mapped(as_array, gradients or [torch.zeros_like(leaf) for leaf in every])
-        of_states, of_weights = others[: len(now)], dict(zip(weights, others[len(now) :], strict=True))
+        asked = [leaf for leaf in every if leaf.requires_grad]
+        gradients = pull_back([*compress(found, live)], asked, [*compress(above, live)]) if any(live) else None
+        pulled = iter(mapped(as_array, gradients or [torch.zeros_like(leaf) for leaf in asked]))
+        of_x, *others = [next(pulled) if leaf.requires_grad else None for leaf in every]
+        of_states, by_name = others[: len(now)], zip(weights, others[len(now) :], strict=True)
+        of_weights = {name: array for name, array in by_name if array is not None}
         outputs = mapped(as_array, tuple(found))
         return outputs if len(found) > 1 else outputs[0], (of_weights, of_x, () if self.omits else of_states)
 
@@ -231,14 +239,29 @@ def formed(module: Module, cell: str, forms: Sequence[dict[str, Any]], *, is_lay
     raise ValueError(f"{module.name}: expected {expected}, got {'; '.join(dict.fromkeys(got))} (N={N}, D={D}, H={H})")
 
 
+def takes_a_row(module: Module, cell: str) -> bool:
+    """Return whether a module takes a single row without its axis, and returns outputs (T, H)."""
+    T, _, D, H = SIZES.values()
+    x, states = torch.zeros(T, 1, D), tuple(torch.zeros(1, 1, H) for _ in CELLS[cell].states)
+    try:
+        outputs, *_ = replace(module, unbatched=True).called(module.small(), x, states, T)
+    except Exception:
+        return False
+    return bool(outputs.shape == (T, 1, H))
+
+
 def candidates(module: Module, layout: Mapping[str, str], **fields: Any) -> Iterator[Adapter]:
     """Yield the adapter of a module with a layout for each nonlinearity that may be its own."""
     options, takes = {"eval": replace(module, evaluates=True).run}, module.takes
+    options["inputs without gradient"] = replace(module, fixed="inputs").run
+    options["frozen weights"] = replace(module, fixed="weights").run
+    if takes_a_row(module, cell_of(layout)[0]):
+        options["unbatched"] = replace(module, unbatched=True).run
     second = [*inspect.signature(module.small().forward).parameters.values()][1:2]
     if any(one.default is not one.empty for one in second):
         options["h0 omitted"] = replace(module, omits=True).run
     if not module.is_cell and module.has_last:
-        options["last state"] = replace(module, from_last=True).run
+        options["last state as h[-1]"] = replace(module, from_last=True).run
     if "batch_first" in takes:
         options["batch first"] = replace(module, batch_first=not module.batch_first).run
     layers = module.several if module.has_last and module.has_axis and not module.is_cell else None

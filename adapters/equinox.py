@@ -59,7 +59,7 @@ def environment() -> dict[str, str]:
 
 way = partial(Way, LAYOUTS, run)
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid, sigmoid_absolute=TAIL)
-PARTS_OF = {"last state": (last_state, by_vjp), "second pull-back": (scanned, by_two_pull_backs)}
+PARTS_OF = {"last state as h[-1]": (last_state, by_vjp), "second pull-back": (scanned, by_two_pull_backs)}
 ADAPTERS = tuple(
     of(
         f"equinox.{kind}",

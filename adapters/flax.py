@@ -60,7 +60,10 @@ def rows(interface: Any, of_several: Any, name: str) -> tuple[Adapter, ...]:
         return Way(LAYOUTS, run_flax, f"{name}.{kind}", (interface, *parts))
 
     def of_layer(kind: str, over: str, **own: Any) -> Adapter:
-        options = {"last state": way(kind, last_state, by_vjp), "second pull-back": way(kind, layer, by_two_pull_backs)}
+        options = {
+            "last state as h[-1]": way(kind, last_state, by_vjp),
+            "second pull-back": way(kind, layer, by_two_pull_backs),
+        }
         several = LayersWay(LAYOUTS, partial(_flax_layers.run, of_several), f"{name}.{kind}")
         what = f"{name}.RNN over {name}.{over}, jit"
         return of(

@@ -88,7 +88,7 @@ of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS)
 def rows(kind: str, name: str, **own: Any) -> tuple[Adapter, Adapter]:
     """Return the adapters of a core: stepped, and unrolled under this name."""
     options = {
-        "last state": way(kind, (last_state, by_vjp)),
+        "last state as h[-1]": way(kind, (last_state, by_vjp)),
         "second pull-back": way(kind, (unrolled, by_two_pull_backs)),
     }
     options |= {"two biases": way(kind, (with_two_biases, by_vjp))} if kind == "VanillaRNN" else {}

@@ -84,7 +84,7 @@ STATES = "lax.scan of a step under jax.checkpoint, jit"
 
 def of_scan(kind: str) -> dict[str, Any]:
     """Return the layers and the options of a cell under ``lax.scan``."""
-    parts = {"last state": (last_state, by_vjp), "second pull-back": (scanned, _jax.by_two_pull_backs)}
+    parts = {"last state as h[-1]": (last_state, by_vjp), "second pull-back": (scanned, _jax.by_two_pull_backs)}
     return {"layers": layers(kind), "options": {name: way(kind, each) for name, each in parts.items()}}
 
 

@@ -36,7 +36,10 @@ of, way = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, sigmoid=sigmoid), partial(
 
 def rows(kind: str, of_cell: Any, of_layer: Any) -> tuple[Adapter, Adapter]:
     """Return the adapters of a cell and of its layer, with the fields of each."""
-    fields = of_layer | {"unsupported": ("T=0", "N=0", "D=0"), "options": {"last state": way(kind, (last_state,))}}
+    fields = of_layer | {
+        "unsupported": ("T=0", "N=0", "D=0"),
+        "options": {"last state as h[-1]": way(kind, (last_state,))},
+    }
     fields |= {"layers": LayersWay(LAYOUTS, _paddle_layers.run, kind)}
     cell, step = f"{kind}Cell", way(f"{kind}Cell", (stepped,))
     return (

@@ -80,7 +80,7 @@ of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST)
 
 def rows(kind: str, name: str, **own: Any) -> tuple[Adapter, Adapter]:
     """Return the adapters of a core: stepped, and unrolled under this name."""
-    what, options = f"snt.{kind}, snt.dynamic_unroll, GradientTape", {"last state": way(kind, (last_state,))}
+    what, options = f"snt.{kind}, snt.dynamic_unroll, GradientTape", {"last state as h[-1]": way(kind, (last_state,))}
     return (
         of(f"sonnet.{kind}", way(kind, (stepped,)), f"snt.{kind} stepped, GradientTape", **own),
         of(f"sonnet.{name}", way(kind, (unrolled,)), what, unsupported=("T=0",), options=options, **own),

@@ -98,7 +98,11 @@ def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]
         with np.errstate(all="ignore"):
             answer: Any = adapter.run(asked.map(np.copy))  # a changed copy leaves the numbers as they are
     except Unsupported as error:
-        yield f"It does not support the case: {described(error).removeprefix('Unsupported: ')}"
+        if case.params.b is not None:
+            like = {**case.sizes, "nonlinearity": case.nonlinearity, "bias": False}
+            yield from _faults(adapter, _case(adapter, case.dtype, **like), precision)
+        else:
+            yield f"It does not support the case: {described(error).removeprefix('Unsupported: ')}"
         return
     except KeyboardInterrupt:
         raise

@@ -99,7 +99,8 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--params", metavar="FILE", help=f"judge on these weights: {FILES}")
     check.add_argument("--layer", **path)
     check.add_argument("--by-quantity", action="store_true", help="show the largest error of each quantity, too")
-    check.add_argument("--verbose", action="store_true", help="list each reason why something is unsupported")
+    in_full = "tell each failure in full, and why something is unsupported"
+    check.add_argument("--verbose", action="store_true", help=in_full)
     check.add_argument("--json", metavar="FILE", help="write the report as JSON")
     check.add_argument("--html", metavar="FILE", help="write the report as a page")
     check.add_argument("--markdown", metavar="FILE", help="write the table in Markdown")

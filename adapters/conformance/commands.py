@@ -101,8 +101,12 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
         raise ValueError(f"--layer: expected a file with --params, got {options.layer} alone")
     params = read_params(options.params, options.layer) if options.params else {}
     chosen = set(options.only or NAMES) - set(options.skip)
+    checks = [check.name for check in CHECKS if check.name in chosen and suits(check, params)]
+    if params and not checks:
+        drawn = [check.name for check in CHECKS if suits(check, params)]
+        raise ValueError(f"--params: expected a check of {listed(drawn)}, got {', '.join(sorted(chosen)) or 'none'}")
     plan = Plan(
-        checks=[check.name for check in CHECKS if check.name in chosen and suits(check, params)],
+        checks=checks,
         dtypes=[dtype for dtype in DTYPES if dtype in (options.dtype or ())],
         stacks=options.stacks,
         seed=options.seed,

@@ -16,6 +16,7 @@ import numpy as np
 
 from adapters import Adapter, Unsupported
 from reference import Case, Evaluation, LayersCase, LayersEvaluation, Mismatch
+from reference.archive import DTYPES
 from reference.cells import CELLS
 from reference.verdict import QUANTITIES
 
@@ -95,7 +96,10 @@ def expect_answer(case: Case, answer: object, offers: Sequence[str] | None) -> N
         if offers is not None or actual is not None:
             fault, _ = field(case, name, actual, offered=offers is None or quantity in offers)
             if fault is not None:
-                raise Unusable(f"contract: {fault} ({case.spelled})")
+                own = str(getattr(actual, "dtype", None))
+                is_narrower = own in DTYPES and DTYPES.index(own) > DTYPES.index(case.dtype)
+                alone = f"; a cell in {own} alone is judged with --dtype {own}" * is_narrower
+                raise Unusable(f"contract: {fault}{alone} ({case.spelled})")
 
 
 def expect_layers(case: LayersCase, answer: object, *, forward_only: bool) -> None:

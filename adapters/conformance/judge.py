@@ -181,3 +181,6 @@ def with_options(adapter: Adapter, case: Case, precision: Precision, result: Res
             accept(certify(asked, run(asked), precision), result)
         except Mismatch as error:
             raise type(error)(f"{name}: {error}", error.verdict) from error
+        except Exception as error:
+            error.add_note(name)
+            raise

@@ -16,13 +16,15 @@ def expect_writable(options: argparse.Namespace) -> None:
     """Raise an error unless every output can be written, before any work is done. No file changes.
 
     Raises:
-        ValueError: an output is an input, or two outputs are one file.
+        ValueError: an output has no name, is an input, or two outputs are one file.
         OSError: an output cannot be opened, or the folder of reproductions cannot be created.
     """
     taken = {path.resolve(): what for what, path in inputs(options)}
     for option in WRITTEN:
-        if not (name := getattr(options, option, None)):
+        if (name := getattr(options, option, None)) is None:
             continue
+        if not name:
+            raise ValueError(f"--{option}: expected the name of a file, got ''")
         path, is_new = Path(name), not Path(name).exists()
         if not path.absolute().parent.is_dir():
             raise FileNotFoundError(f"--{option}: expected a file in a folder that is there, got {path}")

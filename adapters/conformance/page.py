@@ -56,6 +56,7 @@ def render(runs: Sequence[Report]) -> str:
         columns=sorted(made, key=[*CASES, *made].index),
         describe=CASES,
         counts=sorted(counts.items(), key=lambda item: STATUSES.index(item[0])),
+        judged=sum(count for status, count in counts.items() if status != "unsupported"),
         bad=[(line, check) for line, check in checks if check.status not in (*GOOD, "unsupported")],
         cases=sum(line.row.cases for line in lines),
     )

@@ -180,7 +180,8 @@ class Report:
         Args:
             console: its width decides between the whole table and a brief one.
             by_quantity: whether the largest errors of each quantity follow the table.
-            verbose: whether the reasons follow why something was unsupported, undetermined or expected to fail.
+            verbose: whether the reasons follow why something was unsupported, undetermined or expected to fail, and
+                each failure is told in full.
             legend: whether the meaning of the statuses comes last.
         """
         for name, facts in self.environment.items():
@@ -195,10 +196,11 @@ class Report:
             lines.append(f"not begun  {ways(waiting)}")
         for line in lines:
             console.print(printable(line), highlight=False, markup=False)
-        for line in self.failures():
+        failures = self.failures(verbose=verbose)
+        for line in failures:
             style = "red" if line.startswith(("\nFAIL", "\nXPASS", "\nNOT JUDGED")) else None
             console.print(printable(line), highlight=False, markup=False, soft_wrap=True, style=style)
-        ends = "\n" * bool(lines or self.failures())
+        ends = "\n" * bool(lines or failures)
         colour = "green" if self.exit_status == 0 else "red"
         console.print(Text(f"{ends}{printable(self.sentence)}", style=f"bold {colour}"))
         if legend and begun:
@@ -217,16 +219,25 @@ class Report:
             return table
         return drawn(BRIEFLY, brief)
 
-    def failures(self) -> list[str]:
-        """Return the lines on each failure of each row; checks that share an account share its lines."""
-        lines = list[str]()
+    def failures(self, *, verbose: bool = True) -> list[str]:
+        """Return the lines on each failure of each row; checks that share an account share its lines.
+
+        Args:
+            verbose: whether every failure is told in full. Otherwise the first of each way is; of another one, the
+                first line and the last.
+        """
+        lines, told = list[str](), set[str]()
         for row in self.rows:
             accounts: dict[tuple[str, ...], list[str]] = {}
             for check in row.checks:
                 if check.status in ("fail", "xpass", "not judged"):
                     accounts.setdefault((check.status.upper(), *check.account), []).append(check.name)
-            for (status, *account), names in accounts.items():
-                lines += [f"\n{status} in {', '.join(names)}", *account]
+            for (status, message, *others), names in accounts.items():
+                if row.adapter in told and not verbose:
+                    first, *more = message.splitlines()
+                    message = "\n".join([first, *more[-1:]])
+                lines += [f"\n{status} in {', '.join(names)}", message, *others]
+                told.add(row.adapter)
         return lines
 
     def __repr__(self) -> str:

@@ -180,7 +180,7 @@ def summary(found: Sequence[tuple[Adapter, Any, Sequence[str]]], plan: Plan) -> 
     ways = sum(bool(dtypes) for *_, dtypes in found)
     dtypes = listed(dtype for dtype in DTYPES if any(dtype in some for *_, some in found))
     much = f"{ways} way{'s' * (ways > 1)} in {dtypes}, {len(plan.checks)} check{'s' * (len(plan.checks) > 1)} each"
-    return f"{much}: {verdicts} verdicts, {estimate(verdicts, plan.stacks)}"
+    return f"{much}: {verdicts} verdict{'s' * (verdicts > 1)}, {estimate(verdicts, plan.stacks)}"
 
 
 def _advise(worker: Worker, adapter: Adapter, dtypes: Sequence[str], console: Console) -> None:

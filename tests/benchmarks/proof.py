@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from collections.abc import Callable
 from functools import partial
@@ -25,11 +26,11 @@ def peak(subject: Callable[[], Any]) -> int:
 def compare() -> Table:
     """Return the table: the time of certify over that of evaluate, and its memory over that of the case."""
     rows: list[list[str | float]] = []
-    for T, N, D, H in SIZES:
-        case = Case.random(T, N, D, H, dtype="float32").probed()
+    for cell, (T, N, D, H) in itertools.product(("rnn", "lstm", "gru"), SIZES):
+        case = Case.random(T, N, D, H, dtype="float32", cell=cell).probed()
         certificate = judged(case)
         found = times({"certify": certificate, "evaluate": partial(evaluate, case)})
         size = sum(array.nbytes for array in case.arrays().values())
         ratios = found["certify"] / found["evaluate"], peak(certificate) / size
-        rows.append([f"{T}, {N}, {D}, {H}", *ratios])
-    return Table(("T, N, D, H", "certify / evaluate, time", "certify / case, memory"), rows)
+        rows.append([cell, f"{T}, {N}, {D}, {H}", *ratios])
+    return Table(("cell", "T, N, D, H", "certify / evaluate, time", "certify / case, memory"), rows)

@@ -182,6 +182,17 @@ def test_text_that_several_checks_share_is_printed_once() -> None:
     assert shown.count("the kernel died") == 1
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+def test_the_first_failure_of_a_way_is_told_in_full_and_others_briefly(verbose: bool) -> None:
+    long = [Result(name, failure=Failure(f"{name}: a\nb\nc", diagnosis=f"{name}: d")) for name in ("step", "long")]
+    report = Report({}, [Row("a.b", "a", "1", dtype, long) for dtype in ("float64", "float32")])
+    full, brief = ("", "step: a", "b", "c", "step: d"), ("", "step: a", "c", "step: d")
+    shown = report.failures(verbose=verbose)
+    told = [block.splitlines() for block in "\n".join(shown).split("FAIL in step")[1:]]
+    assert told[0][:5] == list(full)
+    assert told[1][:5] == list(full if verbose else (*brief, ""))
+
+
 @pytest.mark.parametrize(("ratio", "words"), [(0.256, "0.26"), (999.0, "999.00"), (642305484873288.4, "6.4e+14")])
 def test_a_large_ratio_leaves_the_table_narrow(ratio: float, words: str) -> None:
     row = Row("a.b", "a", "1", "float32", [Result("step", cases=1, worst={"h": ratio})])
@@ -312,6 +323,7 @@ def test_an_inconclusive_case_is_no_pass() -> None:
             "--json: expected a file in a folder that is there, got /no/such",
         ),
         (["check", "--html", "/no/such/r.html"], "--html: expected a file in a folder that is there, got /no/such"),
+        (["check", "--html", ""], "--html: expected the name of a file, got ''"),
         (["tell"], "argument COMMAND: invalid choice: 'tell'"),
     ],
 )

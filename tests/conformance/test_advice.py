@@ -164,6 +164,17 @@ def test_an_unsupported_case_is_reported() -> None:
         advise(as_adapter(cells.right, ["float64"]), "float32")
 
 
+def test_a_cell_that_has_no_bias_is_given_a_case_without_one() -> None:
+    def without_bias(case: Case) -> Evaluation:
+        if case.params.b is not None:
+            raise Unsupported("no bias")
+        return cells.right(case).replacing(hs=np.zeros_like(case.upstream))
+
+    told = advise(as_adapter(without_bias))
+    assert told[1].startswith("float32 h[")
+    assert "(T=3, N=2, D=4, H=5, no bias)" in told[2]
+
+
 def test_a_second_call_that_differs_is_reported() -> None:
     calls: list[None] = []
 

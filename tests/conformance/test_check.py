@@ -152,6 +152,15 @@ def test_a_broken_cell_is_reported_in_one_sentence_and_every_check_runs(cell: Ca
         check(cell, **QUICK)
 
 
+def test_a_cell_in_a_narrower_precision_is_told_how_to_be_judged() -> None:
+    def single(case: Case) -> Evaluation:
+        return cells.right(case.astype("float32"))
+
+    told = "as an array of float64, got an array of float32; a cell in float32 alone is judged with --dtype float32 "
+    with pytest.raises(Mismatch, match=told):
+        check(single, **QUICK | {"dtypes": ["float64"]})
+
+
 def test_a_crash_on_other_memory_is_reported_with_its_layout() -> None:
     told = r"float32: reversed xs: raised ValueError: negative strides \(T=4, N=2, D=8, H=5\)$"
     with pytest.raises(Mismatch, match=told):

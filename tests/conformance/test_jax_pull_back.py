@@ -77,7 +77,7 @@ def test_a_last_state_without_its_gradient_fails(dropped: bool) -> None:
         return jax.numpy.concatenate([hs[:-1], jax.lax.stop_gradient(hs[-1:])]) if dropped else hs
 
     (scan,) = (each for each in own.ADAPTERS if each.name == "jax.scan")
-    options = {"last state": Way(own.LAYOUTS, _jax.run, "scan", (last, _jax.by_vjp))}
+    options = {"last state as h[-1]": Way(own.LAYOUTS, _jax.run, "scan", (last, _jax.by_vjp))}
     mine = replace(scan, name="mine.scan", options=options, tanh_ulps={"float32": 6.0})
     report = check(mine, stacks=1, only=["options"], on_fail="report")
     assert [row.status for row in report.rows] == ["fail" if dropped else "pass"], str(report)

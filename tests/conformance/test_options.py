@@ -48,7 +48,7 @@ def of_one_row(case: Case) -> Evaluation:
     [
         ("batch first", compute, "pass"),
         ("batch first", batch_first, "fail"),
-        ("last state", without_the_last_state, "fail"),
+        ("last state as h[-1]", without_the_last_state, "fail"),
         ("unbatched", of_one_row, "pass"),
         ("batch first", of_one_row, "fail"),
     ],

@@ -369,11 +369,47 @@ class BadInit(Base):
         return super().forward(xs, (ones, ones) if states is None else states)
 
 
+class Half(torch.autograd.Function):
+    """A product whose backward returns fewer gradients than are needed, unless all are."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, W: Any) -> Any:
+        """Return x W^T."""
+        ctx.save_for_backward(x, W)
+        return x @ W.T
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Any) -> Any:
+        """Return the gradients of x and W."""
+        x, W = ctx.saved_tensors
+        share = 1.0 if all(ctx.needs_input_grad) else 0.5
+        return share * upstream @ W, share * upstream.T @ x
+
+
+class Shared(nn.RNNCell):  # type: ignore[name-defined]
+    """Right where inputs and weights both need a gradient."""
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> Any:
+        """Return the next state."""
+        return torch.tanh(Half.apply(x, self.weight_ih) + self.bias_ih + h @ self.weight_hh.T + self.bias_hh)
+
+
+class Alone(Base):
+    """Wrong if a single row comes without its axis."""
+
+    def forward(self, xs: torch.Tensor, states: Any = None) -> Any:
+        """Return the outputs and the last states."""
+        return super().forward(xs.flip(0) if xs.ndim == 2 else xs, states)
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "words"),
-    [(Base, "pass", ""), (FastEval, "fail", "eval: "), (BadInit, "fail", "h0 omitted: ")],
+    [
+        *((Base, "pass", ""), (FastEval, "fail", "eval: "), (BadInit, "fail", "h0 omitted: ")),
+        *((nn.RNNCell, "pass", ""), (Shared, "fail", "inputs without gradient: "), (Alone, "fail", "unbatched: ")),
+    ],
 )
-def test_a_layer_is_called_in_eval_mode_and_without_states(kind: Any, status: str, words: str) -> None:
+def test_a_module_is_called_in_other_ways_that_its_users_have(kind: Any, status: str, words: str) -> None:
     (row,) = check(kind, dtypes=["float32"], only=["options", "layers", "step"], stacks=2, on_fail="report").rows
     assert row.status == status
     result = next(one for one in row.checks if one.name == "options")

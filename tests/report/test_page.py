@@ -112,6 +112,8 @@ def test_a_page_without_a_fault_says_so() -> None:
     assert "The only check was judged, and no element is outside its bound." in text
     assert "Checks that did not pass" not in text
     assert "Nothing was judged." in Page(render([report_of()])).text
+    text = Page(render([report_of(passing(), Result("long"), Result("trained", unsupported=["no weights"]))])).text
+    assert "1 of 2 checks did not pass." in text
 
 
 def test_every_table_has_a_caption_and_every_heading_a_scope(whole: str) -> None:
