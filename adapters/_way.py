@@ -54,10 +54,14 @@ def pulled_twice(pull: Callable[[], Any], as_array: Callable[[Any], Any]) -> Any
     Raises:
         RuntimeError: the second pull-back returned other bits.
     """
+    bits: list[list[tuple[Any, Any]]] = [[], []]
     first = pull()
-    bits = mapped(lambda array: as_array(array).tobytes(), first)
-    if bits != mapped(lambda array: as_array(array).tobytes(), pull()):
-        raise RuntimeError("pull_back: expected the same gradients from a second pull-back, got others")
+    # Before the second pull-back, which may write into the first one's memory.
+    mapped(lambda array: bits[0].append((array.shape, as_array(array).tobytes())), first)
+    mapped(lambda array: bits[1].append((array.shape, as_array(array).tobytes())), pull())
+    if others := dict.fromkeys(str(tuple(shape)) for (shape, one), (_, two) in zip(*bits, strict=True) if one != two):
+        got = f"others of shape {' and '.join(others)}"
+        raise RuntimeError(f"pull_back: expected the same gradients from a second pull-back, got {got}")
     return first
 
 

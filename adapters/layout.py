@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import permutations
@@ -265,7 +265,8 @@ class Layout:
         like = to_framework(plain, zeros)
         for other, array in found.items():
             if array.shape != (expected := like[other].shape):
-                raise ValueError(f"port: expected {other} of shape {expected}, got {array.shape} (D={D}, H={H})")
+                also = named_beside(self, lambda one: {*one.weights} <= {*found} and one._fits(found))
+                raise ValueError(f"port: expected {other} of shape {expected}, got {array.shape} (D={D}, H={H}){also}")
             if str(array.dtype) not in DTYPES or array.dtype != Wx.dtype:
                 dtypes = f"{Wx.dtype}, as {name} is" if str(Wx.dtype) in DTYPES else list(DTYPES)
                 raise TypeError(f"port: expected {other} of dtype {dtypes}, got {array.dtype} {array.shape}")
@@ -304,10 +305,19 @@ def port(
     return found
 
 
+def named_beside(given: Layout, is_meant: Callable[[Layout], bool]) -> str:
+    """Return a clause on those layouts of the same framework that may be meant, or "" if there is none."""
+    names = [name for name, one in layouts(given.name.partition(".")[0]).items() if is_meant(one)]
+    return f"; {' or '.join(names)} may be meant" if names else ""
+
+
 def expect_nonlinearity(origin: Layout, target: Layout, nonlinearity: str | None = None) -> str:
     """Return the nonlinearity of a model, or raise ValueError if the source or the target does not have it."""
     if origin.cell != target.cell:
-        raise ValueError(f"port: expected a target with the cell {origin.cell}, got {target.name}, a {target.cell}")
+        also = named_beside(target, lambda one: one.cell == origin.cell)
+        raise ValueError(
+            f"port: expected a target with the cell {origin.cell}, got {target.name}, a {target.cell}{also}"
+        )
     f = nonlinearity or origin.nonlinearities[0]
     if f not in NONLINEARITIES:
         raise ValueError(f"port: expected a nonlinearity among {list(NONLINEARITIES)}, got {f!r}")
