@@ -73,6 +73,7 @@ class Adapter:
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)
     expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
     layers: Callable[[LayersCase], LayersEvaluation] | None = None  # the same in several layers, if there is such a way
+    origin: str = ""  # where Python finds a subject of one's own: "mymodule:MyLSTM", "mymodule:MINE[1]"
 
     @property
     def framework(self) -> str:

@@ -237,12 +237,12 @@ def layouts_of(where: str, shapes: Mapping[str, tuple[int, ...]], framework: str
     """
     D, H = SIZES["D"], SIZES["H"]
     for places in (each.places for each in layouts(framework).values()):
-        for prefix in dict.fromkeys(name.removesuffix(next(iter(places_of(places)))) for name in shapes):
+        own = places_of(places)
+        for prefix in dict.fromkeys(name.removesuffix(next(iter(own))) for name in shapes):
             like = {prefix + name: array.shape for name, array in to_framework(places, zeros(places)).items()}
             if shapes.items() <= like.items():
-                yield {name: places[name.removeprefix(prefix)] for name in shapes} | {
-                    "cell": places.get("cell", "rnn a")
-                }
+                named = {"cell": places.get("cell", "rnn a")}
+                yield {name: own[name.removeprefix(prefix)] for name in shapes} | named
                 return
     inputs = [name for name, shape in shapes.items() if len(shape) == 2 and D in shape]
     states = [name for name, shape in shapes.items() if len(shape) == 2 and D not in shape]

@@ -54,6 +54,26 @@ def shrink_subject(
     return shrink(lambda one: outcome(subject, one, precision) == failure, case, progress=progress, tries=tries)
 
 
+def shrink_layers(subject: Callable[[Any], Any], case: LayersCase, precision: Precision) -> LayersCase:
+    """Return the smallest of some fresh cases that a subject fails as it fails the given one, or the given one.
+
+    Raises:
+        ValueError: the subject does not fail the given case.
+    """
+    if (failure := outcome(subject, case, precision)) in NO_FAILURE:
+        raise ValueError(f"shrink_layers: expected a case that the subject fails, got none ({case.spelled})")
+    return next((one for one in _fewer(case) if outcome(subject, one, precision) == failure), case)
+
+
+def _fewer(case: LayersCase) -> Iterator[LayersCase]:
+    """Yield fresh cases of the same kind with fewer layers, directions, steps and rows, the smallest first."""
+    like = kind_of(case) | {"padding": case.padding, "dropout": 0.0 if case.masks is None else 0.3}
+    sizes = range(1, case.layers + 1), range(1, case.directions + 1), ((1, 1), (2, 2), (4, 3))
+    drawn = (False,) if case.lengths is None else (False, True)
+    for layers, directions, (T, N), lengths in itertools.product(*sizes, drawn):
+        yield LayersCase.random(T, N, D=1, H=2, layers=layers, directions=directions, lengths=lengths, **like)
+
+
 def outcome(subject: Callable[[Any], Any], case: Case | LayersCase, precision: Precision) -> str:
     """Return the outcome of a trial: the status of the verdict, "unsupported", or the name of the raised error."""
     try:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters import load
 from adapters.conformance import check
 from adapters.conformance.cli import main
 from adapters.conformance.discovery import as_adapter
-from reference import Mismatch
+from adapters.conformance.reproduce import reproduce
+from reference import LayersCase, Mismatch
 from tests.patched import EXAMPLES, patched
+from tests.scripted import assert_scripted
 
 torch: Any = pytest.importorskip("torch")
 from adapters.torch import module  # noqa: E402
@@ -322,6 +328,36 @@ def test_the_command_line_prints_what_a_class_was_judged_as(
     out, err = capsys.readouterr()
     assert re.match(r"mine: 1 way in float32.*\nLSTM: judged as LSTM, a layer, several layers, both directions", err)
     assert re.search(r"LSTM +float32 +\d+ +pass", out)
+
+
+MISTAKES = {
+    "step": ("(1 - z) * n + z * states[0]", "(1 - z) * n.detach() + z * states[0]"),
+    "layers": ("outputs[::-1] if reverse else outputs", "outputs"),
+}
+
+
+@pytest.mark.parametrize("failing", MISTAKES)
+def test_a_class_gets_a_script_of_its_failure(failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (EXAMPLES / "torch_modules.py").read_text("utf-8")
+    assert_scripted(tmp_path, monkeypatch, text, MISTAKES[failing], "GRU", failing)
+
+
+# The start of a program that halves the last states of PyTorch.
+HALVED = """import torch
+right = torch.nn.GRU.forward
+torch.nn.GRU.forward = lambda *given: (lambda hs, hn: (hs, hn / 2))(*right(*given))
+"""
+
+
+@pytest.mark.parametrize(("start", "status", "words"), [(HALVED, 1, "hn, dx, "), ("", 0, "float32: pass, ")])
+def test_the_layers_of_a_framework_get_a_script(start: str, status: int, words: str, tmp_path: Path) -> None:
+    (right,), case = load("torch.GRU"), LayersCase.random(cell="gru", dtype="float32")
+    several: Any = right.layers
+    wrong = replace(right, layers=lambda case: (found := several(case)).replacing(hn=found.hn / 2))
+    _, script, _ = reproduce(wrong, case, {}, tmp_path, "layers")
+    script.write_text(start + script.read_text())
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout.splitlines()[-1].startswith(words)) == (status, True), ran.stderr + ran.stdout
 
 
 class Widened(nn.LSTM):  # type: ignore[name-defined]
