@@ -72,6 +72,7 @@ class Adapter:
     # Name: another form of ``run``. "unbatched" is given one row.
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)
     expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
+    lacks: tuple[str, ...] = ()  # parameters of the cell that the subject does not have, and neither do its cases
     layers: Callable[[LayersCase], LayersEvaluation] | None = None  # the same in several layers, if there is such a way
     origin: str = ""  # where Python finds a subject of one's own: "mymodule:MyLSTM", "mymodule:MINE[1]"
 
@@ -159,6 +160,11 @@ class Adapter:
         """Raise Unsupported unless the adapter supports a nonlinearity."""
         if nonlinearity not in self.nonlinearities:
             raise Unsupported(f"{self.name}: expected one of {list(self.nonlinearities)}, got {nonlinearity!r}")
+
+    def suited(self, case: Any) -> Any:
+        """Return a case, of one layer or of several, without the parameters that the subject lacks."""
+        absent = [name for name in case.arrays() if name.partition("_")[0] in self.lacks]
+        return case.replacing(**dict.fromkeys(absent)) if absent else case
 
     def taken(self, case: Case) -> Case:
         """Return a single case as ``run`` takes it: a stack of one where it takes stacks."""

@@ -113,7 +113,7 @@ class Case(Archive):
     def spelled(self) -> str:
         """Sizes in the form that messages use: "T=5, N=4, D=3, H=6", with "relu" and "no bias" if they apply."""
         kind = [self.cell] * (self.cell != "rnn") + [self.nonlinearity] * (self.nonlinearity != "tanh")
-        return ", ".join([spell(self.sizes), *kind, *(["no bias"] * (self.params.b is None))])
+        return ", ".join([spell(self.sizes), *kind, *self.params.absent(self.cell_type.parameters()[2:])])
 
     def axes(self) -> dict[str, str]:
         """Return the axes, in letters, of every field of the case and of its evaluation.

@@ -71,7 +71,8 @@ def _fewer(case: LayersCase) -> Iterator[LayersCase]:
     sizes = range(1, case.layers + 1), range(1, case.directions + 1), ((1, 1), (2, 2), (4, 3))
     drawn = (False,) if case.lengths is None else (False, True)
     for layers, directions, (T, N), lengths in itertools.product(*sizes, drawn):
-        yield LayersCase.random(T, N, D=1, H=2, layers=layers, directions=directions, lengths=lengths, **like)
+        counts: dict[str, Any] = {"layers": layers, "directions": directions, "lengths": lengths}
+        yield without(LayersCase.random(T, N, D=1, H=2, **counts, **like), case)
 
 
 def outcome(subject: Callable[[Any], Any], case: Case | LayersCase, precision: Precision) -> str:
@@ -230,7 +231,14 @@ def redrawn(case: Case, sizes: dict[str, int]) -> Iterator[Case]:
     """Yield cases of the same kind in another shape: distinct numbers, then small integers, or NaN only."""
     like = kind_of(case) | {"direction": case.direction is not None} | sizes
     for values, seed in itertools.product(("plain", "integers") if case.finite else ("nan",), range(SEEDS)):
-        yield Case.random(**like, values=values, seed=seed)
+        yield without(Case.random(**like, values=values, seed=seed), case)
+
+
+def without(drawn: Any, case: Case | LayersCase) -> Any:
+    """Return a drawn case without the parameters that another one of its cell does not have."""
+    held = {name.partition("_")[0] for name in case.arrays()}
+    absent = [name for name in drawn.arrays() if name.partition("_")[0] not in held]
+    return drawn.replacing(**dict.fromkeys(absent)) if absent else drawn
 
 
 # The simplest numbers come first.
