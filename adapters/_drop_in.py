@@ -35,11 +35,12 @@ SIZES: dict[str, Any] = {"T": 3, "N": 2, "D": 4, "H": 5}
 
 @dataclass(frozen=True)
 class Checked:
-    """A way that raises Unsupported for a case without a place for its parameters, or for an error of an empty case."""
+    """A way that raises Unsupported for a case with more than the subject takes, or for an error of an empty case."""
 
     name: str
     way: Callable[[Any], Any]
     layout: Mapping[str, str]
+    lacks: tuple[str, ...] = ()  # as of ``Adapter``
 
     def __call__(self, case: Any) -> Any:
         """Evaluate a case of one layer or of several."""
@@ -48,13 +49,21 @@ class Checked:
         for name in ("b", "bn"):
             if name not in kept and any(params.fields().get(name) is not None for params in every):
                 raise unsupported(f"{self.name}: expected a case without {name}, because no parameter is {name}")
+        arrays = case.arrays()
+        if given := [name for name in self.lacks if name in arrays and name not in kept and arrays[name].any()]:
+            raise unsupported(f"{self.name}: expected zeros for {given[0]}, because its call has none, got others")
         try:
-            return self.way(case)
+            return self.way(case).replacing(**dict.fromkeys(results(self.lacks)))
         except Exception as error:
             empty = ", ".join(f"{name}=0" for name, size in case.sizes.items() if not size)
             if not empty or isinstance(error, Unsupported):
                 raise
             raise unsupported(f"{self.name}: {empty} is unsupported, {type(error).__name__}: {error}") from error
+
+
+def results(lacks: Iterable[str]) -> set[str]:
+    """Return the fields of an evaluation that a subject leaves out: "dh0" for "h0", "c" for "upstream_c"."""
+    return {name.removeprefix("upstream_") if name.startswith("upstream_") else f"d{name}" for name in lacks}
 
 
 def unsupported(message: str) -> Unsupported:
@@ -96,6 +105,7 @@ def subject(
     *,
     options: Mapping[str, Callable[..., Any]] | None = None,
     layers: Callable[..., Any] | None = None,
+    lacks: tuple[str, ...] = (),
     **fields: Any,
 ) -> Adapter:
     """Return the adapter of a module.
@@ -107,12 +117,14 @@ def subject(
         how: what was read from the module, in words.
         options: other forms of run by name.
         layers: as of ``LayersWay.run``; None if the module has one layer.
+        lacks: states and upstream gradients for which the call has no place, as of ``Adapter``.
         fields: further fields of the adapter.
     """
     (cell, _, order), places = cell_of(layout), {name: layout}
+    lacks = (*lacking(cell, parts_of(layout)), *lacks)
 
     def checked(way: Callable[[Any], Any]) -> Checked:
-        return Checked(name, way, layout)
+        return Checked(name, way, layout, lacks)
 
     forms = dict(options or {})
     if both := second_bias(layout):
@@ -124,9 +136,9 @@ def subject(
     given |= gated(cell) if cell in GATES and len(order) > 1 else {}
     given["options"] = {each: checked(Way(places, form, name)) for each, form in forms.items()}
     given["layers"] = checked(LayersWay(places, layers, name)) if layers else None
-    given["lacks"] = lacking(cell, parts_of(layout))
-    given["offers"] = tuple(each for each in given.get("offers", GRADIENTS) if each[1:] not in given["lacks"])
-    how += "".join(f", without {each}" for each in given["lacks"])
+    given["lacks"] = lacks
+    given["offers"] = tuple(each for each in given.get("offers", GRADIENTS) if each not in results(lacks))
+    how += f", without {', '.join(each.removeprefix('upstream_') for each in lacks)}" * bool(lacks)
     kind, _, form = cell.partition("_")
     words = f"judged as {kind.upper()}{f' ({form})' * bool(form)}, {how}{gates}; {held}".replace("_before", " before")
     return Adapter(name, checked(Way(places, run, name)), words, **given | fields)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
@@ -295,3 +295,17 @@ class Case(Archive):
             **arrays,
         ).astype(dtype)
         return drawn if stack is not None else drawn[0]
+
+
+def without(case: Any, names: Collection[str]) -> Any:
+    """Return a case, of one layer or of several, without some parameters, and with zeros for states and gradients.
+
+    Args:
+        case: any.
+        names: of parameters, such as "bn", and of other arrays, such as "h0" and "upstream_c".
+    """
+    found: dict[str, Any] = {}
+    for name, array in case.arrays().items():
+        if (kind := name.partition("_l")[0]) in names:
+            found[name] = None if kind in case.cell_type.parameters() else np.zeros_like(array)
+    return case.replacing(**found) if found else case

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.case import Case
+from reference.case import Case, without
 from reference.layers import LayersCase
 from reference.precision import Precision
 from reference.precision_loss import chop
@@ -72,7 +72,7 @@ def _fewer(case: LayersCase) -> Iterator[LayersCase]:
     drawn = (False,) if case.lengths is None else (False, True)
     for layers, directions, (T, N), lengths in itertools.product(*sizes, drawn):
         counts: dict[str, Any] = {"layers": layers, "directions": directions, "lengths": lengths}
-        yield without(LayersCase.random(T, N, D=1, H=2, **counts, **like), case)
+        yield alike(LayersCase.random(T, N, D=1, H=2, **counts, **like), case)
 
 
 def outcome(subject: Callable[[Any], Any], case: Case | LayersCase, precision: Precision) -> str:
@@ -231,14 +231,16 @@ def redrawn(case: Case, sizes: dict[str, int]) -> Iterator[Case]:
     """Yield cases of the same kind in another shape: distinct numbers, then small integers, or NaN only."""
     like = kind_of(case) | {"direction": case.direction is not None} | sizes
     for values, seed in itertools.product(("plain", "integers") if case.finite else ("nan",), range(SEEDS)):
-        yield without(Case.random(**like, values=values, seed=seed), case)
+        yield alike(Case.random(**like, values=values, seed=seed), case)
 
 
-def without(drawn: Any, case: Case | LayersCase) -> Any:
-    """Return a drawn case without the parameters that another one of its cell does not have."""
-    held = {name.partition("_")[0] for name in case.arrays()}
-    absent = [name for name in drawn.arrays() if name.partition("_")[0] not in held]
-    return drawn.replacing(**dict.fromkeys(absent)) if absent else drawn
+def alike(drawn: Any, case: Case | LayersCase) -> Any:
+    """Return a drawn case without the parameters and the initial states that another one of its cell does not have."""
+    arrays, cell = case.arrays(), case.cell_type
+    held = {name.partition("_l")[0] for name in arrays}
+    states = [name for state in cell.states for name in (f"{state}0", f"upstream_{state}") if name in arrays]
+    lost = [name for name in cell.parameters() if name not in held]
+    return without(drawn, [*lost, *(name for name in states if not arrays[name].any())])
 
 
 # The simplest numbers come first.

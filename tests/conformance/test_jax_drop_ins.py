@@ -183,8 +183,6 @@ def test_a_subject_gets_a_script_of_its_failure(
 
 def test_a_class_that_is_no_cell_gives_one_sentence() -> None:
     linen = pytest.importorskip("flax.linen")
-    message = (
-        r"^Dense: expected a cell as those of flax.linen, got .* \(D=4, H=5\); for others write adapters.jax.function"
-    )
+    message = r"^MGUCell: expected parameters one Wx .* got .* \(D=4, H=5\); for others write adapters.jax.function"
     with pytest.raises(ValueError, match=message):
-        as_adapter(linen.Dense)
+        as_adapter(linen.MGUCell)
