@@ -32,6 +32,7 @@ from adapters._way import Way as Way
 from adapters.layout import port as port
 from reference import PRECISIONS, Case, Evaluation, LayersCase, LayersEvaluation, Precision
 from reference.archive import spell
+from reference.case import without
 from reference.verdict import GRADIENTS
 
 
@@ -72,7 +73,9 @@ class Adapter:
     # Name: another form of ``run``. "unbatched" is given one row.
     options: Mapping[str, Callable[[Case], Evaluation]] = field(default_factory=dict)
     expected_failures: Mapping[str, ExpectedFailure] = field(default_factory=dict)  # "check" or "check dtype"
+    lacks: tuple[str, ...] = ()  # what its cases are without, as of ``reference.case.without``: "bn", "h0"
     layers: Callable[[LayersCase], LayersEvaluation] | None = None  # the same in several layers, if there is such a way
+    origin: str = ""  # where Python finds a subject of one's own: "mymodule:MyLSTM", "mymodule:MINE[1]"
 
     @property
     def framework(self) -> str:
@@ -158,6 +161,10 @@ class Adapter:
         """Raise Unsupported unless the adapter supports a nonlinearity."""
         if nonlinearity not in self.nonlinearities:
             raise Unsupported(f"{self.name}: expected one of {list(self.nonlinearities)}, got {nonlinearity!r}")
+
+    def suited(self, case: Any) -> Any:
+        """Return a case, of one layer or of several, without what the subject lacks."""
+        return without(case, self.lacks)
 
     def taken(self, case: Case) -> Case:
         """Return a single case as ``run`` takes it: a stack of one where it takes stacks."""

@@ -6,7 +6,8 @@ All sizes of the small module differ, so that the length of an axis identifies i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -26,6 +27,7 @@ from adapters.layout import layouts, projection
 from reference import PRECISIONS, Case, Evaluation, certify
 from reference.archive import DTYPES
 from reference.cells import CELLS
+from reference.verdict import GRADIENTS
 
 ULPS = {dtype: PRECISIONS[dtype].tanh_ulps for dtype in DTYPES}
 SIZES: dict[str, Any] = {"T": 3, "N": 2, "D": 4, "H": 5}
@@ -33,26 +35,35 @@ SIZES: dict[str, Any] = {"T": 3, "N": 2, "D": 4, "H": 5}
 
 @dataclass(frozen=True)
 class Checked:
-    """A way that raises Unsupported for a case without a place for its parameters, or for an error of an empty case."""
+    """A way that raises Unsupported for a case with more than the subject takes, or for an error of an empty case."""
 
     name: str
     way: Callable[[Any], Any]
     layout: Mapping[str, str]
+    lacks: tuple[str, ...] = ()  # as of ``Adapter``
 
     def __call__(self, case: Any) -> Any:
         """Evaluate a case of one layer or of several."""
-        kept = " ".join(places_of(self.layout).values())
+        kept = parts_of(self.layout)
         every = case.params if isinstance(case.params, tuple) else (case.params,)
         for name in ("b", "bn"):
             if name not in kept and any(params.fields().get(name) is not None for params in every):
                 raise unsupported(f"{self.name}: expected a case without {name}, because no parameter is {name}")
+        arrays = case.arrays()
+        if given := [name for name in self.lacks if name in arrays and name not in kept and arrays[name].any()]:
+            raise unsupported(f"{self.name}: expected zeros for {given[0]}, because its call has none, got others")
         try:
-            return self.way(case)
+            return self.way(case).replacing(**dict.fromkeys(results(self.lacks)))
         except Exception as error:
             empty = ", ".join(f"{name}=0" for name, size in case.sizes.items() if not size)
             if not empty or isinstance(error, Unsupported):
                 raise
             raise unsupported(f"{self.name}: {empty} is unsupported, {type(error).__name__}: {error}") from error
+
+
+def results(lacks: Iterable[str]) -> set[str]:
+    """Return the fields of an evaluation that a subject leaves out: "dh0" for "h0", "c" for "upstream_c"."""
+    return {name.removeprefix("upstream_") if name.startswith("upstream_") else f"d{name}" for name in lacks}
 
 
 def unsupported(message: str) -> Unsupported:
@@ -94,6 +105,7 @@ def subject(
     *,
     options: Mapping[str, Callable[..., Any]] | None = None,
     layers: Callable[..., Any] | None = None,
+    lacks: tuple[str, ...] = (),
     **fields: Any,
 ) -> Adapter:
     """Return the adapter of a module.
@@ -105,12 +117,14 @@ def subject(
         how: what was read from the module, in words.
         options: other forms of run by name.
         layers: as of ``LayersWay.run``; None if the module has one layer.
+        lacks: states and upstream gradients for which the call has no place, as of ``Adapter``.
         fields: further fields of the adapter.
     """
     (cell, _, order), places = cell_of(layout), {name: layout}
+    lacks = (*lacking(cell, parts_of(layout)), *lacks)
 
     def checked(way: Callable[[Any], Any]) -> Checked:
-        return Checked(name, way, layout)
+        return Checked(name, way, layout, lacks)
 
     forms = dict(options or {})
     if both := second_bias(layout):
@@ -122,9 +136,24 @@ def subject(
     given |= gated(cell) if cell in GATES and len(order) > 1 else {}
     given["options"] = {each: checked(Way(places, form, name)) for each, form in forms.items()}
     given["layers"] = checked(LayersWay(places, layers, name)) if layers else None
+    given["lacks"] = lacks
+    given["offers"] = tuple(each for each in given.get("offers", GRADIENTS) if each not in results(lacks))
+    how += f", without {', '.join(each.removeprefix('upstream_') for each in lacks)}" * bool(lacks)
     kind, _, form = cell.partition("_")
     words = f"judged as {kind.upper()}{f' ({form})' * bool(form)}, {how}{gates}; {held}".replace("_before", " before")
     return Adapter(name, checked(Way(places, run, name)), words, **given | fields)
+
+
+def parts_of(layout: Mapping[str, str]) -> set[str]:
+    """Return the names of the reference in the places of a layout, such as "Wx" and "bn", and other words."""
+    return {*re.findall(r"\w+", " ".join(places_of(layout).values()))}
+
+
+def lacking(cell: str, held: Container[str]) -> tuple[str, ...]:
+    """Return the biases of a cell that are not held if another one is: its cases come without them."""
+    biases = CELLS[cell].parameters()[2:]
+    absent = tuple(name for name in biases if name not in held)
+    return absent if len(absent) < len(biases) else ()
 
 
 def second_bias(layout: Mapping[str, str]) -> tuple[str, str] | None:
@@ -203,18 +232,27 @@ def forward_only(f: Callable[..., Any] | None = None, *, cell: str = "", **field
         return Evaluation(**{"hs": None, **dict(named)})
 
     kinds = CELLS[like[0]].nonlinearities if "nonlinearity" in given else ("tanh",)
-    own: dict[str, Any] = {"cell": like[0], "offers": ("h", *states[1:]), "nonlinearities": kinds, "tanh_ulps": ULPS}
+    own: dict[str, Any] = {
+        "cell": like[0],
+        "lacks": lacking(like[0], given),
+        "offers": ("h", *states[1:]),
+        "nonlinearities": kinds,
+        "tanh_ulps": ULPS,
+    }
     return Adapter(f.__name__, run, f"{f.__name__}, the states alone", np.tanh, **own | fields)
 
 
 def first_right(candidates: Iterable[Adapter]) -> Adapter:
-    """Return the first adapter whose states are right in one small case; if there is none, the first of all."""
-    found = []
-    for adapter in candidates:
-        found.append(adapter)
-        like: dict[str, Any] = {"cell": adapter.cell, "nonlinearity": adapter.nonlinearities[0]}
-        for bias in (True, False):
-            case = Case.random(**SIZES, dtype=adapter.dtypes[0], bias=bias, **like)
+    """Return the first adapter whose states are right in one small case, first with a bias, then without one.
+
+    If there is none, it is the first of all.
+    """
+    found = list[Adapter]()
+    for bias, each in ((True, candidates), (False, found)):
+        for adapter in each:
+            found += [adapter] * bias
+            like: dict[str, Any] = {"cell": adapter.cell, "nonlinearity": adapter.nonlinearities[0]}
+            case = adapter.suited(Case.random(**SIZES, dtype=adapter.dtypes[0], bias=bias, **like))
             with suppress(Exception):  # the checks report it
                 hs = adapter(case).hs
                 if certify(case, Evaluation(hs), adapter.precision(case.dtype)).status == "pass":
@@ -237,12 +275,12 @@ def layouts_of(where: str, shapes: Mapping[str, tuple[int, ...]], framework: str
     """
     D, H = SIZES["D"], SIZES["H"]
     for places in (each.places for each in layouts(framework).values()):
-        for prefix in dict.fromkeys(name.removesuffix(next(iter(places_of(places)))) for name in shapes):
+        own = places_of(places)
+        for prefix in dict.fromkeys(name.removesuffix(next(iter(own))) for name in shapes):
             like = {prefix + name: array.shape for name, array in to_framework(places, zeros(places)).items()}
             if shapes.items() <= like.items():
-                yield {name: places[name.removeprefix(prefix)] for name in shapes} | {
-                    "cell": places.get("cell", "rnn a")
-                }
+                named = {"cell": places.get("cell", "rnn a")}
+                yield {name: own[name.removeprefix(prefix)] for name in shapes} | named
                 return
     inputs = [name for name, shape in shapes.items() if len(shape) == 2 and D in shape]
     states = [name for name, shape in shapes.items() if len(shape) == 2 and D not in shape]
@@ -266,7 +304,10 @@ def layouts_of(where: str, shapes: Mapping[str, tuple[int, ...]], framework: str
         for cell in cells:
             inner = "bn" if biases and shapes[biases[-1]] == (H,) else "[0, bn]"
             held = dict(zip(biases, ("b", inner if CELLS[cell].biased else "0"), strict=False))
-            yield layout | held | {"cell": f"{cell} {' '.join(order)}"}
+            named = {"cell": f"{cell} {' '.join(order)}"}
+            yield layout | held | named
+            if len(biases) == 1 and CELLS[cell].biased:
+                yield layout | {biases[0]: "[0, bn] or 0"} | named
 
 
 def zeros(layout: Mapping[str, str], D: int = SIZES["D"], H: int = SIZES["H"]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
@@ -113,7 +113,7 @@ class Case(Archive):
     def spelled(self) -> str:
         """Sizes in the form that messages use: "T=5, N=4, D=3, H=6", with "relu" and "no bias" if they apply."""
         kind = [self.cell] * (self.cell != "rnn") + [self.nonlinearity] * (self.nonlinearity != "tanh")
-        return ", ".join([spell(self.sizes), *kind, *(["no bias"] * (self.params.b is None))])
+        return ", ".join([spell(self.sizes), *kind, *self.params.absent(self.cell_type.parameters()[2:])])
 
     def axes(self) -> dict[str, str]:
         """Return the axes, in letters, of every field of the case and of its evaluation.
@@ -295,3 +295,17 @@ class Case(Archive):
             **arrays,
         ).astype(dtype)
         return drawn if stack is not None else drawn[0]
+
+
+def without(case: Any, names: Collection[str]) -> Any:
+    """Return a case, of one layer or of several, without some parameters, and with zeros for states and gradients.
+
+    Args:
+        case: any.
+        names: of parameters, such as "bn", and of other arrays, such as "h0" and "upstream_c".
+    """
+    found: dict[str, Any] = {}
+    for name, array in case.arrays().items():
+        if (kind := name.partition("_l")[0]) in names:
+            found[name] = None if kind in case.cell_type.parameters() else np.zeros_like(array)
+    return case.replacing(**found) if found else case

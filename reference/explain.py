@@ -24,7 +24,7 @@ from reference.history import remembering
 from reference.layers import LayersCase
 from reference.likeness import BROKEN, Observed, called, returned, tried
 from reference.precision import Precision
-from reference.shrink import kind_of, shrink_subject, singles
+from reference.shrink import alike, kind_of, shrink_subject, singles
 from reference.trial import Subject
 
 # Sizes and lengths of the fresh cases on which a subject is tried. They are long enough for every fault to show, and
@@ -201,14 +201,15 @@ def moderate(case: Case | LayersCase) -> list[Any]:
     if isinstance(case, LayersCase):
         return [_other(case, seed) for seed in range(len(LENGTHS))]
     sizes = MODERATE | {"H": min(max(case.sizes["H"], 2), 2 * MODERATE["H"])}
-    return [_fresh(seed=seed, **kind_of(case), **sizes, T=T) for seed, T in enumerate(LENGTHS)]
+    drawn = (_fresh(seed=seed, **kind_of(case), **sizes, T=T) for seed, T in enumerate(LENGTHS))
+    return [alike(one, case) for one in drawn]
 
 
 def _other(case: LayersCase, seed: int) -> LayersCase:
     """Return a case of the same layers, sizes and lengths with other numbers."""
     like = kind_of(case) | case.sizes | {"D": len(case.inputs), "dropout": 0.0 if case.masks is None else 0.3}
     like |= {name: getattr(case, name) for name in ("layers", "directions", "lengths")}
-    drawn = LayersCase.random(**like, seed=seed)
+    drawn: LayersCase = alike(LayersCase.random(**like, seed=seed), case)
     return drawn if case.probe is None else drawn.probed(seed)
 
 

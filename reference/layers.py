@@ -128,7 +128,7 @@ class LayersCase(Archive):
         words = [f"{count} {what}{'s' * (count > 1)}" for what, count in many.items()]
         words += [f"lengths {self.lengths}"] * (self.lengths is not None)
         words += ["last output in the padding"] * (self.padding == "last") + ["masks"] * (self.masks is not None)
-        return ", ".join([spell(self.sizes), *kind, *words, *(["no bias"] * (self.params[0].b is None))])
+        return ", ".join([spell(self.sizes), *kind, *words, *self.params[0].absent(self.cell_type.parameters()[2:])])
 
     def fields(self) -> dict[str, Any]:
         """Return the fields by name; those of the parameters with the ending of their layer: "Wx_l0", ..."""

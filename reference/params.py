@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -44,6 +45,11 @@ class Params(Archive):
     def sizes(self) -> dict[str, int]:
         """D and H by name."""
         return {"D": self.Wx.shape[-2], "H": self.Wh.shape[-2]}
+
+    def absent(self, biases: Sequence[str]) -> list[str]:
+        """Return "no bias" if none of the biases of a cell is there, else "no bn" for each that is not."""
+        absent = [f"no {name}" for name in biases if getattr(self, name) is None]
+        return ["no bias"] if len(absent) == len(biases) else absent
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reference.case import Case
+from reference.case import Case, without
 from reference.layers import LayersCase
 from reference.precision import Precision
 from reference.precision_loss import chop
@@ -52,6 +52,27 @@ def shrink_subject(
     if failure is None:
         raise ValueError(f"shrink_subject: expected a case that the subject fails, got none ({case.spelled})")
     return shrink(lambda one: outcome(subject, one, precision) == failure, case, progress=progress, tries=tries)
+
+
+def shrink_layers(subject: Callable[[Any], Any], case: LayersCase, precision: Precision) -> LayersCase:
+    """Return the smallest of some fresh cases that a subject fails as it fails the given one, or the given one.
+
+    Raises:
+        ValueError: the subject does not fail the given case.
+    """
+    if (failure := outcome(subject, case, precision)) in NO_FAILURE:
+        raise ValueError(f"shrink_layers: expected a case that the subject fails, got none ({case.spelled})")
+    return next((one for one in _fewer(case) if outcome(subject, one, precision) == failure), case)
+
+
+def _fewer(case: LayersCase) -> Iterator[LayersCase]:
+    """Yield fresh cases of the same kind with fewer layers, directions, steps and rows, the smallest first."""
+    like = kind_of(case) | {"padding": case.padding, "dropout": 0.0 if case.masks is None else 0.3}
+    sizes = range(1, case.layers + 1), range(1, case.directions + 1), ((1, 1), (2, 2), (4, 3))
+    drawn = (False,) if case.lengths is None else (False, True)
+    for layers, directions, (T, N), lengths in itertools.product(*sizes, drawn):
+        counts: dict[str, Any] = {"layers": layers, "directions": directions, "lengths": lengths}
+        yield alike(LayersCase.random(T, N, D=1, H=2, **counts, **like), case)
 
 
 def outcome(subject: Callable[[Any], Any], case: Case | LayersCase, precision: Precision) -> str:
@@ -210,7 +231,16 @@ def redrawn(case: Case, sizes: dict[str, int]) -> Iterator[Case]:
     """Yield cases of the same kind in another shape: distinct numbers, then small integers, or NaN only."""
     like = kind_of(case) | {"direction": case.direction is not None} | sizes
     for values, seed in itertools.product(("plain", "integers") if case.finite else ("nan",), range(SEEDS)):
-        yield Case.random(**like, values=values, seed=seed)
+        yield alike(Case.random(**like, values=values, seed=seed), case)
+
+
+def alike(drawn: Any, case: Case | LayersCase) -> Any:
+    """Return a drawn case without the parameters and the initial states that another one of its cell does not have."""
+    arrays, cell = case.arrays(), case.cell_type
+    held = {name.partition("_l")[0] for name in arrays}
+    states = [name for state in cell.states for name in (f"{state}0", f"upstream_{state}") if name in arrays]
+    lost = [name for name in cell.parameters() if name not in held]
+    return without(drawn, [*lost, *(name for name in states if not arrays[name].any())])
 
 
 # The simplest numbers come first.

@@ -1,7 +1,7 @@
 """Adapters judged against the oracle: one list of checks and three front ends; no framework is named here.
 
 The front ends are ``check`` for scripts and notebooks, ``parametrize`` for pytest, and the command line.
-``forward_only`` decorates a function that returns the states alone.
+``check_case`` judges one case. ``forward_only`` decorates a function that returns the states alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adapters.conformance.api import check, forward_only, parametrize
+    from adapters.conformance.api import check, check_case, forward_only, parametrize
 
 # The checks in the order in which they run, and the cases of each. The command line's help needs no more than this.
 CASES = {
@@ -31,7 +31,7 @@ NAMES = tuple(CASES)
 STACKS = 8  # stacks of cases a check
 TIMEOUT = 300.0  # seconds a check in one dtype
 
-__all__ = ["check", "forward_only", "parametrize"]
+__all__ = ["check", "check_case", "forward_only", "parametrize"]
 
 
 def __getattr__(name: str) -> Any:

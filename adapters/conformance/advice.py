@@ -86,9 +86,9 @@ def pace(adapter: Adapter, dtype: str) -> list[str]:
 
 
 def _case(adapter: Adapter, dtype: str, **options: Any) -> Case:
-    return Case.random(
-        **(SIZES | {"seed": 0, "dtype": dtype, "cell": adapter.cell, "direction": adapter.takes_direction} | options)
-    )
+    like = {"seed": 0, "dtype": dtype, "cell": adapter.cell, "direction": adapter.takes_direction}
+    case: Case = adapter.suited(Case.random(**(SIZES | like | options)))
+    return case
 
 
 def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]:

@@ -25,11 +25,12 @@ from adapters.conformance import NAMES, STACKS, discovery
 from adapters.conformance.advice import advise, pace
 from adapters.conformance.checks import CHECKS, Check, Plan
 from adapters.conformance.contract import guarded
-from adapters.conformance.judge import expected_failure, judge
+from adapters.conformance.judge import expected_failure, judge, subject_of
 from adapters.conformance.report import Report, Run, machine
 from adapters.conformance.run import diagnose, judge_row, planned, read_as
-from reference import Case, Evaluation, Mismatch
+from reference import Case, Evaluation, LayersCase, Mismatch, Verdict
 from reference.kinds import expect_kinds
+from reference.trial import trial
 
 if TYPE_CHECKING:
     import pytest
@@ -89,6 +90,22 @@ def check(
     if on_fail == "raise":
         _require(report, read + advice)
     return report
+
+
+def check_case(adapter: Own, case: Case | LayersCase) -> Verdict:
+    """Judge a cell on one case, as ``check`` judges it on many: in two calls, which must return the same bits.
+
+    Args:
+        adapter: as of ``check``.
+        case: a case or a stack, or a case of several layers.
+
+    Raises:
+        Mismatch: the cell broke the contract of an adapter.
+        Unsupported: the cell does not support the case.
+        TypeError, ValueError: the adapter is none.
+    """
+    subject = guarded(discovery.as_adapter(adapter))
+    return trial(subject_of(subject, case), case, subject.precision(case.dtype), repeat=True)
 
 
 def parametrize(

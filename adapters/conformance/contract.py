@@ -129,7 +129,7 @@ def field(case: Case, name: str, actual: Any, *, offered: bool = True) -> tuple[
     Returns:
         A sentence, or None. An array in the right shape and dtype, or None where the field cannot be corrected.
     """
-    if not offered or (case.params.b is None and name.startswith("db")):
+    if not offered or (name.startswith("db") and case.params.fields()[name[1:].partition("_")[0]] is None):
         return None if actual is None else f"expected no {name}, got {kind_of(actual)}", None
     shape, letters = case.shapes()[name], axes_of(case, name)
     where = f"{name} of shape ({', '.join(letters)}{',' * (len(letters) == 1)}) = {shape}"

@@ -152,7 +152,7 @@ def _from_module(name: str) -> tuple[Adapter, ...]:
     if not hasattr(module, attribute):
         there = _subjects_of(module)
         raise ValueError(f"check: expected an attribute of {module_name} among {there}, got {attribute!r}")
-    found = _as_tuple(getattr(module, attribute))
+    found = _as_tuple(getattr(module, attribute), name)
     return tuple(replace(one, name=attribute) if one.name == "<lambda>" else one for one in found)
 
 
@@ -191,7 +191,8 @@ def from_plugin(entry: importlib.metadata.EntryPoint) -> tuple[Adapter, ...]:
         ValueError: it cannot be loaded.
         TypeError: its value is no adapter.
     """
-    return _as_tuple(_loaded(entry.load, f"{GROUP}: expected {entry.name} = {entry.value} to load"))
+    found = _loaded(entry.load, f"{GROUP}: expected {entry.name} = {entry.value} to load")
+    return _as_tuple(found, f"{entry.module}:{entry.attr}")
 
 
 def _loaded(load: Callable[[], Any], expected: str) -> Any:
@@ -203,8 +204,11 @@ def _loaded(load: Callable[[], Any], expected: str) -> Any:
         raise ValueError(f"{expected}, got {described(error)}") from error
 
 
-def _as_tuple(found: Any) -> tuple[Adapter, ...]:
-    return tuple(as_adapter(one) for one in (found if isinstance(found, (tuple, list)) else (found,)))
+def _as_tuple(found: Any, origin: str) -> tuple[Adapter, ...]:
+    each = (
+        {f"{origin}[{k}]": one for k, one in enumerate(found)} if isinstance(found, (tuple, list)) else {origin: found}
+    )
+    return tuple(replace(as_adapter(one), origin=where) for where, one in each.items())
 
 
 def facts(adapter: Adapter) -> dict[str, str]:

@@ -50,7 +50,7 @@ def rows_of(case: Case, order: Any) -> Case:
 def a_sequence_may_be_cut(adapter: Adapter, case: Case, precision: Precision) -> None:
     """Two halves, chained forward by the state and backward by its gradient, are the whole."""
     T = case.sizes["T"]
-    if T < 2 or case.direction is not None:
+    if T < 2 or case.direction is not None or {f"{state}0" for state in case.cell_type.states} & {*adapter.lacks}:
         return
     early, late = (slice_of(case, part) for part in (slice(0, T // 2), slice(T // 2, T)))
     first = adapter(early)
@@ -124,7 +124,7 @@ def small_integers_are_exact(adapter: Adapter, case: Case, precision: Precision)
     # A compiler has compiled for half of the steps already.
     T, N, D, H = case.unprobed().sizes.values()
     like: dict[str, Any] = {"dtype": case.dtype, "nonlinearity": "relu", "values": "integers"}
-    whole = Case.random(T // 2, N, D, H, seed=1, direction=adapter.takes_direction, **like)
+    whole = adapter.suited(Case.random(T // 2, N, D, H, seed=1, direction=adapter.takes_direction, **like))
     whole = whole.probed() if case.is_probed else whole
     largest = max(float(np.abs(array).max()) for array in evaluate(whole.map(np.abs)).present().values())
     if largest > 1 / precision.u:

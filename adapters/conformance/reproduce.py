@@ -1,75 +1,53 @@
-"""The reproduction of a failure: the case, a script that needs NumPy and the framework alone, and a bug report."""
+"""The reproduction of a failure: the case, a script that judges it again, and a bug report.
+
+The script of a framework needs NumPy and the framework alone, if it can show the failure. Any other imports the subject
+by its own name, and needs this project.
+"""
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 import zlib
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
 
-from adapters import Adapter
+from adapters import Adapter, frameworks
+from adapters.conformance.judge import subject_of
 from adapters.conformance.rendering import render
 from reference import Case, LayersCase, Precision
-from reference.archive import spell
+from reference.archive import Archive
 from reference.certify import enclose
-from reference.shrink import NO_FAILURE, outcome, shrink, shrink_subject
+from reference.shrink import NO_FAILURE, outcome, shrink, shrink_layers, shrink_subject
 from reference.trial import trial
 from reference.verdict import QUANTITIES
 
 # Longest name of a file, without its ending.
 LONGEST = 100
-# The report on a failure that no single case shows.
+# The report on a failure without a script.
 ALONE = """# {name}
 
-The case in `{file}` ({sizes}) passes by itself. The failure shows in this check alone:
+The case in `{file}` ({sizes}) {shows}:
 
 ```
 {account}
 ```
 """
-# The report on a failure in several layers.
-SEVERAL = """# {name}
-
-The case in `{file}` ({sizes}) shows the failure. `rnn-oracle explain {adapter} {file}` judges it alone.
-
-```
-{account}
-```
-"""
-# The part of a script that calls one's own function.
-OWN = '''
-import sys
-
-import numpy as np
-
-sys.path.insert(0, {folder!r})  # the folder of {module}
-from {module} import {name}
-from reference import Case, Params
-from reference.verdict import QUANTITIES
-
-
-def compute(case, cell):
-    """Return what {name} computes, by quantity, for the arrays of a case by name."""
-    kind = {{"nonlinearity": cell}} if cell in ("tanh", "relu") else {{"cell": cell}}
-    params = Params(**{{name: case[name] for name in ("Wx", "Wh", "b", "bn") if name in case}})
-    others = {{name: array for name, array in case.items() if name not in ("Wx", "Wh", "b", "bn")}}
-    case = Case(**others, **kind, params=params, finite=False)
-    found = {name}({taken}
-    return {{QUANTITIES[field]: np.asarray(array) for field, array in found.present().items()}}
-'''
 # Trials of a search for the smallest failing case, at most. A compiler may need a third of a second for each.
 TRIES = 400
+# Numbers that a script has as text, at most. A larger case is read from its file.
+WRITTEN = 5000
 
 
 def reproduce(
     adapter: Adapter, case: Case | LayersCase, environment: dict[str, str], folder: Path, name: str, account: str = ""
 ) -> list[Path]:
-    """Write ``name.npz``, and ``name.py`` and ``name.md`` where a script can show the failure.
+    """Write ``name.npz``, a script ``name.py`` that exits with 1 while the failure is there, and a report ``name.md``.
 
     Args:
         adapter: the subject.
@@ -80,72 +58,44 @@ def reproduce(
         account: the message of the failure.
 
     Returns:
-        The paths written. Only the first if the failure shows in a probed case alone, or along a direction. The case
-        as it is, and a report, if it has several layers, or does not fail by itself, as in a check of strides.
+        The paths written. There is no script if the case does not fail by itself, as in a check of strides, or if no
+        module has the subject.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    precision = adapter.precision(case.dtype)
-    path = folder / f"{safe(name)}.npz"
-    if isinstance(case, LayersCase):
-        return _as_it_is(SEVERAL, adapter, case, path, name, account)
+    path, texts, shows = folder / f"{safe(name)}.npz", {}, "shows the failure"
     try:
-        small = shrink(partial(is_visible, adapter, precision), case, tries=TRIES)
+        case, source = smallest(adapter, case)
     except ValueError:
-        return _without_script(adapter, case, precision, path, name, account)
-    small.save(path)
-    source, paths = adapter.script() or own_script(adapter), [path, path.with_suffix(".py"), path.with_suffix(".md")]
-    if source is None or case.direction is not None:
-        return paths[:1]
-    for file, text in zip(paths[1:], write_down(adapter, small.unprobed(), environment, source), strict=True):
-        file.write_text(text, encoding="utf-8")
-    return paths
-
-
-def _without_script(
-    adapter: Adapter, case: Case, precision: Precision, path: Path, name: str, account: str
-) -> list[Path]:
-    """Write a case that fails with its probe alone; or, if it passes by itself, the case and a report."""
-    try:
-        shrink_subject(adapter, case, precision, tries=TRIES).save(path)
-    except ValueError:
-        return _as_it_is(ALONE, adapter, case, path, name, account)
-    return [path]
-
-
-def _as_it_is(text: str, adapter: Adapter, case: Case | LayersCase, path: Path, name: str, account: str) -> list[Path]:
-    """Write the case and a report."""
+        shows = "passes by itself. The failure shows in this check alone"
+    else:
+        texts = write_down(adapter, case, environment, source, path.name)
     case.save(path)
-    words = {"name": name, "adapter": adapter.name, "sizes": case.spelled, "file": path.name, "account": account}
-    path.with_suffix(".md").write_text(text.format(**words), "utf-8")
-    return [path, path.with_suffix(".md")]
+    words = {"name": name, "file": path.name, "sizes": case.spelled, "shows": shows, "account": account}
+    texts = texts or {".md": ALONE.format(**words)}
+    for ending, text in texts.items():
+        path.with_suffix(ending).write_text(text, "utf-8", "replace")
+    return [path, *map(path.with_suffix, texts)]
+
+
+def smallest(adapter: Adapter, case: Case | LayersCase) -> tuple[Case | LayersCase, str | None]:
+    """Return the smallest case that fails by itself, and the text of the framework's file if that is enough to show it.
+
+    Raises:
+        ValueError: the case does not fail by itself.
+    """
+    precision = adapter.precision(case.dtype)
+    if isinstance(case, LayersCase):
+        return shrink_layers(subject_of(adapter, case), case, precision), None
+    if case.direction is None and not adapter.origin and (source := adapter.script()):
+        with suppress(ValueError):  # it shows with the probe alone
+            return shrink(partial(is_visible, adapter, precision), case, tries=TRIES).unprobed(), source
+    return shrink_subject(adapter, case, precision, tries=TRIES), None
 
 
 def safe(name: str) -> str:
     """Return a name of a file that stays in its folder; two names that differ stay different."""
     plain = re.sub(r"[^\w.-]", "_", name)[:LONGEST]
     return plain if plain == name and name.strip(".") else f"{plain}-{zlib.crc32(name.encode('utf-8', 'replace')):08x}"
-
-
-def own_script(adapter: Adapter) -> str | None:
-    """Return Python text that defines ``compute`` by one's own function or adapter; None if its module has neither."""
-    run = inspect.unwrap(adapter.run)
-    module = sys.modules.get(getattr(run, "__module__", ""))
-    file = getattr(module, "__file__", None)
-    if module is None or file is None or module.__name__ == "__main__":
-        return None
-    found = {name: value for name, value in vars(module).items() if value is run}
-    found |= {
-        name: value
-        for name, value in vars(module).items()
-        if isinstance(value, Adapter) and value.name == adapter.name and inspect.unwrap(value.run) is run
-    }
-    if not found:
-        return None
-    name, subject = found.popitem()
-    stacked = adapter.takes_stacks and not isinstance(subject, Adapter)
-    taken = "case.map(lambda array: array[None]))[0]" if stacked else "case)"
-    folder = Path(file).resolve().parents[module.__name__.count(".") + (Path(file).stem == "__init__")]
-    return OWN.format(folder=str(folder), module=module.__name__, name=name, taken=taken)
 
 
 def is_visible(adapter: Adapter, precision: Precision, case: Case) -> bool:
@@ -164,40 +114,81 @@ def _is_outside(actual: Any, expected: Any) -> bool:
     return not (inside | (np.isnan(actual) & np.isnan(expected.value))).all()
 
 
-def write_down(adapter: Adapter, case: Case, environment: dict[str, str], source: str) -> tuple[str, str]:
-    """Return the script and the bug report for a failure on a single case without a probe.
+def write_down(
+    adapter: Adapter, case: Case | LayersCase, environment: dict[str, str], source: str | None, file: str
+) -> dict[str, str]:
+    """Return the script and the bug report for a failure on a single case, by ending; nothing if no module has it.
 
     Args:
         adapter: the subject.
-        case: the case.
+        case: the case; without a probe if there is a source.
         environment: versions and flags that a reader needs.
-        source: of the adapter, as ``Adapter.script`` returns it.
+        source: of the adapter, as ``Adapter.script`` returns it; None for a script that imports the subject.
+        file: name of the file of the case, beside the script.
     """
-    enclosure = enclose(case, adapter.precision(case.dtype)).present()
-    offered = {field: bounded for field, bounded in enclosure.items() if QUANTITIES[field] in adapter.offers}
-    needed = [adapter.framework] if adapter.script() else ["rnn-oracle", f"what {adapter.name} imports"]
+    called = repr(adapter.name)[1:-1].replace('"', "'")  # in a docstring
+    if source and isinstance(case, Case):
+        template, own, needs = "script.py.jinja", compared(adapter, case, source), [adapter.framework]
+    elif own := judged(adapter, case, file):
+        template, needs = "judged.py.jinja", ["rnn-oracle", f"what {called} imports"]
+    else:
+        return {}
+    needs = [", ".join(["NumPy", *["ml_dtypes"] * (case.dtype == "bfloat16"), *needs[:-1]]), needs[-1]]
     values: dict[str, Any] = {
-        "title": f"{adapter.name} in {case.dtype}: a recurrent layer is computed wrongly",
+        "title": f"{called} in {case.dtype}: a recurrent layer is computed wrongly",
         "adapter": adapter,
-        "needs": " and ".join(
-            [", ".join(["NumPy", *["ml_dtypes"] * (case.dtype == "bfloat16"), *needed[:-1]]), needed[-1]]
-        ),
+        "needs": " and ".join(needs),
         "case": case,
-        "sizes": spell(case.sizes),
         "versions": ", ".join(f"{name} {fact}" for name, fact in environment.items()),
-        "source": source.strip(),
-        "arrays": case.arrays(),
-        "expected": {QUANTITIES[field]: bounded.value for field, bounded in offered.items()},
-        "bounds": {QUANTITIES[field]: bounded.rounded().error for field, bounded in offered.items()},
     }
-    script = render("script.py.jinja", {"literal": literal}, **values)
+    script = render(template, {"literal": literal}, **values, **own)
     try:
-        verdict = trial(adapter, case, adapter.precision(case.dtype))
+        verdict = trial(subject_of(adapter, case), case, adapter.precision(case.dtype))
         account = f"{adapter.name} {verdict}"
         quantities = ", ".join(verdict.wrong)
     except Exception as error:
         account, quantities = f"{type(error).__name__}: {error}", "the outputs and gradients"
-    return script, render("bug_report.md.jinja", account=account, quantities=quantities, script=script, **values)
+    report = render("bug_report.md.jinja", account=account, quantities=quantities, script=script, **values)
+    return {".py": script, ".md": report}
+
+
+def compared(adapter: Adapter, case: Case, source: str) -> dict[str, Any]:
+    """Return the values of a script that compares the results of a framework with the expected ones."""
+    enclosure = enclose(case, adapter.precision(case.dtype)).present()
+    offered = {
+        QUANTITIES[field]: bounded for field, bounded in enclosure.items() if QUANTITIES[field] in adapter.offers
+    }
+    return {
+        "source": source.strip(),
+        "arrays": case.arrays(),
+        "expected": {name: bounded.value for name, bounded in offered.items()},
+        "bounds": {name: bounded.rounded().error for name, bounded in offered.items()},
+    }
+
+
+def judged(adapter: Adapter, case: Case | LayersCase, file: str) -> dict[str, Any]:
+    """Return the values of a script that imports a subject and judges it; none if no module has the subject."""
+    is_large = sum(array.size for array in case.ndarrays().values()) > WRITTEN
+    found = {"file": file if is_large else None, "kind": type(case).__name__, "code": "" if is_large else code_of(case)}
+    module, _, subject = adapter.origin.partition(":")
+    if not module and adapter.framework in frameworks():
+        return found | {"folder": None, "module": "adapters", "attribute": "load", "rest": f"({adapter.name!r})[0]"}
+    if not (path := getattr(sys.modules.get(module), "__file__", None)):
+        return {}
+    folder = Path(path).resolve().parents[module.count(".") + (Path(path).stem == "__init__")]
+    name = re.split(r"\W", subject)[0]
+    where = {"folder": repr(str(folder)), "module": module}
+    return found | where | {"attribute": name, "rest": subject.removeprefix(name)}
+
+
+def code_of(value: Any) -> str:
+    """Return a record of arrays as Python code, without its fields that are None."""
+    if isinstance(value, np.ndarray):
+        return literal(value)
+    if isinstance(value, Archive):
+        fields = (f"{name}={code_of(one)},\n" for name, one in vars(value).items() if one is not None)
+        return f"{type(value).__name__}(\n{indent(''.join(fields), '    ')})"
+    return f"({''.join(f'{code_of(one)}, ' for one in value)})" if isinstance(value, tuple) else repr(value)
 
 
 def literal(array: Any) -> str:

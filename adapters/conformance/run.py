@@ -69,7 +69,7 @@ def write_down(adapter: Adapter, dtype: str, result: Result, folder: Path, facts
     """Write the reproduction of a failure, and return the paths."""
     name, account = f"{adapter.name}-{dtype}-{result.name}", result.failure.message if result.failure else ""
     case = result.counterexample
-    return reproduce(adapter, case, machine() | facts, folder, name, account) if case else []
+    return reproduce(guarded(adapter), case, machine() | facts, folder, name, account) if case else []
 
 
 def judge_all(groups: Sequence[Group], plan: Plan, jobs: int, report: Report, console: Console) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters.conformance import check
 from adapters.conformance.discovery import as_adapter
+from tests.scripted import assert_scripted
 
 jax: Any = pytest.importorskip("jax")
 from adapters.jax import function  # noqa: E402
@@ -145,10 +147,42 @@ def test_a_class_of_a_framework_is_judged(cell: Any, wrong: bool, status: str) -
     assert verdict(subject) == status
 
 
+CELL = """
+import jax
+from flax import linen
+
+class Mine(linen.GRUCell):
+    def __call__(self, h, x):
+        return super().__call__(h, x)
+"""
+FUNCTION = """
+import jax
+from adapters.jax import function
+
+def layer(params, xs, h0):
+    def step(h, x):
+        h = jax.numpy.tanh(x @ params["W"] + h @ params["U"] + params["b"])
+        return h, h
+    return jax.lax.scan(step, h0, xs)[1]
+
+mine = function(layer, {"W": "Wx", "U": "Wh", "b": "b"}, name="mine")
+"""
+CUT = "jax.lax.stop_gradient(h)"
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake", "name"),
+    [(CELL, ("(h, x)\n", f"({CUT}, x)\n"), "Mine"), (FUNCTION, ("+ h @", f"+ {CUT} @"), "mine")],
+    ids=["a class", "a function"],
+)
+def test_a_subject_gets_a_script_of_its_failure(
+    text: str, mistake: tuple[str, str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_scripted(tmp_path, monkeypatch, text, mistake, name)
+
+
 def test_a_class_that_is_no_cell_gives_one_sentence() -> None:
     linen = pytest.importorskip("flax.linen")
-    message = (
-        r"^Dense: expected a cell as those of flax.linen, got .* \(D=4, H=5\); for others write adapters.jax.function"
-    )
+    message = r"^MGUCell: expected parameters one Wx .* got .* \(D=4, H=5\); for others write adapters.jax.function"
     with pytest.raises(ValueError, match=message):
-        as_adapter(linen.Dense)
+        as_adapter(linen.MGUCell)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters import load
 from adapters.conformance import check
 from adapters.conformance.cli import main
 from adapters.conformance.discovery import as_adapter
-from reference import Mismatch
+from adapters.conformance.reproduce import reproduce
+from reference import LayersCase, Mismatch
 from tests.patched import EXAMPLES, patched
+from tests.scripted import assert_scripted
 
 torch: Any = pytest.importorskip("torch")
 from adapters.torch import module  # noqa: E402
@@ -322,6 +328,99 @@ def test_the_command_line_prints_what_a_class_was_judged_as(
     out, err = capsys.readouterr()
     assert re.match(r"mine: 1 way in float32.*\nLSTM: judged as LSTM, a layer, several layers, both directions", err)
     assert re.search(r"LSTM +float32 +\d+ +pass", out)
+
+
+class OneBias(nn.Module):  # type: ignore[name-defined]
+    """A GRU with one bias: with the inputs, or inside the reset."""
+
+    def __init__(self, inputs: int, units: int, inside: bool = False, share: float = 1.0) -> None:
+        super().__init__()
+        self.x2h, self.h2h = nn.Linear(inputs, 3 * units, bias=not inside), nn.Linear(units, 3 * units, bias=inside)
+        self.share = share
+
+    def forward(self, x: Any, h: Any) -> Any:
+        """Return h. A wrong share of the gradient of the bias makes it wrong."""
+        bias = self.x2h.bias if self.h2h.bias is None else self.h2h.bias
+        bias = bias.detach() + self.share * (bias - bias.detach())
+        u, v = linear(x, self.x2h.weight), linear(h, self.h2h.weight)
+        u, v = (u + bias, v) if self.h2h.bias is None else (u, v + bias)
+        (u_r, u_z, u_n), (v_r, v_z, v_n) = u.chunk(3, dim=1), v.chunk(3, dim=1)
+        r, z = (u_r + v_r).sigmoid(), (u_z + v_z).sigmoid()
+        return (1 - z) * (u_n + r * v_n).tanh() + z * h
+
+
+class Inside(OneBias):
+    """The bias inside the reset."""
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__(inputs, units, inside=True)
+
+
+class HalfOfDb(OneBias):
+    """Half of the gradient of the bias."""
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__(inputs, units, share=0.5)
+
+
+class HalfOfDbn(OneBias):
+    """Half of the gradient of the bias inside the reset."""
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__(inputs, units, inside=True, share=0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "without", "bias"),
+    [(OneBias, "bn", "x2h.bias = b"), (Inside, "b", "h2h.bias = [0, bn] or 0")],
+)
+def test_a_gru_with_one_bias_is_judged_with_it(kind: Any, without: str, bias: str) -> None:
+    subject = as_adapter(kind)
+    assert subject.describe.startswith(f"judged as GRU, a cell, without {without}; gates r z n; x2h.weight = Wx.T")
+    assert subject.describe.endswith(f"h2h.weight = Wh.T, {bias}")
+    assert f"d{'b' if without == 'bn' else 'bn'}" in subject.offers
+    report = check(kind, only=["step", "sequence", "options"], **QUICK)
+    assert [row.status for row in report.rows] == ["pass"], str(report)
+    assert "because no parameter is" not in str(report)
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [(HalfOfDb, "db"), (HalfOfDbn, "dbn")])
+def test_a_wrong_gradient_of_one_bias_is_caught_and_named(kind: Any, wrong: str) -> None:
+    report = check(kind, only=["step"], **QUICK)
+    assert [row.status for row in report.rows] == ["fail"]
+    assert f"{wrong} is wrong; h, dx, dh0, dWx, dWh are right (T=1" in str(report)
+    assert f", gru, no {'bn' if wrong == 'db' else 'b'})." in str(report)
+    assert (wrong == "db") == ("`db halved`" in str(report))
+
+
+MISTAKES = {
+    "step": ("(1 - z) * n + z * states[0]", "(1 - z) * n.detach() + z * states[0]"),
+    "layers": ("outputs[::-1] if reverse else outputs", "outputs"),
+}
+
+
+@pytest.mark.parametrize("failing", MISTAKES)
+def test_a_class_gets_a_script_of_its_failure(failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (EXAMPLES / "torch_modules.py").read_text("utf-8")
+    assert_scripted(tmp_path, monkeypatch, text, MISTAKES[failing], "GRU", failing)
+
+
+# The start of a program that halves the last states of PyTorch.
+HALVED = """import torch
+right = torch.nn.GRU.forward
+torch.nn.GRU.forward = lambda *given: (lambda hs, hn: (hs, hn / 2))(*right(*given))
+"""
+
+
+@pytest.mark.parametrize(("start", "status", "words"), [(HALVED, 1, "hn, dx, "), ("", 0, "float32: pass, ")])
+def test_the_layers_of_a_framework_get_a_script(start: str, status: int, words: str, tmp_path: Path) -> None:
+    (right,), case = load("torch.GRU"), LayersCase.random(cell="gru", dtype="float32")
+    several: Any = right.layers
+    wrong = replace(right, layers=lambda case: (found := several(case)).replacing(hn=found.hn / 2))
+    _, script, _ = reproduce(wrong, case, {}, tmp_path, "layers")
+    script.write_text(start + script.read_text())
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout.splitlines()[-1].startswith(words)) == (status, True), ran.stderr + ran.stdout
 
 
 class Widened(nn.LSTM):  # type: ignore[name-defined]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reference import PRECISIONS, Case, Evaluation
+from reference import PRECISIONS, Case, Evaluation, LayersCase
+from reference.case import without
 from reference.cells import CELLS, Cell
-from reference.faults import COMPUTED, FAULTS, HALVES, compute
-from reference.shrink import outcome, shrink, shrink_subject, sliced
+from reference.faults import COMPUTED, FAULTS, HALVES, OF_LAYERS, compute
+from reference.shrink import outcome, shrink, shrink_layers, shrink_subject, sliced
 
 # T, N, D and H of the shrunk case, without the probe.
 SMALLEST = {
@@ -193,3 +194,42 @@ def test_the_same_units_of_all_gates_are_kept(monkeypatch: pytest.MonkeyPatch) -
     cut = sliced(case, "H", np.array([0, 2]))
     assert cut.params.Wx.tobytes() == case.params.Wx[:, [0, 2, 4, 6]].tobytes()
     assert cut.params.Wh.tobytes() == case.params.Wh[[0, 2]][:, [0, 2, 4, 6]].tobytes()
+
+
+LAYERS = LayersCase.random(T=6, layers=3, directions=2, lengths=True, dtype="float32", seed=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "smallest"),
+    [
+        ("last states in reverse order", "T=1, N=1, D=1, H=2, 2 layers, 1 direction"),
+        ("reverse direction first", "T=1, N=1, D=1, H=2, 1 layer, 2 directions"),
+    ],
+)
+def test_several_layers_are_shrunk_to_as_many_as_the_fault_needs(name: str, smallest: str) -> None:
+    subject = OF_LAYERS[name].subject()
+    small = shrink_layers(subject, LAYERS, PRECISIONS["float32"])
+    assert small.spelled == smallest
+    assert outcome(subject, small, PRECISIONS["float32"]) == "fail"
+
+
+def test_several_layers_that_do_not_fail_are_not_shrunk() -> None:
+    message = r"^shrink_layers: expected a case that the subject fails, got none \(T=6, N=4, D=3, H=6, 3 layers, .*\)$"
+    with pytest.raises(ValueError, match=message):
+        shrink_layers(compute, LAYERS, PRECISIONS["float32"])
+
+
+@pytest.mark.parametrize(("names", "words"), [(["bn"], "no bn"), (["b"], "no b"), (["b", "bn"], "no bias")])
+def test_a_shrunk_case_lacks_what_the_case_lacks(names: list[str], words: str) -> None:
+    case = without(Case.random(9, 4, 3, 6, cell="gru", seed=1).probed(), [*names, "h0"])
+    assert case.spelled.endswith(f", gru, {words}")
+    assert not case.h0.any()
+
+    def wrong(case: Case) -> Evaluation:
+        assert not case.h0.any()
+        assert not {*names} & case.arrays().keys()
+        found = compute(case)
+        return found.replacing(dWh=np.array(found.dWh * 2))
+
+    small = shrink_subject(wrong, case, PRECISIONS["float64"])
+    assert small.spelled == f"T=2, N=1, D=4, H=1, gru, {words}"
