@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from reference.array_like import ArrayLike
-from reference.cells import NONLINEARITIES, Array, sigmoid, sigmoid_slope, tanh_slope
+from reference.cells import NONLINEARITIES, Array, carried, sigmoid, sigmoid_slope, tanh_slope
 
 
 class Dual(ArrayLike):
@@ -47,8 +47,12 @@ class Dual(ArrayLike):
         return self.each(lambda part: part.sum(axis=axis))
 
     def carried(self) -> Dual:
-        """Return the array as input of the next step; ``Bounded`` parts are carried by their own rule."""
-        return self.each(lambda part: part.carried() if hasattr(part, "carried") else part)
+        """Return the array as a factor of what a step passes on; ``Bounded`` parts have a rule for this."""
+        return self.each(carried)
+
+    def passed(self) -> Dual:
+        """Return the array as a term of a sum of the next step; ``Bounded`` parts have a rule for this."""
+        return self.each(lambda part: part.passed() if hasattr(part, "passed") else part)
 
     def sigmoid(self) -> Dual:
         """Return 1 / (1 + exp(-a))."""

@@ -46,6 +46,11 @@ def mixed(z: Array, n: Array, h: Array) -> Array:
     return z.mixed(n, h) if hasattr(z, "mixed") else (1 - z) * n + z * h
 
 
+def carried(a: Array) -> Array:
+    """Return an array as a factor of what a step passes on to the next; an arithmetic may have a rule for this."""
+    return a.carried() if hasattr(a, "carried") else a
+
+
 def blocks(a: Array, count: int) -> list[Array]:
     """Return the column blocks of an array, one for each gate: (..., G H) to G of (..., H)."""
     H = a.shape[-1] // count
