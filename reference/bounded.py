@@ -135,16 +135,20 @@ class Bounded(ArrayLike):
         # Each term may have lost a part that is small against the floor.
         return Bounded(self.value, model, error, self.scale + self.terms * model.floor, factors=self.factors)
 
-    def carried(self) -> Bounded:
-        """Return the rounded array as a factor of what a step passes on, with its own magnitude as scale.
+    def through(self, a: Bounded) -> Bounded:
+        """Return gate * a, what a step passes on. The scale of a is its own magnitude.
 
-        If the scale were multiplied from step to step, it would grow until no error is large against it.
+        If the scale were multiplied from step to step, it would grow until no error is large against it. Digits that
+        are lost relative to 1 stay lost as long as gates are open, and so does the scale that they are lost against.
         """
-        sum_ = self.rounded()
-        return Bounded(sum_.value, self.precision, sum_.error, sum_.magnitude, factors=sum_.factors)
+        a = a.rounded()
+        product, scale = self * a, self.scale * a.magnitude
+        if self.precision.sigmoid_is_a_sum:
+            scale = np.maximum(scale, self.value * a.scale)
+        return Bounded(product.value, self.precision, product.error, scale, factors=product.factors)
 
     def passed(self) -> Bounded:
-        """Return the rounded array as a term of a sum of the next step, without its factors."""
+        """Return the rounded array as a term of the sums of the next step, without its factors."""
         sum_ = self.rounded()
         return Bounded(sum_.value, self.precision, sum_.error, np.maximum(sum_.scale, sum_.magnitude))
 
@@ -210,7 +214,7 @@ class Bounded(ArrayLike):
         That form rounds h - n, z times that, and the sum: three times relative to z (abs(n) + abs(h)), once more than
         the other.
         """
-        sum_ = ((1 - self) * n + self * h).rounded()
+        sum_ = ((1 - self) * n + self.through(h)).rounded()
         more = (self.precision.u + U64) * self.magnitude * (n.rounded().magnitude + h.rounded().magnitude)
         return Bounded(sum_.value, self.precision, sum_.error + INFLATE * more, sum_.scale)
 

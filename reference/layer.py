@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from reference.case import Case
-from reference.cells import Array, Cell, carried
+from reference.cells import Array, Cell
 from reference.dual import Dual, value_of
 from reference.evaluation import Evaluation
 from reference.kinds import expect_kinds
@@ -132,7 +132,7 @@ class Layer:
                 v_t = self.recurrent_term(now[0])
             else:
                 now, v_t = (given[0][t], *now[1:]), given[1][t]
-            now, kept = forward(u_t, v_t, tuple(map(carried, now)), **lent)
+            now, kept = forward(u_t, v_t, now, **lent)
             now = passed(now)
             after.append(now)
             saved.append(kept)

@@ -90,7 +90,7 @@ class Precision:
 
     @property
     def sigmoid_is_a_sum(self) -> bool:
-        """Whether the sigmoid has a term of 1, as (1 + tanh(a / 2)) / 2 and 1 - s(-a) have: then it loses digits there."""
+        """Whether the sigmoid has a term of 1, as (1 + tanh(a / 2)) / 2 and 1 - s(-a) have."""
         return self.sigmoid_absolute >= 1
 
     @property
