@@ -62,14 +62,17 @@ def exported(cell: str, T: int, N: int, D: int, H: int, bias: bool, layers: int,
     like: Any = {"dtype": getattr(torch, dtype)}
     layer = KINDS[cell](D, H, layers, bias=bias, bidirectional=directions == 2, **like).eval()
     parameters = (torch.zeros(parameter.shape, **like) for parameter in layer.parameters())
-    states = [torch.zeros(layers * directions, N, H, **like)] * (2 if cell == "lstm" else 1)
+    # The exporter would take one tensor in two places for one input.
+    states = [torch.zeros(layers * directions, N, H, **like) for _ in range(2 if cell == "lstm" else 1)]
     return session_of(Layer(layer), (torch.zeros(T, N, D, **like), *states, *parameters))
 
 
 def called(cell: str, weights: Any, xs: Any, states: Any, layers: int = 1, directions: int = 1) -> Any:
     """Run the exported layer, time first; return all states and the last."""
-    if cell not in ("tanh", "relu") and 0 in xs.shape:
-        raise ValueError("LSTM and GRU of ONNX Runtime end the process on no steps and no rows: FINDINGS.md")
+    if cell not in ("tanh", "relu") and 0 in xs.shape[: 2 if cell == "lstm" else 3]:
+        raise ValueError(
+            "LSTM and GRU of no steps or rows, and GRU of no inputs, end the process or lose c: FINDINGS.md"
+        )
     bias = "bias_ih_l0" in weights
     session = exported(cell, *xs.shape, states[0].shape[-1], bias, layers, directions, xs.dtype.name)
     inputs = zip(session.get_inputs(), (xs, *states, *weights.values()), strict=True)
