@@ -10,20 +10,21 @@ import jax
 import jax.numpy as jnp
 
 from adapters import Adapter, Way, _jax, gated
-from adapters._jax import TAIL, ULPS, by_two_pull_backs, by_vjp, run, sigmoid, tanh
+from adapters._jax import COMPLEMENT, TAIL, ULPS, by_two_pull_backs, by_vjp, run, sigmoid, tanh
 from adapters._way import unroll
 
-# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN", "LSTM" and "Linear". Haiku ignores unused
-# parameters. Its GRU is left out: in (1 - z) * h + z * n, the weight of h is accurate relative to 1 alone.
+# https://dm-haiku.readthedocs.io/en/latest/api.html, "VanillaRNN", "LSTM", "GRU" and "Linear". Haiku ignores
+# unused parameters.
 # fmt: off
 LAYOUTS = {
     "VanillaRNN": {"vanilla_rnn/linear/w": "Wx", "vanilla_rnn/linear/b": "b or 0",
                    "vanilla_rnn/linear_1/w": "Wh", "vanilla_rnn/linear_1/b": "0?"},
     "LSTM": {"cell": "lstm i g f+1 o", "lstm/linear/w": "[Wx; Wh]", "lstm/linear/b": "b or 0"},
+    "GRU": {"cell": "gru_reset_before -z r n", "gru/w_i": "Wx", "gru/w_h": "Wh", "gru/b": "b or 0"},
 }
 # fmt: on
 NONLINEARITIES = ("relu",)
-CORES = {"lstm": hk.LSTM, "relu": partial(hk.VanillaRNN, double_bias=False)}
+CORES = {"lstm": hk.LSTM, "gru_reset_before": hk.GRU, "relu": partial(hk.VanillaRNN, double_bias=False)}
 
 
 def apply(function: Any, weights: Any, *inputs: Any) -> Any:
@@ -76,6 +77,11 @@ def with_two_biases(nonlinearity: str, weights: Any, xs: Any, states: Any) -> An
 # For the registry alone.
 
 
+def complement(array: Any) -> Any:
+    """Return 1 - jax.nn.sigmoid(-a) of a NumPy array, as ``GRU`` computes the weight of h."""
+    return 1 - sigmoid(-array)
+
+
 def environment() -> dict[str, str]:
     """Return the versions and the flags that decide the precision."""
     return {"haiku": hk.__version__} | _jax.environment()
@@ -104,4 +110,5 @@ def rows(kind: str, name: str, **own: Any) -> tuple[Adapter, Adapter]:
 ADAPTERS = (
     *rows("VanillaRNN", "dynamic_unroll", nonlinearities=NONLINEARITIES),
     *rows("LSTM", "LSTM.dynamic_unroll", sigmoid=sigmoid, sigmoid_absolute=TAIL, **gated("lstm")),
+    *rows("GRU", "GRU.dynamic_unroll", sigmoid=complement, sigmoid_absolute=COMPLEMENT, **gated("gru_reset_before")),
 )

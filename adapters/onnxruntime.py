@@ -16,11 +16,11 @@ from adapters import Adapter, ExpectedFailure, LayersWay, Way, _onnx_layers, fac
 from adapters._onnx import inputs_of, model_of, node_of, outputs_of
 from adapters._way import forward_only
 
-# https://onnx.ai/onnx/operators/, "RNN" and "GRU", "Inputs". LSTM is left out, because no bound
-# can decide saturated gates of a sigmoid that is accurate relative to 1 alone (FINDINGS.md).
+# https://onnx.ai/onnx/operators/, "RNN", "LSTM" and "GRU", "Inputs"
 # fmt: off
 LAYOUTS = {
     "RNN": {"W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, 0][None]"},
+    "LSTM": {"cell": "lstm i o f g", "W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, 0][None]"},
     "GRU": {"cell": "gru z r n", "W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, [0, bn]][None]"},
     "GRU.reset_before": {"cell": "gru_reset_before z r n",
                          "W": "Wx.T[None]", "R": "Wh.T[None]", "B": "[b, 0][None]"},
@@ -44,8 +44,10 @@ def operator(cell: str, dtype: str, *shapes: Any) -> Any:
 
 def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run the sequence through an operator."""
-    if 0 in xs.shape and cell not in ("tanh", "relu"):
-        raise ValueError("GRU ends the process on no steps, no rows and no inputs: FINDINGS.md")
+    if cell not in ("tanh", "relu") and 0 in xs.shape[: 2 if cell == "lstm" else 3]:
+        raise ValueError(
+            "LSTM and GRU of no steps or rows, and GRU of no inputs, end the process or lose c: FINDINGS.md"
+        )
     inputs = {name: np.ascontiguousarray(array) for name, array in inputs_of(weights, xs, states).items()}
     session = operator(cell, xs.dtype.name, *((name, array.shape) for name, array in inputs.items()))
     return outputs_of(session.run(None, inputs))
@@ -72,18 +74,20 @@ def sigmoid(array: Any) -> Any:
 
 environment = facts(onnxruntime=onnxruntime.__version__, provider="CPU", precision="that of the model")
 WHY = ExpectedFailure("LSTM and GRU with a bias make numbers of NaN", "FINDINGS.md")
-# RNN in float32 or with relu is left out because of the faults in FINDINGS.md. GRU has kernels for float32 alone. A
-# model of float16 is computed in float32.
+# RNN in float32 or with relu is left out because of the faults in FINDINGS.md. LSTM and GRU have kernels for float32
+# alone. A model of float16 is computed in float32.
 OF_RNN: dict[str, Any] = {"tanh_ulps": {"float16": 1.0}, "nonlinearities": ("tanh",)}
-OF_GRU: dict[str, Any] = {"tanh_ulps": {"float32": 16.0}, "sigmoid": sigmoid, "sigmoid_absolute": {"float32": 3.0}}
-OF_GRU |= {"unsupported": ("T=0", "N=0", "D=0"), "expected_failures": {"nonfinite": WHY}}
+OF_GATED: dict[str, Any] = {"tanh_ulps": {"float32": 16.0}, "sigmoid": sigmoid, "sigmoid_absolute": {"float32": 3.0}}
+OF_GATED |= {"expected_failures": {"nonfinite": WHY}}
 
 
 def row(kind: str) -> Adapter:
     """Return the adapter of an operator."""
     cell = LAYOUTS[kind].get("cell", "").partition(" ")[0]
     several = LayersWay(LAYOUTS, partial(_onnx_layers.run, session_of), kind)
-    own = (gated(cell) | OF_GRU | {"layers": several} if cell else OF_RNN) | {"offers": ("h",)}
+    own = gated(cell) | OF_GATED | {"layers": several} if cell else OF_RNN
+    own |= {"offers": ("h", "c") if cell == "lstm" else ("h",)}
+    own |= {"unsupported": ("T=0", "N=0", "D=0")[: 2 if cell == "lstm" else 3]} if cell else {}
     way = Way(LAYOUTS, forward_only, kind, (layer,))
     return Adapter(f"onnxruntime.{kind}", way, f"the operator {kind}, forward", tanh, **own)
 

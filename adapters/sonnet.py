@@ -12,13 +12,13 @@ from adapters import Adapter, Way, facts, gated
 from adapters._tensorflow import LONGEST, ULPS, by_tape
 from adapters._way import mapped, unroll
 
-# https://sonnet.readthedocs.io/en/latest/api.html, "VanillaRNN" and "LSTM". The GRU is left out: in
-# (1 - z) * h + z * n, the weight of h is accurate relative to 1 alone.
+# https://sonnet.readthedocs.io/en/latest/api.html, "VanillaRNN", "LSTM" and "GRU".
 LAYOUTS = {
     "VanillaRNN": {"input_to_hidden/w": "Wx", "hidden_to_hidden/w": "Wh", "b": "b or 0"},
     "LSTM": {"cell": "lstm i f g o", "w_i": "Wx", "w_h": "Wh", "b": "b or 0"},
+    "GRU": {"cell": "gru_reset_before -z r n", "w_i": "Wx", "w_h": "Wh", "b": "b or 0"},
 }
-KINDS = {"lstm": snt.LSTM}
+KINDS = {"lstm": snt.LSTM, "gru_reset_before": snt.GRU}
 KINDS |= {name: partial(snt.VanillaRNN, activation=getattr(tf.nn, name)) for name in ("tanh", "relu")}
 
 
@@ -73,6 +73,11 @@ def sigmoid(array: Any) -> Any:
     return tf.sigmoid(tf.constant(array)).numpy()
 
 
+def complement(array: Any) -> Any:
+    """Return 1 - tf.sigmoid(-a) of a NumPy array, as ``GRU`` computes the weight of h."""
+    return 1 - sigmoid(-array)
+
+
 environment = facts(sonnet=snt.__version__, tensorflow=tf.__version__, precision="that of each core")
 way = partial(Way, LAYOUTS, run_core)
 of = partial(Adapter, tanh=tanh, tanh_ulps=ULPS, max_T=LONGEST)
@@ -87,7 +92,10 @@ def rows(kind: str, name: str, **own: Any) -> tuple[Adapter, Adapter]:
     )
 
 
+OF_GRU: dict[str, Any] = {"sigmoid": complement, "sigmoid_absolute": dict.fromkeys(ULPS, 4.0)}
 ADAPTERS = (
     *rows("VanillaRNN", "dynamic_unroll"),
     *rows("LSTM", "LSTM.dynamic_unroll", sigmoid=sigmoid, **gated("lstm")),
+    # 1 - s(-a) is accurate relative to 1 alone.
+    *rows("GRU", "GRU.dynamic_unroll", **gated("gru_reset_before"), **OF_GRU),
 )

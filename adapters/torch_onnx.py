@@ -18,14 +18,16 @@ from adapters._way import forward_only
 from reference import LayersCase
 
 # fmt: off
-# As torch.py. nn.LSTM is left out, as LSTM of ONNX Runtime is.
+# As torch.py
 LAYOUTS = {
     "RNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"},
+    "LSTM": {"cell": "lstm i f g o",
+             "weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"},
     "GRU": {"cell": "gru r z n",
             "weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "[0, bn]"},
 }
 # fmt: on
-KINDS = {"gru": nn.GRU}
+KINDS = {"lstm": nn.LSTM, "gru": nn.GRU}
 KINDS |= {name: partial(nn.RNN, nonlinearity=name) for name in ("tanh", "relu")}
 
 
@@ -36,10 +38,12 @@ class Layer(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def forward(self, x: Any, h: Any, *parameters: Any) -> Any:
-        """Return all states and the last."""
+    def forward(self, x: Any, *arrays: Any) -> Any:
+        """Return all states and the last, from the initial states and the parameters."""
         names = [name for name, _ in self.layer.named_parameters()]
-        return functional_call(self.layer, dict(zip(names, parameters, strict=True)), (x, h))
+        states, parameters = arrays[: -len(names)], arrays[-len(names) :]
+        state = states if len(states) > 1 else states[0]
+        return functional_call(self.layer, dict(zip(names, parameters, strict=True)), (x, state))
 
 
 def session_of(module: nn.Module, arguments: Any) -> Any:
@@ -58,23 +62,27 @@ def exported(cell: str, T: int, N: int, D: int, H: int, bias: bool, layers: int,
     like: Any = {"dtype": getattr(torch, dtype)}
     layer = KINDS[cell](D, H, layers, bias=bias, bidirectional=directions == 2, **like).eval()
     parameters = (torch.zeros(parameter.shape, **like) for parameter in layer.parameters())
-    states = torch.zeros(layers * directions, N, H, **like)
-    return session_of(Layer(layer), (torch.zeros(T, N, D, **like), states, *parameters))
+    # The exporter would take one tensor in two places for one input.
+    states = [torch.zeros(layers * directions, N, H, **like) for _ in range(2 if cell == "lstm" else 1)]
+    return session_of(Layer(layer), (torch.zeros(T, N, D, **like), *states, *parameters))
 
 
 def called(cell: str, weights: Any, xs: Any, states: Any, layers: int = 1, directions: int = 1) -> Any:
     """Run the exported layer, time first; return all states and the last."""
-    if cell == "gru" and 0 in xs.shape:
-        raise ValueError("GRU of ONNX Runtime ends the process on no steps, no rows and no inputs: FINDINGS.md")
+    if cell not in ("tanh", "relu") and 0 in xs.shape[: 2 if cell == "lstm" else 3]:
+        raise ValueError(
+            "LSTM and GRU of no steps or rows, and GRU of no inputs, end the process or lose c: FINDINGS.md"
+        )
     bias = "bias_ih_l0" in weights
-    session = exported(cell, *xs.shape, states.shape[-1], bias, layers, directions, xs.dtype.name)
-    inputs = zip(session.get_inputs(), (xs, states, *weights.values()), strict=True)
+    session = exported(cell, *xs.shape, states[0].shape[-1], bias, layers, directions, xs.dtype.name)
+    inputs = zip(session.get_inputs(), (xs, *states, *weights.values()), strict=True)
     return session.run(None, {entry.name: np.ascontiguousarray(array) for entry, array in inputs})
 
 
 def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
     """Run the exported layer."""
-    return called(cell, weights, xs, states[0][None])[0]
+    hs, _, *c = called(cell, weights, xs, [state[None] for state in states])
+    return (hs, c[0][0]) if c else hs
 
 
 # For the registry alone.
@@ -86,7 +94,7 @@ def run_layers(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, cas
         raise Unsupported("torch.nn: expected no dropout masks, got some; its layers draw their own")
     if case.lengths is not None:
         raise Unsupported("torch.onnx: expected no lengths, got some; torch.export cannot export pack_padded_sequence")
-    return called(cell, weights, xs, states[0], case.layers, case.directions), None
+    return called(cell, weights, xs, states, case.layers, case.directions), None
 
 
 def exported_function(module: Any, array: Any) -> Any:
@@ -102,14 +110,17 @@ ULPS = {"float64": 8.0, "float32": 16.0, "float16": 1.0}
 # max_T: a step is eight nodes of the model, and the exporter takes a second for each shape.
 LIMITS: dict[str, Any] = {"offers": ("h",), "max_T": 20}
 OF_RNN = LIMITS | {"tanh_ulps": ULPS, "unsupported": ("T=0", "D=0")}
-# GRU of ONNX Runtime has no float64, and computes float16 in float32. Its sigmoid is accurate relative to 1 alone.
-OF_GRU = gated("gru") | LIMITS | {"tanh_ulps": {"float32": 16.0}, "sigmoid_absolute": {"float32": 3.0}}
-OF_GRU |= {"unsupported": ("T=0", "N=0", "D=0")}
-OF_GRU |= {"expected_failures": {"nonfinite": ExpectedFailure("GRU with a bias makes numbers of NaN", "FINDINGS.md")}}
+# LSTM and GRU of ONNX Runtime have no float64, and compute float16 in float32. Their sigmoid is accurate relative to 1.
+OF_GATED = LIMITS | {"tanh_ulps": {"float32": 16.0}, "sigmoid_absolute": {"float32": 3.0}}
+OF_GATED |= {"unsupported": ("T=0", "N=0", "D=0")}
+WHY = ExpectedFailure("LSTM and GRU with a bias make numbers of NaN", "FINDINGS.md")
+OF_GATED |= {"expected_failures": {"nonfinite": WHY}}
+OF_LSTM, OF_GRU = gated("lstm") | OF_GATED | {"offers": ("h", "c")}, gated("gru") | OF_GATED
 tanh, sigmoid = partial(exported_function, nn.Tanh()), partial(exported_function, nn.Sigmoid())
 of, way = partial(Adapter, tanh=tanh, sigmoid=sigmoid), partial(Way, LAYOUTS, forward_only)
 several, WHAT = partial(LayersWay, LAYOUTS, run_layers), "exported, run by ONNX Runtime"
 ADAPTERS = (
     of("torch_onnx.RNN", way("RNN", (layer,)), f"nn.RNN {WHAT}", layers=several("RNN"), **OF_RNN),
+    of("torch_onnx.LSTM", way("LSTM", (layer,)), f"nn.LSTM {WHAT}", layers=several("LSTM"), **OF_LSTM),
     of("torch_onnx.GRU", way("GRU", (layer,)), f"nn.GRU {WHAT}", layers=several("GRU"), **OF_GRU),
 )

@@ -135,13 +135,22 @@ class Bounded(ArrayLike):
         # Each term may have lost a part that is small against the floor.
         return Bounded(self.value, model, error, self.scale + self.terms * model.floor, factors=self.factors)
 
-    def carried(self) -> Bounded:
-        """Return the rounded array as input of the next step, with its own magnitude as scale.
+    def through(self, a: Bounded) -> Bounded:
+        """Return gate * a, what a step passes on. The scale of a is its own magnitude.
 
-        If the scale were multiplied from step to step, it would grow until no error is large against it.
+        If the scale were multiplied from step to step, it would grow until no error is large against it. Digits that
+        are lost relative to 1 stay lost as long as gates are open, and so does the scale that they are lost against.
         """
+        a = a.rounded()
+        product, scale = self * a, self.scale * a.magnitude
+        if self.precision.sigmoid_is_a_sum:
+            scale = np.maximum(scale, self.value * a.scale)
+        return Bounded(product.value, self.precision, product.error, scale, factors=product.factors)
+
+    def passed(self) -> Bounded:
+        """Return the rounded array as a term of the sums of the next step, without its factors."""
         sum_ = self.rounded()
-        return Bounded(sum_.value, self.precision, sum_.error, np.abs(sum_.value) + sum_.error)
+        return Bounded(sum_.value, self.precision, sum_.error, np.maximum(sum_.scale, sum_.magnitude))
 
     def under(self, precision: Precision) -> Bounded:
         """Return the rounded array with another model for its next errors; the present errors stay."""
@@ -176,7 +185,7 @@ class Bounded(ArrayLike):
         slope = sigmoid_slope(sigmoid(np.minimum(a.error - np.abs(a.value), 0.0)))
         spread = np.minimum(a.error * slope, 1.0)
         error = spread + sigmoid_error(value + spread, model) + sigmoid_error(value, NUMPY)
-        return Bounded(value, model, INFLATE * error, value + spread)
+        return Bounded(value, model, INFLATE * error, value + spread + model.sigmoid_is_a_sum)
 
     def sigmoid_slope(self) -> Bounded:
         """Return s * (1 - s) with the roundings that it or s - s * s takes, alone or in a product."""
@@ -184,7 +193,9 @@ class Bounded(ArrayLike):
         value, square = s.value * (1 - s.value), s.value * s.value
         error = (np.abs(1 - 2 * s.value) + s.error) * s.error
         error += (model.u + U64) * (square + DERIVATIVE * (np.abs(value) + error))
-        return Bounded(value, model, INFLATE * (error + DERIVATIVE * model.underflow), np.abs(s.value) + square)
+        return Bounded(
+            value, model, INFLATE * (error + DERIVATIVE * model.underflow), s.value + square + model.sigmoid_is_a_sum
+        )
 
     def sigmoid_slope_tangent(self, t: Bounded) -> Bounded:
         """Return (1 - 2 s) t, the derivative of s * (1 - s) where s has the tangent t.
@@ -203,7 +214,7 @@ class Bounded(ArrayLike):
         That form rounds h - n, z times that, and the sum: three times relative to z (abs(n) + abs(h)), once more than
         the other.
         """
-        sum_ = ((1 - self) * n + self * h).rounded()
+        sum_ = ((1 - self) * n + self.through(h)).rounded()
         more = (self.precision.u + U64) * self.magnitude * (n.rounded().magnitude + h.rounded().magnitude)
         return Bounded(sum_.value, self.precision, sum_.error + INFLATE * more, sum_.scale)
 

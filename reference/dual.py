@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from reference.array_like import ArrayLike
-from reference.cells import NONLINEARITIES, Array, sigmoid, sigmoid_slope, tanh_slope
+from reference.cells import NONLINEARITIES, Array, sigmoid, sigmoid_slope, tanh_slope, through
 
 
 class Dual(ArrayLike):
@@ -46,9 +46,13 @@ class Dual(ArrayLike):
         """Return the sum over one axis."""
         return self.each(lambda part: part.sum(axis=axis))
 
-    def carried(self) -> Dual:
-        """Return the array as input of the next step; ``Bounded`` parts are carried by their own rule."""
-        return self.each(lambda part: part.carried() if hasattr(part, "carried") else part)
+    def through(self, a: Dual) -> Dual:
+        """Return gate * a, what a step passes on; ``Bounded`` parts have a rule for this."""
+        return Dual(through(self.value, a.value), self.tangent * a.value + through(self.value, a.tangent))
+
+    def passed(self) -> Dual:
+        """Return the array as a term of the sums of the next step; ``Bounded`` parts have a rule for this."""
+        return self.each(lambda part: part.passed() if hasattr(part, "passed") else part)
 
     def sigmoid(self) -> Dual:
         """Return 1 / (1 + exp(-a))."""

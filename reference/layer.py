@@ -125,7 +125,7 @@ class Layer:
             The states after each step, and the arrays that the cell saved at each step.
         """
         now, after, saved = tuple(states), list[tuple[Array, ...]](), list[tuple[Array, ...]]()
-        forward, lent, bounded = self.cell.forward, self.lent, hasattr(u, "carried")
+        forward, lent = self.cell.forward, self.lent
         given = None if before is None else (steps(before), steps(self.recurrent_term(before)))
         for t, u_t in enumerate(steps(u)):
             if given is None:
@@ -133,8 +133,7 @@ class Layer:
             else:
                 now, v_t = (given[0][t], *now[1:]), given[1][t]
             now, kept = forward(u_t, v_t, now, **lent)
-            if bounded:
-                now = carried(now)
+            now = passed(now)
             after.append(now)
             saved.append(kept)
         return after, saved
@@ -161,7 +160,7 @@ class Layer:
             the initial states.
         """
         A, A_h, upstreams = list[Array](), list[Array](), steps(upstream)
-        backward, lent, bounded = self.cell.backward, self.lent_back, hasattr(upstream, "carried")
+        backward, lent = self.cell.backward, self.lent_back
         through: Array | None = None  # the gradient that reaches the output of the step before
         others = tuple(d_last)
         for t in reversed(range(len(upstreams))):
@@ -171,8 +170,7 @@ class Layer:
             A_t, direct = backward((dh, *others), saved[t], **lent)
             A.append(A_t)
             A_h.append(self.cell.recurrent(A_t, saved[t]))
-            if bounded:
-                direct = carried(direct)
+            direct = passed(direct)
             through = self.to_state(A_h[-1]) if later is None else later[..., t, :, :]
             through, others = through if direct[0] is None else through + direct[0], direct[1:]
         # With T = 0, every gradient is zero.
@@ -247,9 +245,9 @@ def steps(array: Array) -> list[Array]:
     return [array[..., t, :, :] for t in range(array.shape[-3])]
 
 
-def carried(states: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Return states as inputs of the next step; an arithmetic may have a rule for this."""
-    return tuple(state.carried() if hasattr(state, "carried") else state for state in states)
+def passed(states: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return what a step passes on to the next; an arithmetic may have a rule for this."""
+    return tuple(state.passed() if hasattr(state, "passed") else state for state in states)
 
 
 def evaluate(case: Case) -> Evaluation:

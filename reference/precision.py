@@ -89,6 +89,11 @@ class Precision:
         return max(form.underflow / form.u for form in (self.storage, self.accumulator))
 
     @property
+    def sigmoid_is_a_sum(self) -> bool:
+        """Whether the sigmoid has a term of 1, as (1 + tanh(a / 2)) / 2 and 1 - s(-a) have."""
+        return self.sigmoid_absolute >= 1
+
+    @property
     def is_mixed(self) -> bool:
         """Whether the accumulator is wider than the storage format."""
         return self.accumulator.u < self.u

@@ -1,6 +1,6 @@
 """The cells. Each is two elementwise functions under its equation; the layer takes every matrix product."""
 
-from reference.cells.cell import NONLINEARITIES, Array, Cell, sigmoid, sigmoid_slope, tanh_slope
+from reference.cells.cell import NONLINEARITIES, Array, Cell, sigmoid, sigmoid_slope, tanh_slope, through
 from reference.cells.gru import GRUCell, ResetBeforeCell
 from reference.cells.lstm import LSTMCell
 from reference.cells.rnn import OpenedRNNCell, RNNCell
@@ -26,4 +26,5 @@ __all__ = [
     "sigmoid",
     "sigmoid_slope",
     "tanh_slope",
+    "through",
 ]

@@ -43,7 +43,12 @@ def sigmoid_slope(s: Array) -> Array:
 
 def mixed(z: Array, n: Array, h: Array) -> Array:
     """Return (1 - z) * n + z * h, which implementations also write n + z * (h - n)."""
-    return z.mixed(n, h) if hasattr(z, "mixed") else (1 - z) * n + z * h
+    return z.mixed(n, h) if hasattr(z, "mixed") else (1 - z) * n + through(z, h)
+
+
+def through(gate: Array, a: Array) -> Array:
+    """Return gate * a, the part of a state or of its gradient that a step passes on."""
+    return gate.through(a) if hasattr(gate, "through") else gate * a
 
 
 def blocks(a: Array, count: int) -> list[Array]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.cells.cell import Array, Cell, States, blocks, mixed
+from reference.cells.cell import Array, Cell, States, blocks, mixed, through
 
 
 class GRUCell(Cell):
@@ -36,7 +36,7 @@ class GRUCell(Cell):
         (dh,), (r, z, n, v_n, h_prev) = d_states, saved
         A_n = dh * (1 - z) * self.slope("n", n)
         A_r, A_z = A_n * v_n * self.slope("r", r), dh * (h_prev - n) * self.slope("z", z)
-        return np.concatenate([A_r, A_z, A_n], axis=-1), (dh * z,)
+        return np.concatenate([A_r, A_z, A_n], axis=-1), (through(z, dh),)
 
     def recurrent(self, A: Array, saved: States) -> Array:
         """Return A with its last block times r."""
@@ -69,7 +69,7 @@ class ResetBeforeCell(Cell):
         A_n, A_z = dh * (1 - z) * self.slope("n", n), dh * (h_prev - n) * self.slope("z", z)
         d_rh = lent["transposed"](A_n)
         A_r = d_rh * h_prev * self.slope("r", r)
-        return np.concatenate([A_r, A_z, A_n], axis=-1), (d_rh * r + dh * z,)
+        return np.concatenate([A_r, A_z, A_n], axis=-1), (d_rh * r + through(z, dh),)
 
     def recurrent(self, A: Array, saved: States) -> Array:
         """Return A of the gates whose product the layer takes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.cells.cell import Array, Cell, States, blocks
+from reference.cells.cell import Array, Cell, States, blocks, through
 
 
 class LSTMCell(Cell):
@@ -30,7 +30,7 @@ class LSTMCell(Cell):
         """Return h and c."""
         c_prev = states[1]
         i, f, g, o = (self.activation(*each) for each in zip(self.gates, blocks(u + v, 4), strict=True))
-        c = f * c_prev + i * g
+        c = through(f, c_prev) + i * g
         y = self.f(c)
         return (o * y, c), (i, f, g, o, c_prev, y)
 
@@ -40,4 +40,4 @@ class LSTMCell(Cell):
         dc = dh * o * self.derivative(y) + dc
         A_i, A_f = dc * g * self.slope("i", i), dc * c_prev * self.slope("f", f)
         A_g, A_o = dc * i * self.slope("g", g), dh * y * self.slope("o", o)
-        return np.concatenate([A_i, A_f, A_g, A_o], axis=-1), (None, dc * f)
+        return np.concatenate([A_i, A_f, A_g, A_o], axis=-1), (None, through(f, dc))

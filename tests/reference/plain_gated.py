@@ -18,6 +18,7 @@ class PlainGated(PlainRNN):
 
     sigmoid: str = "1/(1+exp(-a))"  # or "exp(a)/(1+exp(a))", "(1+tanh(a/2))/2"
     update: str = "(1-z)*n+z*h"  # or "n+z*(h-n)"
+    complement: bool = False  # whether z of a GRU is 1 - s(-a), so that its small values have no digits
     slope: str = "s*(1-s)"  # or "s-s*s"
     every_state: bool = False  # whether c is returned at every step
     again: bool = False  # whether backward computes tanh(c) once more
@@ -101,26 +102,28 @@ class PlainGated(PlainRNN):
         b = 0 * params.Wx[..., 0, :] if params.b is None else params.b
         u = self._store(self._product(x, params.Wx) + b[..., None, :])
         v = self._product(h, params.Wh[..., : 2 * H])
-        r, z = (self._s(self._store(p + q)) for p, q in zip(self._cut(case, u)[:2], self._cut(case, v), strict=True))
+        r, z = (self._store(p + q) for p, q in zip(self._cut(case, u)[:2], self._cut(case, v), strict=True))
+        r, z = self._s(r), self._s(-z) if self.complement else self._s(z)
+        z, y = (self._store(1 - z), z) if self.complement else (z, 1 - z)  # y is the weight of n
         before = case.cell == "gru_reset_before"
         v_n = self._product(self._store(r * h) if before else h, params.Wh[..., 2 * H :])
         if params.bn is not None:
             v_n = self._store(v_n + params.bn[..., None, :])
         n = self._store(self._tanh(u[..., 2 * H :] + (v_n if before else r * v_n)))
-        after = (1 - z) * n + z * h if self.update == "(1-z)*n+z*h" else n + z * (h - n)
-        return [self._store(after)], (h, r, z, n, v_n)
+        after = y * n + z * h if self.update == "(1-z)*n+z*h" else n + z * (h - n)
+        return [self._store(after)], (h, r, z, y, n, v_n)
 
-    def _otherwise(self, h: Array, r: Array, z: Array, n: Array, v_n: Array) -> Array:
+    def _otherwise(self, h: Array, r: Array, z: Array, y: Array, n: Array, v_n: Array) -> Array:
         """Return the state after a step of a GRU by the other form of the update."""
-        return self._store(n + z * (h - n) if self.update == "(1-z)*n+z*h" else (1 - z) * n + z * h)
+        return self._store(n + z * (h - n) if self.update == "(1-z)*n+z*h" else y * n + z * h)
 
     def _gru_back(self, case: Case, tape: Any, dh: Array, _: Any) -> Any:
-        (h, r, z, n, v_n), H, Wh = tape, case.sizes["H"], case.params.Wh
+        (h, r, z, y, n, v_n), H, Wh = tape, case.sizes["H"], case.params.Wh
         if self.update == "(1-z)*n+z*h":
-            dn, dz = self._store(dh * (1 - z)), self._store(dh * h - dh * n)
+            dn, dz = self._store(dh * y), self._store(dh * h - dh * n)
         else:
             dn, dz = self._store(dh - dh * z), self._store(dh * (h - n))
-        A_n, A_z = self._bent(dn, n), self._times_slope(dz, z)
+        A_n, A_z = self._bent(dn, n), self._times_slope(dz, y if self.complement else z)
         if case.cell == "gru_reset_before":
             d_rh = self._product(A_n, Wh[..., 2 * H :].mT)
             A_r = self._times_slope(d_rh * h, r)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reference import PRECISIONS, Bounded, Case
 from reference.bounded import NUMPY_SIGMOID_ULPS
-from reference.cells import CELLS, sigmoid, sigmoid_slope
+from reference.cells import CELLS, sigmoid, sigmoid_slope, through
 from reference.certify import enclose
 from reference.layer import evaluate_in
 from reference.verdict import QUANTITIES
@@ -93,9 +93,24 @@ def test_the_rule_of_its_slope_holds(
 
 
 @pytest.mark.parametrize("absolute", [0.0, 4.0])
-def test_an_absolute_error_leaves_the_tail_undetermined_and_a_relative_one_does_not(absolute: float) -> None:
-    found = sigmoid(Bounded(np.array(-30.0), PRECISIONS["float32"].with_sigmoid(4.0, absolute)))
-    assert (found.error > found.value) == bool(absolute)
+def test_an_absolute_error_exceeds_the_tail_but_not_its_scale(absolute: float) -> None:
+    model = PRECISIONS["float32"].with_sigmoid(4.0, absolute)
+    found = sigmoid(Bounded(np.array(-30.0), model))
+    for part in (found, sigmoid_slope(found)):
+        assert (part.error > part.value) == bool(absolute)
+        assert part.error <= 40 * model.u * part.scale
+
+
+@pytest.mark.parametrize("absolute", [0.0, 4.0])
+@pytest.mark.parametrize("gates", [[-10.0] * 7, [-10.0] + [30.0] * 50, [1.0] * 50])
+def test_the_scale_of_what_passes_gates_neither_loses_nor_outgrows_its_error(
+    gates: list[float], absolute: float
+) -> None:
+    model = PRECISIONS["float32"].with_sigmoid(4.0, absolute)
+    passing = Bounded(np.array(1.0), model)
+    for step, gate in enumerate(gates):
+        passing = through(sigmoid(Bounded(np.array(gate), model)), passing).passed()
+        assert model.u <= passing.error / passing.scale <= 40 * (step + 1) * model.u
 
 
 @pytest.mark.parametrize("cell", GATED)
