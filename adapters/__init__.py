@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from adapters._errors import UnexpectedlySupported as UnexpectedlySupported
 from adapters._errors import Unsupported as Unsupported
@@ -33,6 +33,8 @@ from adapters.layout import port as port
 from reference import PRECISIONS, Case, Evaluation, LayersCase, LayersEvaluation, Precision
 from reference.archive import spell
 from reference.verdict import GRADIENTS
+
+AnyCase = TypeVar("AnyCase", Case, LayersCase)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Adapter:
     accumulators: Mapping[str, str] = field(default_factory=dict)  # dtype: format of sums, if not the default
     max_T: int | None = None  # largest T of the cases; None for no limit
     unsupported: tuple[str, ...] = ()  # "T=0", or a layout of memory, for which the framework raises an error
+    lacks: tuple[str, ...] = ()  # parameters of the cell that the framework does not have: its cases have none of them
     finite: tuple[str, ...] = ()  # dtypes in which cases have no NaN or infinity; a finding states the reason
     takes_stacks: bool = False
     recomputes: tuple[str, ...] = ()  # as of ``Precision``
@@ -145,6 +148,10 @@ class Adapter:
             raise Unsupported(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
         if case.dtype in self.finite and not case.finite:
             raise Unsupported(f"{self.name}: expected finite numbers in {case.dtype}, got others (FINDINGS.md has why)")
+        if any(name in self.lacks for name, array in case.params.fields().items() if array is not None):
+            raise Unsupported(
+                f"{self.name}: expected a case without {', '.join(self.lacks)}, got one with it ({case.spelled})"
+            )
         if self.takes_direction and case.direction is None:
             raise Unsupported(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
         is_ready = self.takes_direction or case.direction is None
@@ -158,6 +165,10 @@ class Adapter:
         """Raise Unsupported unless the adapter supports a nonlinearity."""
         if nonlinearity not in self.nonlinearities:
             raise Unsupported(f"{self.name}: expected one of {list(self.nonlinearities)}, got {nonlinearity!r}")
+
+    def suited(self, case: AnyCase) -> AnyCase:
+        """Return a case, of a single layer or several, without the parameters that the framework does not have."""
+        return case.replacing(**{name: None for name in case.fields() if name.partition("_")[0] in self.lacks})
 
     def taken(self, case: Case) -> Case:
         """Return a single case as ``run`` takes it: a stack of one where it takes stacks."""

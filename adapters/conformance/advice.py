@@ -86,9 +86,8 @@ def pace(adapter: Adapter, dtype: str) -> list[str]:
 
 
 def _case(adapter: Adapter, dtype: str, **options: Any) -> Case:
-    return Case.random(
-        **(SIZES | {"seed": 0, "dtype": dtype, "cell": adapter.cell, "direction": adapter.takes_direction} | options)
-    )
+    like = {"seed": 0, "dtype": dtype, "cell": adapter.cell, "direction": adapter.takes_direction}
+    return adapter.suited(Case.random(**(SIZES | like | options)))
 
 
 def _faults(adapter: Adapter, case: Case, precision: Precision) -> Iterator[str]:

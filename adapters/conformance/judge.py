@@ -77,6 +77,7 @@ def judge(check: Check, adapter: Adapter, dtype: str, plan: Plan) -> Result:
         return result
 
     def judge_case(case: Any) -> None:
+        case = adapter.suited(case)
         try:
             check.judge(adapter, case, precision, result)
         except Unsupported as error:
