@@ -148,6 +148,8 @@ class Adapter:
             raise Unsupported(f"{self.name}: expected T <= {self.max_T}, got T={case.sizes['T']}")
         if case.dtype in self.finite and not case.finite:
             raise Unsupported(f"{self.name}: expected finite numbers in {case.dtype}, got others (FINDINGS.md has why)")
+        if given := [name for name in case.params.present() if name in self.lacks]:
+            raise Unsupported(f"{self.name}: expected a case without {given[0]}, got one with it ({case.spelled})")
         if self.takes_direction and case.direction is None:
             raise Unsupported(f"{self.name}: expected a case with a direction, got one without ({spell(case.sizes)})")
         is_ready = self.takes_direction or case.direction is None

@@ -14,7 +14,7 @@ from adapters._jax import run
 from adapters._way import bound, unroll
 
 LINEN = {"lstm": linen.LSTMCell, "gru": linen.GRUCell, "optimized lstm": linen.OptimizedLSTMCell}
-NNX = {"lstm": nnx.LSTMCell, "optimized lstm": nnx.OptimizedLSTMCell}
+NNX = {"lstm": nnx.LSTMCell, "gru": nnx.GRUCell, "optimized lstm": nnx.OptimizedLSTMCell}
 LINEN |= {name: partial(linen.SimpleCell, activation_fn=getattr(linen, name)) for name in ("tanh", "relu")}
 NNX |= {name: partial(nnx.SimpleCell, activation_fn=getattr(nnx, name)) for name in ("tanh", "relu")}
 

@@ -14,15 +14,17 @@ TWICE: dict[str, Any] = {"offers": (*GRADIENTS, *derivatives_of("rnn")), "max_T"
 ENCLOSED = ("float64", "float32")
 
 
-def gated(cell: str, *, derivatives: str = "") -> dict[str, Any]:
+def gated(cell: str, *, derivatives: str = "", lacks: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the fields of an adapter of a gated cell.
 
     Args:
         cell: of ``Case``.
         derivatives: "jvp" for forward mode alone, "hvp" for second derivatives beside the gradients.
+        lacks: parameters that the framework does not have.
     """
     offers, along = quantities_of(cell), derivatives_of(cell)
-    fields: dict[str, Any] = {"cell": cell, "nonlinearities": ("tanh",), "offers": offers}
+    offers = tuple(name for name in offers if name not in {f"d{parameter}" for parameter in lacks})
+    fields: dict[str, Any] = {"cell": cell, "nonlinearities": ("tanh",), "offers": offers, "lacks": lacks}
     if derivatives == "jvp":
         states = tuple(name for name in offers if name[0] != "d")
         fields["offers"] = (*states, *(f"jvp {name}" for name in states))

@@ -32,6 +32,9 @@ LAYOUTS = {
                  "cell/h*/kernel": "Wh", "cell/h*/bias": "b or 0"},
     "nnx.LSTMCell": {"cell": "lstm i f g o", "ii/kernel": "Wx[i]", "if_/kernel": "Wx[f]", "ig/kernel": "Wx[g]",
                      "io/kernel": "Wx[o]", "h*/kernel": "Wh", "h*/bias": "b or 0"},
+    "nnx.GRU": {"cell": "gru r z n", "cell/dense_i/kernel": "Wx", "cell/dense_i/bias": "b or 0",
+                "cell/dense_h/kernel": "Wh"},
+    "nnx.GRUCell": {"cell": "gru r z n", "dense_i/kernel": "Wx", "dense_i/bias": "b or 0", "dense_h/kernel": "Wh"},
     "nnx.OptimizedLSTM": {"cell": "lstm i f g o", "cell/dense_i/kernel": "Wx", "cell/dense_h/kernel": "Wh",
                           "cell/dense_h/bias": "b or 0"},
 }
@@ -53,8 +56,8 @@ LAYER: dict[str, Any] = {"unsupported": ("D=0",)}
 CELL: dict[str, Any] = {"unsupported": ("D=0", "T=0"), "max_T": 32}
 
 
-def rows(interface: Any, of_several: Any, name: str) -> tuple[Adapter, ...]:
-    """Return the adapters of an interface."""
+def rows(interface: Any, of_several: Any, name: str, lacks: tuple[str, ...] = ()) -> tuple[Adapter, ...]:
+    """Return the adapters of an interface whose GRU lacks some parameters."""
 
     def way(kind: str, *parts: Any) -> Way:
         return Way(LAYOUTS, run_flax, f"{name}.{kind}", (interface, *parts))
@@ -80,10 +83,10 @@ def rows(interface: Any, of_several: Any, name: str) -> tuple[Adapter, ...]:
         of_cell("LSTMCell", **gated("lstm")),
         of_layer("LSTM", "LSTMCell", **gated("lstm")),
         of(f"flax.{name}.OptimizedLSTM", fast, what, **LAYER, **gated("lstm")),
-        of_cell("GRUCell", **gated("gru")),
-        of_layer("GRU", "GRUCell", **gated("gru")),
+        of_cell("GRUCell", **gated("gru", lacks=lacks)),
+        of_layer("GRU", "GRUCell", **gated("gru", lacks=lacks)),
     )
 
 
-# nnx.GRUCell has no bias inside the reset, so that it cannot compute a GRU (FINDINGS.md).
-ADAPTERS = rows(of_linen, _flax_layers.of_linen, "linen") + rows(of_nnx, _flax_layers.of_nnx, "nnx")[:-2]
+# nnx.GRUCell has no bias inside the reset (FINDINGS.md).
+ADAPTERS = rows(of_linen, _flax_layers.of_linen, "linen") + rows(of_nnx, _flax_layers.of_nnx, "nnx", ("bn",))

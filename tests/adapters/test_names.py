@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ def test_the_readme_shows_it_and_its_verdict(adapter: Adapter, dtype: str) -> No
 
 
 def test_a_direction_is_given_in_few_steps_and_not_in_half_precisions(adapter: Adapter) -> None:
-    case = Case.random(T=1, dtype="float16", cell=adapter.cell, nonlinearity=adapter.nonlinearities[0], direction=True)
+    like: dict[str, Any] = {"dtype": "float16", "cell": adapter.cell, "nonlinearity": adapter.nonlinearities[0]}
+    case = adapter.suited(Case.random(T=1, direction=True, **like))
     if adapter.takes_direction:
         assert (adapter.dtypes, adapter.max_T) == (("float64", "float32"), 8)
         with pytest.raises(

@@ -38,7 +38,8 @@ def case_for(adapter: Adapter, dtype: str, **options: object) -> Case:
     """Return a random case for an adapter, with a direction if the adapter takes one."""
     like = {"dtype": dtype, "direction": adapter.takes_direction, "nonlinearity": adapter.nonlinearities[0]}
     like["cell"] = adapter.cell
-    return Case.random(**like | options)  # type: ignore[arg-type]
+    case: Case = adapter.suited(Case.random(**like | options))  # type: ignore[arg-type]
+    return case
 
 
 @pytest.mark.judged
@@ -51,7 +52,7 @@ def test_matches_oracle(adapter: Adapter, dtype: str, data: st.DataObject) -> No
     like: dict[str, Any] = {"dtype": dtype, "cell": adapter.cell, "direction": adapter.takes_direction}
     drawn = cases(shape=st.sampled_from(offered), stack=K, **like)
     found = Result("sequence")
-    whole(adapter, data.draw(drawn), adapter.precision(dtype), found)
+    whole(adapter, adapter.suited(data.draw(drawn)), adapter.precision(dtype), found)
     assert found.cases == K
     assert not found.inconclusive
 

@@ -44,7 +44,7 @@ def test_the_script_computes_the_bits_of_the_adapter(adapter: Adapter, tmp_path:
         return
     assert script is not None
     like: dict[str, Any] = {"dtype": dtype, "nonlinearity": adapter.nonlinearities[0], "cell": adapter.cell}
-    case = Case.random(T=3, N=2, D=3, H=4, seed=1, **like)
+    case = adapter.suited(Case.random(T=3, N=2, D=3, H=4, seed=1, **like))
     found, expected = run_apart(script, case, tmp_path), adapter(case).fields()
     assert sorted(found) == sorted(adapter.offers)
     for field, name in QUANTITIES.items():

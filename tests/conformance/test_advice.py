@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters import Adapter, Unsupported
+from adapters import Adapter, Unsupported, gated
 from adapters.conformance import check
 from adapters.conformance.advice import advise, pace
 from adapters.conformance.discovery import as_adapter
@@ -106,6 +106,24 @@ def test_a_cell_that_is_declared_as_the_advice_says_passes(declared: dict[str, A
         only=["shapes"],
     )
     assert report.rows[0].status == ("pass" if declared else "fail")
+
+
+@pytest.mark.parametrize("lacks", [(), ("bn",)])
+def test_no_case_has_a_parameter_that_a_framework_lacks(lacks: tuple[str, ...]) -> None:
+    seen: list[Case] = []
+
+    def subject(case: Case) -> Evaluation:
+        seen.append(case)
+        return compute(case)
+
+    like: dict[str, Any] = {"takes_stacks": True} | gated("gru", lacks=lacks)
+    mine = Adapter("mine.gru", subject, "a GRU", np.tanh, {"float32": 2.5}, **like)
+    check(mine, only=["step", "layers"])
+    assert any(case.params.b is not None for case in seen)
+    assert any(case.params.bn is not None for case in seen) is not bool(lacks)
+    if lacks:
+        with pytest.raises(Unsupported, match=r"mine.gru: expected a case without bn, got one with it \(T=5, .*gru\)"):
+            mine(Case.random(cell="gru", dtype="float32"))
 
 
 def test_what_is_unsupported_in_other_kinds_is_no_fault() -> None:
