@@ -133,7 +133,10 @@ class Verdict:
         """Sentence that names the lower precision in which the evaluation would be right; None if there is none."""
 
         def largest_ratio(model: Precision) -> float:
-            return float(self.again(self.case, self.evaluation, model).ratios.max())
+            other = self.again(self.case, self.evaluation, model)
+            # A bound that decides nothing is no evidence, unless the sums alone are narrower: they are rarely better.
+            is_evidence = other.status == "pass" or model.u == self.precision.u
+            return float(other.ratios.max()) if is_evidence else np.inf
 
         return lower_precision(self.compared, self.precision, largest_ratio)
 
