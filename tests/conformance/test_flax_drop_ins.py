@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,7 @@ READ = {
     "Outputs": "judged as LSTM, a layer, without c, h0, c0; gates i f g o; LSTMCell_0/hf/bias = b or 0[f], ",
     "Carry": "judged as GRU, a layer; gates r z n; GRUCell_0/hn/bias = bn or 0, GRUCell_0/hn/kernel = Wh[n], ",
     "Options": "judged as RNN, a layer; rnn/cell/dense_h/kernel = Wh, rnn/cell/dense_i/bias = b or 0, ",
-    "Own": "judged as GRU, a layer, without bn; gates z r n; U = Wh, W = Wx, b = b\n",
+    "Own": "judged as GRU, a layer, without bn; gates z r n; W = Wx, U = Wh, b = b\n",
 }
 
 
@@ -82,14 +84,20 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_layer_passes_and_the_first_line_says_as_what(
     name: str, mine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # A check of one step and of options has few shapes, for which JAX compiles.
-    asked = ("--stacks", "1", "--only", "step", "options", "invariants")
-    status = main(["check", f"mine:{name}", *asked])
+    status = main(["check", f"mine:{name}", "--stacks", "1", "--dtype", "float32", "--only", "step", "options"])
     out, err = capsys.readouterr()
     assert status == 0, out
     assert f"{name}: {READ[name]}" in err
+
+
+def test_only_dtypes_that_a_layer_keeps_are_judged(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(mine.parent)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    module = importlib.import_module("mine")
+    monkeypatch.delitem(sys.modules, "mine")
     # Without an initial carry, a cell of linen begins with zeros of float32.
-    assert ("float64" in out) == (name != "Outputs")
+    assert as_adapter(module.Outputs).dtypes == ("float32",)
+    assert as_adapter(module.Carry).dtypes == ("float64", "float32", "bfloat16", "float16")
 
 
 MISTAKES = {
@@ -98,8 +106,6 @@ MISTAKES = {
         "step",
         ("(1 - z) * jnp.tanh(u_n + r * v_n) + z * h", "z * jnp.tanh(u_n + r * v_n) + h - z * h"),
     ),
-    "the last carry of another row": ("Carry", "options", ("return carry, ys", "return jnp.flip(carry, 0), ys")),
-    "ones for no initial carry": ("Own", "options", ("jnp.zeros(", "jnp.ones(")),
     "no gradient to the input": (
         "Outputs",
         "step",
@@ -119,6 +125,23 @@ def test_a_mistake_fails_and_its_script_passes_once_it_is_mended(
 ) -> None:
     name, check, change = MISTAKES[mistake]
     assert_scripted(tmp_path, monkeypatch, TEXT, change, name, check)
+
+
+OF_OPTIONS = {
+    "last state": ("Carry", "return carry, ys", "return jnp.flip(carry, 0), ys"),
+    "h0 omitted": ("Own", "jnp.zeros(", "jnp.ones("),
+}
+
+
+@pytest.mark.parametrize("option", OF_OPTIONS)
+def test_a_wrong_last_carry_or_a_wrong_default_of_the_first_fails(
+    option: str, mine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, right, wrong = OF_OPTIONS[option]
+    assert TEXT.count(right) == 1
+    mine.write_text(TEXT.replace(right, wrong))
+    assert main(["check", f"mine:{name}", "--only", "options", "--dtype", "float32", "--stacks", "1"]) == 1
+    assert f"\n{name} {option}: float32 h[" in capsys.readouterr().out
 
 
 class Dense(linen.Dense):
