@@ -143,6 +143,13 @@ def test_a_large_case_is_read_from_its_file(case: Case, tmp_path: Path, monkeypa
     assert ran(script, ("import transposed as", "import right as"))[0] == 0
 
 
+@pytest.mark.parametrize("called", ['"""', "\\", "eggs\n", "\udc80", "größe"], ids=ascii)
+def test_the_name_of_a_subject_does_not_break_its_script(called: str, case: Case, tmp_path: Path) -> None:
+    subject = dataclasses.replace(adapter(transposed), name=called, origin=origin_of(transposed))
+    _, script, _ = reproduce(subject, case, {}, tmp_path, "eggs")
+    assert ran(script) == (1, "dWh is wrong; h, dx, dh0, dWx are right (T=1, N=1, D=1, H=2, no bias).")
+
+
 def right(case: Case) -> Evaluation:
     """Return the oracle's own results in the dtype of the case."""
     return evaluate(case).astype(case.dtype)
