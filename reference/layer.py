@@ -125,7 +125,7 @@ class Layer:
             The states after each step, and the arrays that the cell saved at each step.
         """
         now, after, saved = tuple(states), list[tuple[Array, ...]](), list[tuple[Array, ...]]()
-        forward, lent = self.cell.forward, self.lent
+        forward, lent, bounded = self.cell.forward, self.lent, hasattr(u, "passed")
         given = None if before is None else (steps(before), steps(self.recurrent_term(before)))
         for t, u_t in enumerate(steps(u)):
             if given is None:
@@ -133,7 +133,7 @@ class Layer:
             else:
                 now, v_t = (given[0][t], *now[1:]), given[1][t]
             now, kept = forward(u_t, v_t, now, **lent)
-            now = passed(now)
+            now = passed(now) if bounded else now
             after.append(now)
             saved.append(kept)
         return after, saved
@@ -160,7 +160,7 @@ class Layer:
             the initial states.
         """
         A, A_h, upstreams = list[Array](), list[Array](), steps(upstream)
-        backward, lent = self.cell.backward, self.lent_back
+        backward, lent, bounded = self.cell.backward, self.lent_back, hasattr(upstream, "passed")
         through: Array | None = None  # the gradient that reaches the output of the step before
         others = tuple(d_last)
         for t in reversed(range(len(upstreams))):
@@ -170,7 +170,7 @@ class Layer:
             A_t, direct = backward((dh, *others), saved[t], **lent)
             A.append(A_t)
             A_h.append(self.cell.recurrent(A_t, saved[t]))
-            direct = passed(direct)
+            direct = passed(direct) if bounded else direct
             through = self.to_state(A_h[-1]) if later is None else later[..., t, :, :]
             through, others = through if direct[0] is None else through + direct[0], direct[1:]
         # With T = 0, every gradient is zero.
