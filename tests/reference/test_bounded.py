@@ -273,14 +273,17 @@ def test_a_product_of_two_factors_is_charged_one_rounding() -> None:
     assert 1.5 * 1.5 * u <= error <= 1.5 * 1.5 * u * 1.00001
 
 
-def test_a_carried_state_is_compared_with_its_own_magnitude() -> None:
-    model = PRECISIONS["float32"]
+@pytest.mark.parametrize("absolute", [0.0, 4.0])
+def test_what_a_gate_lets_through_is_compared_with_its_own_magnitude(absolute: float) -> None:
+    """If digits of the gate are lost relative to 1, it is compared with the scale of its last sum, too."""
+    model = PRECISIONS["float32"].with_sigmoid(4.0, absolute)
     terms = Bounded(np.full((1, 2), 3.0), model, 0.25), Bounded(np.array([[1.0], [-0.5]]), model)
-    sum_ = terms[0] @ terms[1]
-    carried, rounded = sum_.carried(), sum_.rounded()
-    assert (carried.value, carried.error) == (rounded.value, rounded.error)
-    assert carried.scale == abs(carried.value) + carried.error
-    assert rounded.scale >= 4.5 > carried.scale
+    state, gate = (terms[0] @ terms[1]).passed(), Bounded(np.full((1, 1), 0.5), model)
+    assert (state.value, state.factors) == (1.5, ())
+    assert state.scale >= 4.5 > state.magnitude
+    product, plain = gate.through(state), gate * state
+    assert (product.value, product.error) == (plain.value, plain.error)
+    assert product.scale == 0.5 * (state.scale if absolute else state.magnitude)
 
 
 def test_a_scale_that_is_not_rebased_hides_a_wide_bound() -> None:
@@ -290,7 +293,7 @@ def test_a_scale_that_is_not_rebased_hides_a_wide_bound() -> None:
     kept = rebased = Bounded(np.full(1, 1.0), model, 1e-3)
     for _ in range(100):
         kept = (kept * two - kept * one).rounded()
-        rebased = (rebased * two - rebased * one).carried()
+        rebased = (two.through(rebased) - one.through(rebased)).passed()
     assert (kept.value, rebased.value) == (1.0, 1.0)
     assert kept.error / kept.scale < 2e-3 < 0.1 < rebased.error / rebased.scale
 
