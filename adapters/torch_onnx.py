@@ -18,8 +18,7 @@ from adapters._way import forward_only
 from reference import LayersCase
 
 # fmt: off
-# As torch.py
-LAYOUTS = {
+LAYOUTS = {  # as torch.py
     "RNN": {"weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"},
     "LSTM": {"cell": "lstm i f g o",
              "weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "0"},
@@ -27,8 +26,7 @@ LAYOUTS = {
             "weight_ih_l0": "Wx.T", "weight_hh_l0": "Wh.T", "bias_ih_l0": "b", "bias_hh_l0": "[0, bn]"},
 }
 # fmt: on
-KINDS = {"lstm": nn.LSTM, "gru": nn.GRU}
-KINDS |= {name: partial(nn.RNN, nonlinearity=name) for name in ("tanh", "relu")}
+KINDS = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN, "relu": partial(nn.RNN, nonlinearity="relu")}
 
 
 class Layer(nn.Module):
@@ -70,9 +68,7 @@ def exported(cell: str, T: int, N: int, D: int, H: int, bias: bool, layers: int,
 def called(cell: str, weights: Any, xs: Any, states: Any, layers: int = 1, directions: int = 1) -> Any:
     """Run the exported layer, time first; return all states and the last."""
     if cell not in ("tanh", "relu") and 0 in xs.shape[: 2 if cell == "lstm" else 3]:
-        raise ValueError(
-            "LSTM and GRU of no steps or rows, and GRU of no inputs, end the process or lose c: FINDINGS.md"
-        )
+        raise ValueError("without steps or rows, and GRU without inputs, it ends the process or loses c: FINDINGS.md")
     bias = "bias_ih_l0" in weights
     session = exported(cell, *xs.shape, states[0].shape[-1], bias, layers, directions, xs.dtype.name)
     inputs = zip(session.get_inputs(), (xs, *states, *weights.values()), strict=True)
@@ -112,15 +108,13 @@ LIMITS: dict[str, Any] = {"offers": ("h",), "max_T": 20}
 OF_RNN = LIMITS | {"tanh_ulps": ULPS, "unsupported": ("T=0", "D=0")}
 # LSTM and GRU of ONNX Runtime have no float64, and compute float16 in float32. Their sigmoid is accurate relative to 1.
 OF_GATED = LIMITS | {"tanh_ulps": {"float32": 16.0}, "sigmoid_absolute": {"float32": 3.0}}
-OF_GATED |= {"unsupported": ("T=0", "N=0", "D=0")}
 WHY = ExpectedFailure("LSTM and GRU with a bias make numbers of NaN", "FINDINGS.md")
-OF_GATED |= {"expected_failures": {"nonfinite": WHY}}
+OF_GATED |= {"unsupported": ("T=0", "N=0", "D=0"), "expected_failures": {"nonfinite": WHY}}
 OF_LSTM, OF_GRU = gated("lstm") | OF_GATED | {"offers": ("h", "c")}, gated("gru") | OF_GATED
 tanh, sigmoid = partial(exported_function, nn.Tanh()), partial(exported_function, nn.Sigmoid())
 of, way = partial(Adapter, tanh=tanh, sigmoid=sigmoid), partial(Way, LAYOUTS, forward_only)
 several, WHAT = partial(LayersWay, LAYOUTS, run_layers), "exported, run by ONNX Runtime"
-ADAPTERS = (
-    of("torch_onnx.RNN", way("RNN", (layer,)), f"nn.RNN {WHAT}", layers=several("RNN"), **OF_RNN),
-    of("torch_onnx.LSTM", way("LSTM", (layer,)), f"nn.LSTM {WHAT}", layers=several("LSTM"), **OF_LSTM),
-    of("torch_onnx.GRU", way("GRU", (layer,)), f"nn.GRU {WHAT}", layers=several("GRU"), **OF_GRU),
+ADAPTERS = tuple(
+    of(f"torch_onnx.{kind}", way(kind, (layer,)), f"nn.{kind} {WHAT}", layers=several(kind), **fields)
+    for kind, fields in {"RNN": OF_RNN, "LSTM": OF_LSTM, "GRU": OF_GRU}.items()
 )

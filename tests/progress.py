@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LINE = re.compile(r"^\S+: (\d+ ways? in .+ verdicts, .+|nothing to judge)$|^\S+ b?float\d+: .+, [\d,]+ cases$")
+LINE = re.compile(r"^\S+: (\d+ ways? in .+ verdicts?, .+|nothing to judge)$|^\S+ b?float\d+: .+, [\d,]+ cases$")
 
 
 def besides_progress(err: str) -> str:

@@ -381,6 +381,7 @@ def test_a_stack_of_gated_cells_is_written_like_its_cells(held: Layout) -> None:
 @pytest.mark.parametrize("held", GATED, ids=lambda held: held.name)
 def test_a_layout_with_two_gates_exchanged_gives_other_bits(held: Layout) -> None:
     params = Case.random(cell=held.cell, seed=1).params
+    params = params if held.has_bn else replace(params, bn=None)
     name, first, second, *rest = held.places["cell"].split()
     turns = {f"[{bare(first)}]": f"[{bare(second)}]", f"[{bare(second)}]": f"[{bare(first)}]"}
     swap = partial(re.sub, r"\[[a-z]\]", lambda match: turns.get(match[0], match[0]))
