@@ -128,7 +128,7 @@ def test_a_mistake_fails_and_its_script_passes_once_it_is_mended(
 
 
 OF_OPTIONS = {
-    "last state": ("Carry", "return carry, ys", "return jnp.flip(carry, 0), ys"),
+    "last state as h[-1]": ("Carry", "return carry, ys", "return jnp.flip(carry, 0), ys"),
     "h0 omitted": ("Own", "jnp.zeros(", "jnp.ones("),
 }
 
