@@ -127,6 +127,20 @@ def test_a_mistake_fails_and_its_script_passes_once_it_is_mended(
     assert_scripted(tmp_path, monkeypatch, TEXT, change, name, check)
 
 
+CELL = """
+import jax
+from flax import linen
+
+class Mine(linen.GRUCell):
+    def __call__(self, h, x):
+        return super().__call__(h, x)
+"""
+
+
+def test_a_cell_gets_a_script_of_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_scripted(tmp_path, monkeypatch, CELL, ("(h, x)\n", "(jax.lax.stop_gradient(h), x)\n"), "Mine")
+
+
 OF_OPTIONS = {
     "last state as h[-1]": ("Carry", "return carry, ys", "return jnp.flip(carry, 0), ys"),
     "h0 omitted": ("Own", "jnp.zeros(", "jnp.ones("),

@@ -147,14 +147,6 @@ def test_a_class_of_a_framework_is_judged(cell: Any, wrong: bool, status: str) -
     assert verdict(subject) == status
 
 
-CELL = """
-import jax
-from flax import linen
-
-class Mine(linen.GRUCell):
-    def __call__(self, h, x):
-        return super().__call__(h, x)
-"""
 FUNCTION = """
 import jax
 from adapters.jax import function
@@ -167,18 +159,10 @@ def layer(params, xs, h0):
 
 mine = function(layer, {"W": "Wx", "U": "Wh", "b": "b"}, name="mine")
 """
-CUT = "jax.lax.stop_gradient(h)"
 
 
-@pytest.mark.parametrize(
-    ("text", "mistake", "name"),
-    [(CELL, ("(h, x)\n", f"({CUT}, x)\n"), "Mine"), (FUNCTION, ("+ h @", f"+ {CUT} @"), "mine")],
-    ids=["a class", "a function"],
-)
-def test_a_subject_gets_a_script_of_its_failure(
-    text: str, mistake: tuple[str, str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert_scripted(tmp_path, monkeypatch, text, mistake, name)
+def test_a_function_gets_a_script_of_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_scripted(tmp_path, monkeypatch, FUNCTION, ("+ h @", "+ jax.lax.stop_gradient(h) @"), "mine")
 
 
 def test_a_class_that_is_no_cell_gives_one_sentence() -> None:
