@@ -50,6 +50,7 @@ class Bounded(ArrayLike):
         abs_sum: sum of the absolute values of the terms of a pending sum; None if no sum is pending.
         terms: number of additions and products in the pending sum.
         factors: factors of the elementwise products in the array; a change of shape drops them.
+        entered: scale of what entered gates that are rounded against 1, as far as they let it through.
 
     Source: Jeannerod and Rump, Improved error bounds for inner products in floating-point arithmetic, SIAM J.
         Matrix Anal. Appl. 34 (2013); Higham, Accuracy and Stability of Numerical Algorithms, 2nd
@@ -67,12 +68,14 @@ class Bounded(ArrayLike):
         abs_sum: Values | None = None,
         terms: int = 0,
         factors: tuple[Bounded, ...] = (),
+        entered: Any = 0.0,
     ) -> None:
         self.value: Values = np.asarray(value, np.float64)
         self.precision = precision
         self.error: Values = _shaped(error, self.value.shape)
         self.scale: Values = np.abs(self.value) if scale is None else _shaped(scale, self.value.shape)
         self.relative, self.abs_sum, self.terms, self.factors = relative, abs_sum, terms, factors
+        self.entered = entered
 
     @classmethod
     def exact(cls, value: Any, precision: Precision) -> Self:
@@ -133,24 +136,27 @@ class Bounded(ArrayLike):
         error += lost
         error *= INFLATE
         # Each term may have lost a part that is small against the floor.
-        return Bounded(self.value, model, error, self.scale + self.terms * model.floor, factors=self.factors)
+        scale = self.scale + self.terms * model.floor
+        return Bounded(self.value, model, error, scale, factors=self.factors, entered=self.entered)
 
     def through(self, a: Bounded) -> Bounded:
         """Return gate * a, what a step passes on. The scale of a is its own magnitude.
 
-        If the scale were multiplied from step to step, it would grow until no error is large against it. Digits that
-        are lost relative to 1 stay lost as long as gates are open, and so does the scale that they are lost against.
+        If the scale were multiplied or added up from step to step, it would grow until no error is large against it.
+        Digits that a gate loses against 1 stay lost behind open gates. So the scale is at least that of what entered
+        any of the gates, times the gates after it.
         """
         a = a.rounded()
-        product, scale = self * a, self.scale * a.magnitude
+        product, scale, entered = self * a, self.scale * a.magnitude, a.entered
         if self.precision.sigmoid_is_a_sum:
-            scale = np.maximum(scale, self.value * a.scale)
-        return Bounded(product.value, self.precision, product.error, scale, factors=product.factors)
+            scale = entered = np.maximum(scale, self.value * entered)
+        return Bounded(product.value, a.precision, product.error, scale, factors=product.factors, entered=entered)
 
     def passed(self) -> Bounded:
         """Return the rounded array as a term of the sums of the next step, without its factors."""
         sum_ = self.rounded()
-        return Bounded(sum_.value, self.precision, sum_.error, np.maximum(sum_.scale, sum_.magnitude))
+        scale = np.maximum(sum_.scale, sum_.magnitude)
+        return Bounded(sum_.value, self.precision, sum_.error, scale, entered=sum_.entered)
 
     def under(self, precision: Precision) -> Bounded:
         """Return the rounded array with another model for its next errors; the present errors stay."""
@@ -216,7 +222,7 @@ class Bounded(ArrayLike):
         """
         sum_ = ((1 - self) * n + self.through(h)).rounded()
         more = (self.precision.u + U64) * self.magnitude * (n.rounded().magnitude + h.rounded().magnitude)
-        return Bounded(sum_.value, self.precision, sum_.error + INFLATE * more, sum_.scale)
+        return Bounded(sum_.value, self.precision, sum_.error + INFLATE * more, sum_.scale, entered=sum_.entered)
 
     def each(self, change: Callable[[Values], Any]) -> Self:
         """Return the array with one change of shape applied to all its parts; a pending sum stays pending."""
@@ -256,7 +262,8 @@ def _shaped(part: Any, shape: tuple[int, ...]) -> Values:
 def _add(p: Bounded, q: Bounded) -> Bounded:
     value, error, abs_sum = p.value + q.value, p.error + q.error, p.magnitude + q.magnitude
     pending: dict[str, Any] = {"abs_sum": abs_sum, "terms": p.terms + q.terms + 1, "factors": p.factors + q.factors}
-    return Bounded(value, p.precision, error, p.scale + q.scale, **pending)
+    entered = np.maximum(p.entered, q.entered)
+    return Bounded(value, p.precision, error, p.scale + q.scale, entered=entered, **pending)
 
 
 def _negative(p: Bounded) -> Bounded:

@@ -275,7 +275,7 @@ def test_a_product_of_two_factors_is_charged_one_rounding() -> None:
 
 @pytest.mark.parametrize("absolute", [0.0, 4.0])
 def test_what_a_gate_lets_through_is_compared_with_its_own_magnitude(absolute: float) -> None:
-    """If digits of the gate are lost relative to 1, it is compared with the scale of its last sum, too."""
+    """If digits of gates are lost relative to 1, it is compared with what entered the gates before it, too."""
     model = PRECISIONS["float32"].with_sigmoid(4.0, absolute)
     terms = Bounded(np.full((1, 2), 3.0), model, 0.25), Bounded(np.array([[1.0], [-0.5]]), model)
     state, gate = (terms[0] @ terms[1]).passed(), Bounded(np.full((1, 1), 0.5), model)
@@ -283,7 +283,10 @@ def test_what_a_gate_lets_through_is_compared_with_its_own_magnitude(absolute: f
     assert state.scale >= 4.5 > state.magnitude
     product, plain = gate.through(state), gate * state
     assert (product.value, product.error) == (plain.value, plain.error)
-    assert product.scale == 0.5 * (state.scale if absolute else state.magnitude)
+    assert product.scale == 0.5 * state.magnitude
+    closed = Bounded(np.zeros((1, 1)), model, model.u, 1.0).through(state).passed()
+    behind = gate.through(closed)
+    assert behind.scale == 0.5 * (state.magnitude if absolute else closed.magnitude)
 
 
 def test_a_scale_that_is_not_rebased_hides_a_wide_bound() -> None:

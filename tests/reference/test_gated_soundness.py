@@ -154,11 +154,28 @@ def test_thousands_of_steps_are_certified_at_the_accuracy_of_one(cell: str, T: i
     assert verdict.relative_bound["h"] < 1e-4
 
 
-def test_a_forget_gate_near_1_is_still_decided_after_a_thousand_steps() -> None:
-    case = Case.random(T=1000, N=2, D=2, H=3, cell="lstm", dtype="float32", norm=0.9)
+def held_open(cell: str) -> Case:
+    """Return a case of a thousand steps whose second gate is 0.9999."""
+    case = Case.random(T=1000, N=2, D=2, H=3, cell=cell, dtype="float32", norm=0.9)
     b = np.array(case.params.b)
-    b[3:6] = 9.2  # sigmoid is 0.9999
-    case = replace(case, params=replace(case.params, b=b, Wx=case.params.Wx / 64, Wh=case.params.Wh / 64)).probed()
+    b[3:6] = 9.2
+    return replace(case, params=replace(case.params, b=b, Wx=case.params.Wx / 64, Wh=case.params.Wh / 64)).probed()
+
+
+@pytest.mark.parametrize("cell", GATED)
+@pytest.mark.parametrize("absolute", [0.0, 4.0])
+def test_the_relative_bound_of_what_a_gate_keeps_is_relative_to_it_after_a_thousand_steps(
+    cell: str, absolute: float
+) -> None:
+    case = held_open(cell)
+    compared = certify(case, PlainGated()(case), PRECISIONS["float32"].with_sigmoid(4.0, absolute)).compared
+    for part in [compared[name] for name in (("c", "dc0") if cell == "lstm" else ("dh0",))]:
+        relative = part.bound / (np.abs(part.expected) + part.bound)
+        assert np.median(relative) / 16 < np.median(part.relative_bound) < 4 * np.median(relative)
+
+
+def test_a_forget_gate_near_1_is_still_decided_after_a_thousand_steps() -> None:
+    case = held_open("lstm")
     found = PlainGated(summation="blas")(case)
     certify(case, found, PRECISIONS["float32"]).require()
     assert certify(case, replace(found, c=found.c * np.float32(1.2)), PRECISIONS["float32"]).status == "fail"
