@@ -20,7 +20,7 @@ from adapters import Adapter
 from adapters._errors import Unsupported
 from adapters._layers import LayersWay
 from adapters._layers import named as with_suffix
-from adapters._offers import gated
+from adapters._offers import gated, results
 from adapters._places import GATES, PARTS, PLACE, cell_of, places_of, to_framework
 from adapters._way import Way
 from adapters.layout import layouts, projection
@@ -59,11 +59,6 @@ class Checked:
             if not empty or isinstance(error, Unsupported):
                 raise
             raise unsupported(f"{self.name}: {empty} is unsupported, {type(error).__name__}: {error}") from error
-
-
-def results(lacks: Iterable[str]) -> set[str]:
-    """Return the fields of an evaluation that a subject leaves out: "dh0" for "h0", "c" for "upstream_c"."""
-    return {name.removeprefix("upstream_") if name.startswith("upstream_") else f"d{name}" for name in lacks}
 
 
 def unsupported(message: str) -> Unsupported:

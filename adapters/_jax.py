@@ -75,8 +75,6 @@ compiled, compiled_sigmoid = jax.jit(jnp.tanh), jax.jit(jax.nn.sigmoid)
 ULPS = {"float64": 8.0, "float32": 6.0, "bfloat16": 1.0, "float16": 1.0}
 # In float16, the sigmoid returns 0 below -11.09 (FINDINGS.md).
 TAIL = {"float16": 0.032}
-# 1 - s(-a) is accurate relative to 1 alone.
-COMPLEMENT = dict.fromkeys(ULPS, 4.0)
 
 
 def environment() -> dict[str, str]:

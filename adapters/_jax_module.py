@@ -303,21 +303,28 @@ def drop_in(kind: Any) -> Adapter:
         hs, last = form.run(whole(params, *sizes), *sizes, xs, states)
         return hs, *(last or states)
 
+    # Names that leave the order of gates open give many layouts, and none of them changes the call.
+    @cache
+    def forms(takes: frozenset[str], count: int) -> list[tuple[Form, bool]]:
+        return formed(where, call, takes, params, count)
+
+    @cache
+    def dtypes(form: Form, count: int) -> list[str]:
+        return dtypes_of(form, params, count)
+
     def of_form(form: Form, has_last: bool, layout: dict[str, str]) -> Adapter:
         states = CELLS[cell_of(layout)[0]].states
         lacks = [f"upstream_{state}" for state in states[1:] if not has_last]
         lacks += [f"{state}0" for state in states if "initial_carry" not in form.takes]
-        ways = (
-            {"last state as h[-1]": partial(layered, partial(layer, form), layout, [], from_last=True)}
-            if has_last
-            else {}
-        )
-        options: dict[str, Any] = {name: partial(run, layout, way) for name, way in ways.items()}
+        options: dict[str, Any] = {}
+        if has_last:
+            last = partial(layered, partial(layer, form), layout, [], from_last=True)
+            options["last state as h[-1]"] = partial(run, layout, last)
         omitted = replace(form, omits=True)
-        if "initial_carry" in form.takes and (dtypes := dtypes_of(omitted, params, len(states))):
+        if "initial_carry" in form.takes and (kept := dtypes(omitted, len(states))):
             way = partial(run, layout, partial(layered, partial(layer, omitted), layout, []))
-            options["h0 omitted"] = partial(without_carry, where, dtypes, way)
-        ulps = {dtype: _jax.ULPS[dtype] for dtype in dtypes_of(form, params, len(states))}
+            options["h0 omitted"] = partial(without_carry, where, kept, way)
+        ulps = {dtype: _jax.ULPS[dtype] for dtype in dtypes(form, len(states))}
         fields = {"tanh_ulps": ulps} | FIELDS.get(root, {})
         return function(partial(layer, form), layout, name=where, options=options, lacks=tuple(lacks), **fields)
 
@@ -325,7 +332,7 @@ def drop_in(kind: Any) -> Adapter:
         for layout in layouts_of(where, shapes, "keras_jax" if root == "keras" else root.partition(".")[0]):
             states = CELLS[cell_of(layout)[0]].states
             if takes is not None:
-                yield from (of_form(*each, layout) for each in formed(where, call, takes, params, len(states)))
+                yield from (of_form(*each, layout) for each in forms(takes, len(states)))
                 continue
             for order in dict.fromkeys((" ".join(states), " ".join(reversed(states)))):
                 yield function(step, layout, carry=order, name=where, **FIELDS.get(root, {}))

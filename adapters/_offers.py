@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from reference.certify import LONGEST_DIRECTION
@@ -14,16 +15,21 @@ TWICE: dict[str, Any] = {"offers": (*GRADIENTS, *derivatives_of("rnn")), "max_T"
 ENCLOSED = ("float64", "float32")
 
 
+def results(lacks: Iterable[str]) -> set[str]:
+    """Return the quantities that a subject leaves out: "dh0" for "h0", "c" for "upstream_c"."""
+    return {name.removeprefix("upstream_") if name.startswith("upstream_") else f"d{name}" for name in lacks}
+
+
 def gated(cell: str, *, derivatives: str = "", lacks: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the fields of an adapter of a gated cell.
 
     Args:
         cell: of ``Case``.
         derivatives: "jvp" for forward mode alone, "hvp" for second derivatives beside the gradients.
-        lacks: parameters that the framework does not have.
+        lacks: as of ``Adapter``.
     """
     offers, along = quantities_of(cell), derivatives_of(cell)
-    offers = tuple(name for name in offers if name not in {f"d{parameter}" for parameter in lacks})
+    offers = tuple(name for name in offers if name not in results(lacks))
     fields: dict[str, Any] = {"cell": cell, "nonlinearities": ("tanh",), "offers": offers, "lacks": lacks}
     if derivatives == "jvp":
         states = tuple(name for name in offers if name[0] != "d")

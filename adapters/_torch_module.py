@@ -239,6 +239,7 @@ def formed(module: Module, cell: str, forms: Sequence[dict[str, Any]], *, is_lay
     raise ValueError(f"{module.name}: expected {expected}, got {'; '.join(dict.fromkeys(got))} (N={N}, D={D}, H={H})")
 
 
+@lru_cache(maxsize=256)
 def takes_a_row(module: Module, cell: str) -> bool:
     """Return whether a module takes a single row without its axis, and returns outputs (T, H)."""
     T, _, D, H = SIZES.values()

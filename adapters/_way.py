@@ -54,13 +54,17 @@ def pulled_twice(pull: Callable[[], Any], as_array: Callable[[Any], Any]) -> Any
     Raises:
         RuntimeError: the second pull-back returned other bits.
     """
-    bits: list[list[tuple[Any, Any]]] = [[], []]
+
+    def bits(tree: Any) -> list[tuple[str, bytes]]:
+        found: list[tuple[str, bytes]] = []
+        mapped(lambda array: found.append((str(tuple(array.shape)), as_array(array).tobytes())), tree)
+        return found
+
     first = pull()
-    # Before the second pull-back, which may write into the first one's memory.
-    mapped(lambda array: bits[0].append((array.shape, as_array(array).tobytes())), first)
-    mapped(lambda array: bits[1].append((array.shape, as_array(array).tobytes())), pull())
-    if others := dict.fromkeys(str(tuple(shape)) for (shape, one), (_, two) in zip(*bits, strict=True) if one != two):
-        got = f"others of shape {' and '.join(others)}"
+    before = bits(first)  # a second pull-back may write into the memory of the first
+    if before != (after := bits(pull())):
+        shapes = dict.fromkeys(one[0] for one in before if one not in after)
+        got = f"others of shape {' and '.join(shapes)}"
         raise RuntimeError(f"pull_back: expected the same gradients from a second pull-back, got {got}")
     return first
 

@@ -14,6 +14,7 @@ from torch import nn
 from torch.func import functional_call
 
 from adapters import Adapter, ExpectedFailure, LayersWay, Unsupported, Way, facts, gated
+from adapters._layers import expect_offered
 from adapters._way import forward_only
 from reference import LayersCase
 
@@ -86,8 +87,7 @@ def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
 
 def run_layers(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
     """Run the exported layer with several layers or two directions."""
-    if case.masks is not None:
-        raise Unsupported("torch.nn: expected no dropout masks, got some; its layers draw their own")
+    expect_offered("torch.nn", case, masks="its layers draw their own", copies="")
     if case.lengths is not None:
         raise Unsupported("torch.onnx: expected no lengths, got some; torch.export cannot export pack_padded_sequence")
     return called(cell, weights, xs, states, case.layers, case.directions), None

@@ -205,10 +205,9 @@ def _loaded(load: Callable[[], Any], expected: str) -> Any:
 
 
 def _as_tuple(found: Any, origin: str) -> tuple[Adapter, ...]:
-    each = (
-        {f"{origin}[{k}]": one for k, one in enumerate(found)} if isinstance(found, (tuple, list)) else {origin: found}
-    )
-    return tuple(replace(as_adapter(one), origin=where) for where, one in each.items())
+    if not isinstance(found, (tuple, list)):
+        return (replace(as_adapter(found), origin=origin),)
+    return tuple(replace(as_adapter(one), origin=f"{origin}[{k}]") for k, one in enumerate(found))
 
 
 def facts(adapter: Adapter) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Somebody else's layer of Flax is judged by its class, as a user does it."""
+"""Somebody else's cell or layer of Flax is judged by its class, as a user does it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from adapters.conformance import check
 from adapters.conformance.cli import main
 from adapters.conformance.discovery import as_adapter
 from tests.scripted import assert_scripted
 
 linen: Any = pytest.importorskip("flax.linen")
+nnx: Any = pytest.importorskip("flax.nnx")
+jax: Any = pytest.importorskip("jax")
+jnp = jax.numpy
 
 TEXT = """
 import jax
@@ -197,3 +201,54 @@ class Sized(Last):
 def test_a_class_that_is_no_layer_gives_one_sentence(kind: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         as_adapter(kind)
+
+
+def cell_of_linen(wrong: bool) -> Any:
+    """Return a cell like ``linen.SimpleCell`` with names of its own."""
+
+    class Mine(linen.RNNCellBase):
+        features: int
+        num_feature_axes = 1
+
+        @linen.compact  # type: ignore[untyped-decorator]
+        def __call__(self, h: Any, x: Any) -> Any:
+            v = linen.Dense(self.features, use_bias=False, name="rec")(jax.lax.stop_gradient(h) if wrong else h)
+            h = jnp.tanh(linen.Dense(self.features, name="inp")(x) + v)
+            return h, h
+
+        def initialize_carry(self, key: Any, shape: Any) -> Any:
+            return jnp.zeros((*shape[:-1], self.features))
+
+    return Mine
+
+
+def cell_of_nnx(wrong: bool) -> Any:
+    """Return ``nnx.SimpleCell``; if wrong, with a state that is halved in the gradient."""
+
+    class Mine(nnx.SimpleCell):
+        def __call__(self, h: Any, x: Any) -> Any:
+            return super().__call__((h + jax.lax.stop_gradient(h)) / 2 if wrong else h, x)
+
+    return Mine
+
+
+CELLS = {
+    cell_of_linen: "judged as RNN, a cell under lax.scan; inp/kernel = Wx, rec/kernel = Wh, inp/bias = b",
+    cell_of_nnx: "judged as RNN, a cell under lax.scan; "
+    "dense_h/kernel = Wh, dense_i/bias = b or 0, dense_i/kernel = Wx",
+}
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.__name__)
+@pytest.mark.parametrize(("wrong", "status"), [(False, "pass"), (True, "fail")])
+def test_a_class_of_cells_is_judged(cell: Any, wrong: bool, status: str) -> None:
+    subject = as_adapter(cell(wrong))
+    assert subject.describe == CELLS[cell]
+    (row,) = check(subject, only=("step", "sequence"), stacks=1, dtypes=["float32"], on_fail="report").rows
+    assert row.status == status
+
+
+def test_a_class_that_is_no_cell_gives_one_sentence() -> None:
+    message = r"^MGUCell: expected parameters one Wx .* got .* \(D=4, H=5\); for others write adapters.jax.function"
+    with pytest.raises(ValueError, match=message):
+        as_adapter(linen.MGUCell)

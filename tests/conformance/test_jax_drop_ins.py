@@ -1,4 +1,4 @@
-"""Somebody else's function of JAX, or cell of Flax or Equinox, is judged without an adapter for it."""
+"""Somebody else's function of JAX is judged without an adapter for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from adapters.conformance import check
-from adapters.conformance.discovery import as_adapter
 from tests.scripted import assert_scripted
 
 jax: Any = pytest.importorskip("jax")
@@ -88,65 +87,6 @@ def test_a_mapping_that_does_not_fit_gives_one_sentence(places: Any, options: An
         function(layer, places, **options)
 
 
-def cell_of_linen(wrong: bool) -> Any:
-    """Return a cell like ``linen.SimpleCell`` with names of its own."""
-    linen = pytest.importorskip("flax.linen")
-
-    class Mine(linen.RNNCellBase):  # type: ignore[name-defined]
-        features: int
-        num_feature_axes = 1
-
-        @linen.compact  # type: ignore[untyped-decorator]
-        def __call__(self, h: Any, x: Any) -> Any:
-            v = linen.Dense(self.features, use_bias=False, name="rec")(jax.lax.stop_gradient(h) if wrong else h)
-            h = jnp.tanh(linen.Dense(self.features, name="inp")(x) + v)
-            return h, h
-
-        def initialize_carry(self, key: Any, shape: Any) -> Any:
-            return jnp.zeros((*shape[:-1], self.features))
-
-    return Mine
-
-
-def cell_of_nnx(wrong: bool) -> Any:
-    """Return ``nnx.SimpleCell``; if wrong, with a state that is halved in the gradient."""
-    nnx = pytest.importorskip("flax.nnx")
-
-    class Mine(nnx.SimpleCell):  # type: ignore[name-defined]
-        def __call__(self, h: Any, x: Any) -> Any:
-            return super().__call__((h + jax.lax.stop_gradient(h)) / 2 if wrong else h, x)
-
-    return Mine
-
-
-def cell_of_equinox(wrong: bool) -> Any:
-    """Return ``equinox.nn.GRUCell``; if wrong, without a gradient through its input."""
-    equinox = pytest.importorskip("equinox")
-
-    class Mine(equinox.nn.GRUCell):  # type: ignore[name-defined]
-        def __call__(self, x: Any, h: Any) -> Any:
-            return super().__call__(jax.lax.stop_gradient(x) if wrong else x, h)
-
-    return Mine
-
-
-READ = {
-    cell_of_linen: "judged as RNN, a cell under lax.scan; inp/kernel = Wx, rec/kernel = Wh, inp/bias = b",
-    cell_of_nnx: "judged as RNN, a cell under lax.scan; "
-    "dense_h/kernel = Wh, dense_i/bias = b or 0, dense_i/kernel = Wx",
-    cell_of_equinox: "judged as GRU, a cell under lax.scan; gates r z n; "
-    "weight_ih = Wx.T, weight_hh = Wh.T, bias = b, bias_n = bn",
-}
-
-
-@pytest.mark.parametrize("cell", READ, ids=lambda cell: cell.__name__)
-@pytest.mark.parametrize(("wrong", "status"), [(False, "pass"), (True, "fail")])
-def test_a_class_of_a_framework_is_judged(cell: Any, wrong: bool, status: str) -> None:
-    subject = as_adapter(cell(wrong))
-    assert subject.describe == READ[cell]
-    assert verdict(subject) == status
-
-
 FUNCTION = """
 import jax
 from adapters.jax import function
@@ -163,10 +103,3 @@ mine = function(layer, {"W": "Wx", "U": "Wh", "b": "b"}, name="mine")
 
 def test_a_function_gets_a_script_of_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_scripted(tmp_path, monkeypatch, FUNCTION, ("+ h @", "+ jax.lax.stop_gradient(h) @"), "mine")
-
-
-def test_a_class_that_is_no_cell_gives_one_sentence() -> None:
-    linen = pytest.importorskip("flax.linen")
-    message = r"^MGUCell: expected parameters one Wx .* got .* \(D=4, H=5\); for others write adapters.jax.function"
-    with pytest.raises(ValueError, match=message):
-        as_adapter(linen.MGUCell)
