@@ -13,8 +13,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from adapters import Adapter, ExpectedFailure, LayersWay, Unsupported, Way, facts, gated
-from adapters._layers import expect_offered
+from adapters import Adapter, ExpectedFailure, LayersWay, Unsupported, Way, _layers, facts, gated
 from adapters._way import forward_only
 from reference import LayersCase
 
@@ -68,8 +67,8 @@ def exported(cell: str, T: int, N: int, D: int, H: int, bias: bool, layers: int,
 
 def called(cell: str, weights: Any, xs: Any, states: Any, layers: int = 1, directions: int = 1) -> Any:
     """Run the exported layer, time first; return all states and the last."""
-    if cell not in ("tanh", "relu") and 0 in xs.shape[: 2 if cell == "lstm" else 3]:
-        raise ValueError("without steps or rows, and GRU without inputs, it ends the process or loses c: FINDINGS.md")
+    if cell not in ("tanh", "relu") and 0 in xs.shape:
+        raise ValueError("without steps, rows or inputs, it ends the process or returns other numbers: FINDINGS.md")
     bias = "bias_ih_l0" in weights
     session = exported(cell, *xs.shape, states[0].shape[-1], bias, layers, directions, xs.dtype.name)
     inputs = zip(session.get_inputs(), (xs, *states, *weights.values()), strict=True)
@@ -87,7 +86,7 @@ def layer(cell: str, weights: Any, xs: Any, states: Any) -> Any:
 
 def run_layers(cell: str, weights: Any, xs: Any, states: Any, upstream: Any, case: LayersCase) -> Any:
     """Run the exported layer with several layers or two directions."""
-    expect_offered("torch.nn", case, masks="its layers draw their own", copies="")
+    _layers.expect_offered("torch.nn", case, masks="its layers draw their own", copies="")
     if case.lengths is not None:
         raise Unsupported("torch.onnx: expected no lengths, got some; torch.export cannot export pack_padded_sequence")
     return called(cell, weights, xs, states, case.layers, case.directions), None
