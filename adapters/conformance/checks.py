@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from adapters.conformance import NAMES, STACKS, TIMEOUT, invariants, strides
 from adapters.conformance.judge import TRAINED, several, whole, with_options
 from adapters.conformance.report import Result
 from reference import Case, LayersCase, Params, Precision
+from reference.cells import NONLINEARITIES
 from reference.strategies import (
     BATCHES,
     EDGES,
@@ -51,6 +52,7 @@ class Plan:
     stacks: int  # before a check's own thinning
     seed: int  # the same seed gives the same cases to all adapters
     params: Mapping[str, Params] = field(default_factory=dict)  # instead of drawn ones, by cell
+    nonlinearities: Sequence[str] = tuple(NONLINEARITIES)  # that a layer with these parameters may have
     checks: Sequence[str] = NAMES
     dtypes: Sequence[str] = ()  # all that each adapter is judged in without a request, if none is named
     timeout: float = TIMEOUT  # seconds a check in one dtype, in a process of its own
@@ -78,7 +80,8 @@ class Drawn:
         """Return the shapes of a run, which depend on the seed, the number of stacks and the nonlinearities alone."""
         # A longer run has more shapes, and more cases of each.
         growth = math.ceil(math.sqrt(plan.stacks / STACKS))
-        offered = tuple(f for f in self.nonlinearities if f in adapter.nonlinearities) or self.nonlinearities
+        asked = tuple(f for f in self.nonlinearities if f in plan.nonlinearities)
+        offered = tuple(f for f in asked if f in adapter.nonlinearities) or asked
         return pool_of_shapes(dataclasses.replace(self, nonlinearities=offered), plan.seed, self.pool * growth)
 
     def cases(self, adapter: Adapter, dtype: str, plan: Plan, judge: Callable[[Case], None]) -> None:
@@ -236,9 +239,10 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def suits(check: Check, params: Mapping[str, Params]) -> bool:
-    """Return whether a check can run on parameters that a user gives: they replace drawn ones."""
-    return not params or (isinstance(check, Drawn) and not check.trained)
+def suits(check: Check, params: Mapping[str, Params], nonlinearities: Iterable[str]) -> bool:
+    """Return whether a check can run on parameters that a user gives, with these nonlinearities."""
+    drawn = isinstance(check, Drawn) and not check.trained  # the parameters of a user replace drawn ones
+    return not params or (drawn and not {*nonlinearities}.isdisjoint(check.nonlinearities))
 
 
 def quiet(examples: int, *phases: Phase) -> settings:

@@ -34,9 +34,9 @@ from adapters.conformance.reproduce import TRIES
 from adapters.conformance.results import read_merged, write
 from adapters.conformance.run import Group, judge_all
 from adapters.conformance.screen import bar
-from reference import Case, LayersCase
+from reference import Case, LayersCase, Params
 from reference.archive import DTYPES
-from reference.cells import CELLS
+from reference.cells import CELLS, NONLINEARITIES
 from reference.explain import explain_subject
 from reference.shrink import outcome
 
@@ -99,11 +99,12 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
     groups = _groups(options.names, every=options.all)
     if options.layer and not options.params:
         raise ValueError(f"--layer: expected a file with --params, got {options.layer} alone")
-    params = read_params(options.params, options.layer) if options.params else {}
+    none = dict[str, Params](), tuple(NONLINEARITIES)
+    params, nonlinearities = read_params(options.params, options.layer) if options.params else none
     chosen = set(options.only or NAMES) - set(options.skip)
-    checks = [check.name for check in CHECKS if check.name in chosen and suits(check, params)]
+    checks = [check.name for check in CHECKS if check.name in chosen and suits(check, params, nonlinearities)]
     if params and not checks:
-        drawn = [check.name for check in CHECKS if suits(check, params)]
+        drawn = [check.name for check in CHECKS if suits(check, params, nonlinearities)]
         raise ValueError(f"--params: expected a check of {listed(drawn)}, got {', '.join(sorted(chosen)) or 'none'}")
     plan = Plan(
         checks=checks,
@@ -112,6 +113,7 @@ def check_adapters(options: argparse.Namespace, console: Console) -> int:
         seed=options.seed,
         timeout=options.timeout or TIMEOUT * max(1, options.stacks / STACKS),
         params=params,
+        nonlinearities=nonlinearities,
         reproduce=Path(options.reproduce) if options.reproduce else None,
     )
     report, interrupted, failed = Report({"oracle": machine()}), 0, None

@@ -21,7 +21,7 @@ from adapters.conformance.cli import FILES
 from adapters.layout import Layout, Recorded, is_under, layer_of, layouts, shortened, under
 from reference import Params
 from reference.archive import EMPTY, expect_finite, read_npz, write_npz
-from reference.cells import CELLS
+from reference.cells import CELLS, NONLINEARITIES
 
 
 def readable() -> list[Layout]:
@@ -168,7 +168,7 @@ def write_arrays(where: str, path: str | Path, arrays: dict[str, Any]) -> None:
             raise ValueError(f"{where}: expected a file ending in .npz, .safetensors or .pt to write to, got {path}")
 
 
-def read_params(path: str | Path, layer: str | None = None) -> dict[str, Params]:
+def read_params(path: str | Path, layer: str | None = None) -> tuple[dict[str, Params], tuple[str, ...]]:
     """Read the parameters of one recurrent layer, in any layout.
 
     Args:
@@ -177,7 +177,8 @@ def read_params(path: str | Path, layer: str | None = None) -> dict[str, Params]
 
     Returns:
         The parameters by cell, in the file's dtype; half precisions become float32. There are several cells if names
-        and shapes suit several and the file records none: a GRU without a bias.
+        and shapes suit several and the file records none: a GRU without a bias. Then the nonlinearities that the layer
+        may have: one if the file records it.
 
     Raises:
         FileNotFoundError, ModuleNotFoundError: as of ``read_model``.
@@ -186,11 +187,13 @@ def read_params(path: str | Path, layer: str | None = None) -> dict[str, Params]
         TypeError: the dtype of an array is not floating.
     """
     where, model = f"--params {path}", read_model("--params", path, READABLE)
-    found, errors = dict[str, Params](), list[Exception]()
+    found, errors, nonlinearities = dict[str, Params](), list[Exception](), tuple(NONLINEARITIES)
     for one, each in only_layer(where, model, layer):
-        if (recorded := model.recorded_of(each)) and recorded.nonlinearity not in one.nonlinearities:
-            only = " or ".join(one.nonlinearities)
-            raise ValueError(f"{where}: expected {each} with {only}, got {recorded.nonlinearity!r}")
+        if recorded := model.recorded_of(each):
+            nonlinearities = (recorded.nonlinearity,)
+            if recorded.nonlinearity not in one.nonlinearities:
+                only = " or ".join(one.nonlinearities)
+                raise ValueError(f"{where}: expected {each} with {only}, got {recorded.nonlinearity!r}")
         try:
             params = one.params({name: widened(array) for name, array in under(model.arrays, each).items()})
             found.setdefault(one.cell, params)
@@ -200,7 +203,7 @@ def read_params(path: str | Path, layer: str | None = None) -> dict[str, Params]
         raise type(errors[0])(f"{where}: {str(errors[0]).removeprefix('port: ')}") from errors[0]
     for params in found.values():
         expect_finite(where, params.fields())
-    return found
+    return found, nonlinearities
 
 
 def only_layer(where: str, model: Model, layer: str | None) -> list[tuple[Layout, str]]:

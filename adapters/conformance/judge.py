@@ -67,7 +67,7 @@ def judge(check: Check, adapter: Adapter, dtype: str, plan: Plan) -> Result:
     """Return the result of one check with one adapter in one dtype."""
     precision = adapter.precision(dtype)
     result = Result(check.name, expected_failure=expected_failure(adapter, check.name, dtype))
-    for nonlinearity in set(check.nonlinearities) & {*CELLS[adapter.cell].nonlinearities}:
+    for nonlinearity in {*check.nonlinearities} & {*CELLS[adapter.cell].nonlinearities} & {*plan.nonlinearities}:
         try:
             adapter.expect_nonlinearity(nonlinearity)
         except Unsupported as error:

@@ -77,7 +77,7 @@ def test_the_variables_of_a_layer_are_read_bit_for_bit(tmp_path: Path, model: An
     layout, own = LAYOUTS[f"keras_jax.{kind}"], [variable.numpy() for variable in model.weights[first : first + 3]]
     named = dict(zip(layout.named, own, strict=True))
     path = dict(zip(LAYERS, GROUPS, strict=True))[layer] if ending == "weights.h5" else layer
-    found = read_params(saved(model, tmp_path, ending), path)
+    found = read_params(saved(model, tmp_path, ending), path)[0]
     assert bits(found[layout.cell]) == bits(layout.params(named))
     assert len(found) == 1
     # The twin: with gates in another order, or Wh transposed, the same arrays are other parameters.
@@ -97,13 +97,13 @@ def test_bfloat16_which_keras_writes_as_bytes_is_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         for name, array in LAYOUTS["keras_jax.LSTM"].to_framework(params).items():
             file.create_dataset(f"lstm/{name}", data=array.view("V2"))
-    assert bits(read_params(tmp_path / "w.h5")["lstm"]) == bits(params.astype("float32"))
+    assert bits(read_params(tmp_path / "w.h5")[0]["lstm"]) == bits(params.astype("float32"))
 
 
 def test_layers_of_one_default_name_are_distinct(tmp_path: Path) -> None:
     layers = [keras.layers.LSTM(2, return_sequences=True, name=name) for name in ("one", "two")]
     model = keras.Sequential([keras.layers.Input((5, 2)), *layers])
-    found = [read_params(saved(model, tmp_path, "keras"), name)["lstm"] for name in ("one", "two")]
+    found = [read_params(saved(model, tmp_path, "keras"), name)[0]["lstm"] for name in ("one", "two")]
     assert [params.Wx.tobytes() for params in found] == [model.weights[i].numpy().tobytes() for i in (0, 3)]
 
 
@@ -168,7 +168,7 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
     layer = keras.layers.Lambda(lambda x, text: (__import__("os").mkdir(text), x)[1], (5, 3), arguments=arguments)
     model = keras.Sequential([keras.layers.Input((5, 3)), layer, keras.layers.LSTM(4)])
     path = saved(model, tmp_path, "keras")
-    assert [*read_params(path)] == ["lstm"]
+    assert [*read_params(path)[0]] == ["lstm"]
     assert not marker.exists()
     # The twin: Keras executes it.
     keras.saving.load_model(path, safe_mode=False)(np.ones((1, 5, 3), "float32"))
@@ -220,7 +220,7 @@ def test_arrays_that_nobody_needs_are_not_read_and_the_others_have_a_limit(
         file.create_dataset("lstm/kernel", data=Wx)
         file.create_dataset("lstm/recurrent_kernel", data=WH)
         file.create_dataset("other", (LARGEST,), "float32", chunks=(8,))
-    assert read_params(tmp_path / "w.h5")["lstm"].sizes == {"D": 3, "H": 2}
+    assert read_params(tmp_path / "w.h5")[0]["lstm"].sizes == {"D": 3, "H": 2}
     monkeypatch.setattr("adapters._keras_file.LARGEST", 100)
     with pytest.raises(ValueError, match=r"arrays of 160 bytes, which is more than 100"):
         read_params(tmp_path / "w.h5")

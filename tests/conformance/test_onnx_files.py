@@ -13,10 +13,13 @@ onnx: Any = pytest.importorskip("onnx")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from adapters import Adapter  # noqa: E402
+from adapters.conformance.checks import CHECKS, Drawn, Plan, suits  # noqa: E402
 from adapters.conformance.cli import main  # noqa: E402
 from adapters.conformance.formats import read_model, read_params  # noqa: E402
 from adapters.layout import Layout, Recorded, layouts  # noqa: E402
 from reference import Case, Params  # noqa: E402
+from tests.conformance.cells import right  # noqa: E402
 from tests.conformance.mutations import assert_read_or_refused  # noqa: E402
 
 LAYOUTS = layouts("onnx")
@@ -61,7 +64,7 @@ def test_the_parameters_of_a_node_are_read_bit_for_bit(tmp_path: Path, kind: str
     params, tensors = drawn(kind, bias=bias)
     name, attributes = operator(kind)
     path = write(tmp_path / "m.onnx", node(name, "/encoder/rnn/Node", tensors, hidden_size=4, **attributes))
-    found = read_params(path, "encoder.rnn")
+    found = read_params(path, "encoder.rnn")[0]
     assert [*found] == [LAYOUTS[f"onnx.{kind}"].cell]
     assert bits(*found.values()) == bits(params)
     # The twin: in another layout, the same arrays are other parameters.
@@ -79,7 +82,7 @@ def test_a_node_of_two_directions_is_two_layers(tmp_path: Path) -> None:
         "LSTM.reverse": Recorded("lstm", "tanh", backwards=True),
     }
     for (params, _), end in zip(each, ("forward", "reverse"), strict=True):
-        assert bits(read_params(path, f"LSTM.{end}")["lstm"]) == bits(params)
+        assert bits(read_params(path, f"LSTM.{end}")[0]["lstm"]) == bits(params)
 
 
 TANH, CHANGED = ["Sigmoid", "Tanh", "Tanh"], ["Sigmoid", "Tanh", "Relu"]
@@ -107,6 +110,21 @@ def test_the_attributes_records_the_cell_and_its_activation(
     assert read_model("port", path, [*LAYOUTS.values()]).recorded == {"n": recorded}
 
 
+@pytest.mark.parametrize(("activations", "expected"), [(["Relu"], {"relu"}), (["Tanh"], {"tanh"})])
+def test_a_layer_is_judged_with_the_nonlinearity_that_its_file_records(
+    tmp_path: Path, activations: list[str], expected: set[str]
+) -> None:
+    path = write(tmp_path / "m.onnx", node("RNN", "n", drawn("RNN")[1], activations=activations))
+    params, nonlinearities = read_params(path)
+    own = Adapter("own", right, "own", np.tanh, {"float32": 2.5})
+    plan = Plan(stacks=8, seed=0, params=params, nonlinearities=nonlinearities)
+    step = next(check for check in CHECKS if isinstance(check, Drawn) and check.name == "step")
+    assert {shape.nonlinearity for shape in step.shapes(own, plan)} == expected
+    assert {shape.nonlinearity for shape in step.shapes(own, Plan(stacks=8, seed=0))} == {"tanh", "relu"}
+    # Only long cases of tanh can be decided.
+    assert ("long" in [check.name for check in CHECKS if suits(check, params, nonlinearities)]) == ("tanh" in expected)
+
+
 def test_nodes_without_a_name_and_of_one_name_are_distinct(tmp_path: Path) -> None:
     tensors = drawn("RNN")[1]
     nodes = [node("RNN", f"{k}", tensors, name=name) for k, name in enumerate(("", "", "n", "n"))]
@@ -119,7 +137,7 @@ def test_a_constant_node_is_an_initialiser(tmp_path: Path) -> None:
     made, (*others, constant) = node("RNN", "n", tensors)
     value = helper.make_node("Constant", [], [constant.name], value=constant)
     path = write(tmp_path / "m.onnx", (value, []), (made, others))
-    assert bits(read_params(path)["rnn"]) == bits(params)
+    assert bits(read_params(path)[0]["rnn"]) == bits(params)
 
 
 def test_a_model_is_moved_with_the_activation_of_its_file(

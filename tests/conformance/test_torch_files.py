@@ -57,6 +57,6 @@ def test_a_compressed_file_is_refused_before_it_is_unpacked(tmp_path: Path) -> N
     with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "w.pt", "w") as packed:
         for info in plain.infolist():
             packed.writestr(info.filename, plain.read(info), zipfile.ZIP_DEFLATED)
-    assert read_params(tmp_path / "plain.pt")["rnn"].Wx.shape == (300, 300)
+    assert read_params(tmp_path / "plain.pt")[0]["rnn"].Wx.shape == (300, 300)
     with pytest.raises(ValueError, match=r"it unpacks to \d+ bytes"):
         read_params(tmp_path / "w.pt")

@@ -29,7 +29,7 @@ def test_weights_saved_by_torch_give_the_states_of_torch(tmp_path: Path, ending:
     path = tmp_path / f"model{ending}"
     write = save_file if ending == ".safetensors" else torch.save
     write(module.state_dict(), path)
-    params = read_params(path)["rnn"]
+    params = read_params(path)[0]["rnn"]
     x = np.random.default_rng(0).standard_normal((1, 2, 3))
     layer = TimeRNN(params.Wx, params.Wh, params.b)
     actual = module(torch.tensor(x))[0] if kind == "RNN" else module(torch.tensor(x[0]))[None]
@@ -40,7 +40,7 @@ def test_weights_saved_by_torch_give_the_states_of_torch(tmp_path: Path, ending:
 def test_the_only_layer_of_a_larger_model_is_found(tmp_path: Path) -> None:
     model = torch.nn.ModuleDict({"rnn": torch.nn.RNN(3, 4), "out": torch.nn.Linear(4, 2)})
     torch.save(model.state_dict(), tmp_path / "model.pt")
-    assert read_params(tmp_path / "model.pt")["rnn"].Wx.shape == (3, 4)
+    assert read_params(tmp_path / "model.pt")[0]["rnn"].Wx.shape == (3, 4)
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_a_model_without_exactly_one_recurrent_layer_is_an_error(
 def test_one_layer_of_several_is_read_by_its_path(tmp_path: Path) -> None:
     model = torch.nn.ModuleDict({"encoder": torch.nn.ModuleList([torch.nn.GRU(3, 4)]), "decoder": torch.nn.LSTM(2, 5)})
     torch.save(model.state_dict(), tmp_path / "model.pt")
-    assert {cell: params.sizes for cell, params in read_params(tmp_path / "model.pt", "encoder.0").items()} == {
+    assert {cell: params.sizes for cell, params in read_params(tmp_path / "model.pt", "encoder.0")[0].items()} == {
         "gru": {"D": 3, "H": 4}
     }
-    assert [*read_params(tmp_path / "model.pt", "decoder")] == ["lstm"]
+    assert [*read_params(tmp_path / "model.pt", "decoder")[0]] == ["lstm"]
     message = r"one recurrent layer at 'decodr', got the layers \['decoder', 'encoder.0'\]"
     with pytest.raises(ValueError, match=message):
         read_params(tmp_path / "model.pt", "decodr")
@@ -74,7 +74,7 @@ def test_one_layer_of_several_is_read_by_its_path(tmp_path: Path) -> None:
 
 def test_arrays_that_belong_to_no_layer_are_ignored(tmp_path: Path) -> None:
     np.savez(tmp_path / "model.npz", Wx=np.ones((3, 4)), Wh=np.eye(4), steps=np.arange(3))
-    params = read_params(tmp_path / "model.npz")["rnn"]
+    params = read_params(tmp_path / "model.npz")[0]["rnn"]
     assert (params.Wx.shape, params.Wh.shape, params.b) == ((3, 4), (4, 4), None)
 
 
@@ -90,7 +90,7 @@ def test_more_than_one_layer_or_direction_is_an_error(tmp_path: Path, options: d
 def test_a_gated_layer_gives_the_states_of_torch(tmp_path: Path, kind: str, bias: bool) -> None:
     module = getattr(torch.nn, kind)(3, 4, bias=bias, dtype=torch.float64)
     torch.save(module.state_dict(), tmp_path / "model.pt")
-    ((cell, params),) = read_params(tmp_path / "model.pt").items()
+    ((cell, params),) = read_params(tmp_path / "model.pt")[0].items()
     case = Case.random(1, 2, cell=cell, params=params)
     case = case.replacing(**{f"{state}0": 0 * case.h0 for state in case.cell_type.states})
     x = torch.tensor(case.xs)
@@ -154,7 +154,7 @@ def test_a_truncated_file_and_a_file_without_tensors_are_errors(tmp_path: Path) 
 
 def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
     torch.save(torch.nn.RNN(3, 4, dtype=torch.float16).state_dict(), tmp_path / "model.pt")
-    assert read_params(tmp_path / "model.pt")["rnn"].Wx.dtype == np.float32
+    assert read_params(tmp_path / "model.pt")[0]["rnn"].Wx.dtype == np.float32
 
 
 def test_a_nan_in_the_weights_is_named(tmp_path: Path) -> None:
