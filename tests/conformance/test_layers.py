@@ -35,7 +35,19 @@ def judged(layers: Any) -> Report:
 def test_correct_code_passes() -> None:
     report = judged(compute)
     ((row,), (result,)) = report.rows, report.rows[0].checks
-    assert (row.status, result.cases) == ("pass", 14 * 2), str(report)
+    assert (row.status, result.cases) == ("pass", 16 * 2), str(report)
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_mistake_of_three_layers_in_both_directions_alone_is_caught_without_masks(lengths: bool) -> None:
+    def run(case: LayersCase) -> LayersEvaluation:
+        if case.masks is not None:
+            raise Unsupported("it draws its own masks")
+        right = compute(case)
+        is_wrong = (case.layers, case.directions, case.lengths is not None) == (3, 2, lengths)
+        return replace(right, hs=2 * right.hs) if is_wrong else right
+
+    assert judged(run).rows[0].status == "fail"
 
 
 def test_a_fault_fails_and_is_named() -> None:
