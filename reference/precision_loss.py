@@ -15,6 +15,8 @@ from reference.precision import FORMATS, Precision
 USUAL, LEAST = 0.2, 0.02
 # Largest median of |error| / |value| that counts as rounding. The sum of 512 terms in bfloat16 loses a twelfth.
 LITTLE = 0.25
+# Fewest wrong elements whose size counts. In few, a small term that is missing has the size of a rounding, too.
+ENOUGH = 32
 
 
 def lower_precision(
@@ -22,9 +24,10 @@ def lower_precision(
 ) -> str | None:
     """Name the lower precision in which a failing evaluation would be right; return None if there is none.
 
-    The digits show the format in which a number was stored. The size of the errors is evidence only if two conditions
-    hold. Most non-zero elements are wrong by a small part of their value. All elements are within the bounds of a lower
-    precision. If several precisions fit, the one whose largest |error| / bound is nearest to the usual ratio is named.
+    The digits show the format in which a number was stored. The size of the errors is evidence only if three conditions
+    hold. At least ``ENOUGH`` elements are wrong. Most non-zero elements are wrong by a small part of their value. All
+    elements are within the bounds of a lower precision. If several precisions fit, the one whose largest |error| / bound
+    is nearest to the usual ratio is named.
 
     Args:
         compared: comparisons of all quantities of the evaluation.
@@ -43,7 +46,8 @@ def lower_precision(
         ):
             bits = 1 - round(np.log2(2 * form.u))
             return f"Looks like {form.name}: every value of the wrong quantities fits in {bits} bits."
-    if not all(is_rounding(each) for each in wrong if (each.expected != 0).any()):
+    count = sum(np.count_nonzero(each.ratio > 1) for each in wrong)
+    if count < ENOUGH or not all(is_rounding(each) for each in wrong if (each.expected != 0).any()):
         return None
     ratios = {name: largest_ratio(model) for name, model in lower_precisions(precision)}
     ratios = {name: ratio for name, ratio in ratios.items() if LEAST < ratio <= 1}

@@ -70,3 +70,14 @@ def test_what_is_no_rounding_is_not_called_one() -> None:
         )
         assert verdict.status == "fail"
         assert "Looks like" not in str(verdict)
+
+
+def test_a_small_term_that_is_missing_in_a_few_elements_is_no_rounding() -> None:
+    def wrong(case: Case) -> Evaluation:
+        h0 = np.array(case.h0)
+        h0[..., 0] = 0
+        return Evaluation(evaluate(dataclasses.replace(case, h0=h0)).astype("float32").hs)
+
+    for seed in range(400):
+        case = Case.random(T=1, N=2, D=3, H=4, dtype="float32", seed=seed, norm=0.1)
+        assert "Looks like" not in str(certify(case, wrong(case), PRECISIONS["float32"]))
