@@ -26,8 +26,8 @@ def lower_precision(
 
     The digits show the format in which a number was stored. The size of the errors is evidence only if three conditions
     hold. At least ``ENOUGH`` elements are wrong. Most non-zero elements are wrong by a small part of their value. All
-    elements are within the bounds of a lower precision. If several precisions fit, the one whose largest |error| / bound
-    is nearest to the usual ratio is named.
+    elements are within the bounds of a lower precision. If several precisions fit, the one whose largest
+    |error| / bound is nearest to the usual ratio is named.
 
     Args:
         compared: comparisons of all quantities of the evaluation.
