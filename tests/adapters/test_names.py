@@ -26,6 +26,14 @@ def test_every_name_begins_with_its_framework(adapter: Adapter) -> None:
     assert (adapter in adapters.load(adapter.framework)) == adapter.main
 
 
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_a_default_run_judges_at_most_a_quarter_of_all_rows(framework: str) -> None:
+    if not adapters.is_installed(framework):
+        pytest.skip(f"{framework} is not installed")
+    rows = sum(len(adapter.dtypes) for adapter in adapters.load(f"{framework}.*"))
+    assert 0 < 2 * len(adapters.load(framework)) <= rows / 4
+
+
 def test_the_environment_names_the_version(adapter: Adapter) -> None:
     environment = adapters.load_framework(adapter.framework).environment()
     assert environment[adapter.framework]

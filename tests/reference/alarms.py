@@ -4,7 +4,8 @@
 
 Each stack of cases has a way of its own: one of nine orders of summation, one product for [h, x] or two, one bias or
 two, three forms of tanh and of the sigmoid, several of their slopes and of the update, results flushed to zero or not.
-The shapes are those of ``check`` and of the mutation score: T up to 300, N up to 100, half precisions up to 1,024.
+The shapes are those of ``check`` and of the mutation score: N up to 100, T up to 300. In half precisions T is at most
+50, and other sizes are up to 1,024.
 
 The script prints one line for each cell and precision. The exit status is 1 if a verdict on correct code was "fail".
 """
