@@ -72,8 +72,9 @@ class Row:
 
     @property
     def relative_bound(self) -> float | None:
-        """Median over all cases of bound / scale of the value."""
-        found = [bound for check in self.checks for bound in check.relative_bounds]
+        """Median of bound / scale of the value: over all cases, that of their check, which is all that a file has."""
+        bounds = ([check.relative_bound] * len(check.relative_bounds) for check in self.checks)
+        found = [bound for own in bounds for bound in own if bound is not None]
         return float(np.median(found)) if found else None
 
     def cells(self, checks: Sequence[str]) -> tuple[str, ...]:

@@ -44,6 +44,15 @@ def test_a_file_is_read_back_as_it_was_written(saved: Save) -> None:
     assert [check.failure for check in found.rows[0].checks] == [check.failure for check in report.rows[0].checks]
 
 
+def test_a_row_of_a_file_has_the_relative_bound_of_its_run(saved: Save) -> None:
+    # The median of all five bounds would be 3, and that of their checks' medians is 2.
+    bounds = [1.0, 2.0, 9.0], [3.0, 9.0]
+    report = report_of(
+        *(Result(name, cases=len(own), relative_bounds=own) for name, own in zip(("step", "long"), bounds, strict=True))
+    )
+    assert report.rows[0].relative_bound == read(saved(report)).rows[0].relative_bound == 2.0
+
+
 def test_the_page_of_a_file_is_the_page_of_its_report(saved: Save) -> None:
     report = statuses()
     assert render([read(saved(report))]) == render([report])
