@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,7 +22,7 @@ from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, invariants, strides
 from adapters.conformance.judge import TRAINED, several, whole, with_options
 from adapters.conformance.report import Result
-from reference import Case, LayersCase, Params, Precision
+from reference import PRECISIONS, Case, LayersCase, Params, Precision
 from reference.cells import NONLINEARITIES
 from reference.strategies import (
     BATCHES,
@@ -157,13 +158,15 @@ class Fixed:
         """Judge one case after the other. A case without inputs has no probe, which would add some."""
         offered, along = adapter.nonlinearities, adapter.takes_direction
         most, wide = longest(dtype, adapter.cell), widest(dtype, adapter.cell, along)
+        # A half precision decides few steps without the probe.
+        unprobed = UNPROBED if PRECISIONS[dtype].is_mixed else sys.maxsize
         for T, N, D, H, nonlinearity, bias, probe in self.shapes:
             like: dict[str, Any] = {"seed": plan.seed, "dtype": dtype, "bias": bias, "norm": self.norm}
             f = nonlinearity if nonlinearity in offered else offered[0]
             case = Case.random(
                 min(T, most), N, min(D, wide), min(H, wide), cell=adapter.cell, nonlinearity=f, direction=along, **like
             )
-            judge(case.probed(plan.seed) if D and probe else case)
+            judge(case.probed(plan.seed) if D and (probe or case.sizes["T"] > unprobed) else case)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,8 +197,14 @@ LONG = Drawn(name="long", lengths=(1000,), stack=4, pool=1, thin=8, batches=(2, 
 NO_STEPS, NO_ROWS, NO_INPUTS = Shape(0, 2, 3, 4), Shape(3, 0, 3, 4, "relu"), Shape(1, 2, 0, 4)
 ONES, INPUTS, UNITS = Shape(1, 1, 1, 1, "relu", False), Shape(2, 2, 512, 4, bias=False), Shape(2, 1, 4, 512, "relu")
 ONE_INPUT = Shape(3, 4, 1, 3, probe=False), Shape(2, 6, 1, 4, "relu", bias=False, probe=False)
+# Many steps of few inputs. The columns of the probe would be inputs, too.
+PLAIN = (
+    Shape(10, 4, 1, 3, "relu", probe=False),
+    Shape(12, 3, 2, 4, probe=False),
+    Shape(20, 3, 4, 4, "tanh", False, False),
+)
 # Rows and steps of real data; 33 rows are one more than a block.
-LARGE = Shape(50, 100, 3, 4), Shape(100, 64, 2, 5, "relu"), Shape(300, 33, 3, 4, bias=False)
+LARGE = Shape(50, 100, 3, 4), Shape(100, 64, 2, 5, "relu"), Shape(300, 33, 3, 4, bias=False, probe=False)
 # Units and rows beyond a block of 8, 16, 32, 64 or 128, and a few more or fewer.
 SOME = Shape(2, 17, 3, 9), Shape(1, 33, 4, 31, "relu"), Shape(2, 20, 3, 65), Shape(1, 130, 2, 17, bias=False)
 MORE = Shape(2, 9, 5, 130, "relu"), Shape(1, 5, 3, 513)
@@ -217,6 +226,8 @@ OF_LAYERS: tuple[dict[str, Any], ...] = (
     {"layers": 2, "T": 5, "N": 4, "D": 3, "H": 5, "dropout": 0.4},
     {"layers": 2, "directions": 2, "T": 12, "N": 5, "D": 3, "H": 4, "lengths": (4, 12, 9, 1, 7)},
     {"layers": 3, "directions": 2, "T": 3, "N": 2, "D": 2, "H": 3, "dropout": 0.2, "lengths": (1, 3)},
+    {"layers": 3, "directions": 2, "T": 2, "N": 4, "D": 3, "H": 4},
+    {"layers": 3, "directions": 2, "T": 2, "N": 4, "D": 2, "H": 3, "lengths": (1, 2, 2, 1)},
     {"layers": 1, "directions": 2, "T": 60, "N": 3, "D": 2, "H": 4, "lengths": (60, 31, 8)},
 )
 CHECKS: tuple[Check, ...] = (
@@ -228,7 +239,7 @@ CHECKS: tuple[Check, ...] = (
     Drawn(name="trained", lengths=(12,), stack=8, pool=1, thin=4, nonlinearities=TANH, trained=True),
     Fixed(
         name="shapes",
-        shapes=(NO_STEPS, NO_ROWS, NO_INPUTS, ONES, INPUTS, UNITS, *ONE_INPUT, *LARGE, *SOME, *MORE),
+        shapes=(NO_STEPS, NO_ROWS, NO_INPUTS, ONES, INPUTS, UNITS, *ONE_INPUT, *PLAIN, *LARGE, *SOME, *MORE),
         norm=0.5,
     ),
     Fixed(name="strides", shapes=ROWS[:1], nonlinearities=TANH, judge=strides.judge),
