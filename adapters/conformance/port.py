@@ -127,7 +127,7 @@ def expect_provable(one: Layout) -> None:
 def remarks(arrays: Any, source: Layout, target: Layout, held: Params, params: Params) -> Iterator[str]:
     """Give each difference between the values that were read and the values that are written."""
     if inexact := source.rounded(arrays):
-        yield f"rounded to {held.Wx.dtype} in {inexact} of {len(held.Wh)} elements: the sum of the two biases"
+        yield f"rounded to {held.Wx.dtype} in {inexact} of {held.Wh.shape[-1]} elements: the sum of the two biases"
     for name, array in held.fields().items():
         if array is not None and (lost := int(np.sum(array.astype(params.Wx.dtype).astype(array.dtype) != array))):
             yield f"rounded to {params.Wx.dtype} in {lost} of {array.size} elements: {name}"
