@@ -19,7 +19,7 @@ def expect_writable(options: argparse.Namespace) -> None:
         ValueError: an output has no name, is an input, or two outputs are one file.
         OSError: an output cannot be opened, or the folder of reproductions cannot be created.
     """
-    taken = {path.resolve(): what for what, path in inputs(options)}
+    taken = {identity(path): what for what, path in inputs(options)}
     for option in WRITTEN:
         if (name := getattr(options, option, None)) is None:
             continue
@@ -29,9 +29,9 @@ def expect_writable(options: argparse.Namespace) -> None:
         if not path.absolute().parent.is_dir():
             raise FileNotFoundError(f"--{option}: expected a file in a folder that is there, got {path}")
         is_file = is_new or path.is_file()  # a device may be written to twice
-        if is_file and (what := taken.get(path.resolve())):
+        if is_file and (what := taken.get(identity(path))):
             raise ValueError(f"--{option}: expected a file other than {what}, got {path}")
-        taken[path.resolve()] = f"--{option}"
+        taken[identity(path)] = f"--{option}"
         try:
             path.open("ab").close()
         except OSError as error:
@@ -44,6 +44,15 @@ def expect_writable(options: argparse.Namespace) -> None:
         there = next(path for path in (folder, *folder.parents) if path.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
             raise NotADirectoryError(f"--reproduce: expected a folder that can be written to, got {name}")
+
+
+def identity(path: Path) -> tuple[int, int] | Path:
+    """Return what all names of a file have in common: its device and inode; its whole path if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path.resolve()
+    return found.st_dev, found.st_ino
 
 
 def inputs(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
