@@ -37,10 +37,10 @@ def packages(file: Path) -> frozenset[str]:
 
 @cache
 def literals(file: Path) -> dict[str, Any]:
-    """Return LAYOUTS and NONLINEARITIES from a file here, or from a file that it imports from."""
+    """Return LAYOUTS, NONLINEARITIES and LAYERED from a file here, or from a file that it imports from."""
     assigned = (node for node in ast.parse(plain(file, set())).body if isinstance(node, ast.Assign))
     named = {ast.unparse(node.targets[0]): node.value for node in assigned}
-    return {name: ast.literal_eval(named[name]) for name in ("LAYOUTS", "NONLINEARITIES") if name in named}
+    return {name: ast.literal_eval(named[name]) for name in ("LAYOUTS", "NONLINEARITIES", "LAYERED") if name in named}
 
 
 def plain(file: Path, seen: set[Path]) -> str:

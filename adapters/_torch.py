@@ -166,6 +166,8 @@ def read_tensor(name: str, tensor: Tensor) -> Any:
     Raises:
         ValueError: it has more elements than are stored, or is of a kind that NumPy does not have.
     """
+    if tensor.is_nested:  # it has no shape
+        raise ValueError(f"expected {name} as a plain tensor, got a nested one")
     try:
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ValueError("it is expanded from fewer elements")

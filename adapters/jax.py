@@ -22,6 +22,8 @@ LAYOUTS = {
     "gru.scan": {"cell": "gru r z n", "Wx": "Wx", "Wh": "Wh", "b": "b", "bn": "bn"},
     "gru_reset_before.scan": {"cell": "gru_reset_before r z n", "Wx": "Wx", "Wh": "Wh", "b": "b"},
 }
+# Those with names of several layers, "Wx_l1".
+LAYERED = ("scan", "lstm.scan", "gru.scan", "gru_reset_before.scan")
 
 
 def unrolled(cell: str, weights: Any, xs: Any, states: Any) -> Any:

@@ -52,6 +52,7 @@ class Layout:
     name: str  # name of the adapter that judges this cell or layer: "torch.RNN"
     places: Mapping[str, str]  # from the name of a parameter to its place, in the order of the module
     nonlinearities: tuple[str, ...] = ("tanh", "relu")
+    is_layered: bool = False  # whether a name may have the ending of a layer, as "Wx_l1"
 
     def __post_init__(self) -> None:
         held, each = [suffixes_of(place) for place in self.named.values()], sorted(GATES[self.cell].split())
@@ -78,7 +79,7 @@ class Layout:
     @property
     def has_layers(self) -> bool:
         """Whether there are names for several layers."""
-        return self.is_plain or all(name.endswith("_l0") for name in self.named)
+        return self.is_layered or all(name.endswith("_l0") for name in self.named)
 
     @property
     def always_biased(self) -> bool:
@@ -148,7 +149,8 @@ class Layout:
             By ending, "_l0", "_l0_reverse", "_l1", and so on; by "" if there is one layer in one direction.
 
         Raises:
-            ValueError: a layer or a direction is missing, or there are several modules with layers.
+            ValueError: a layer or a direction is missing, there are several modules with layers, or the framework has
+                no names for several layers.
         """
         flat = flattened(arrays)
         parts, first = {name: layer_of(name) for name in flat}, single(self.weights[0])
@@ -156,6 +158,7 @@ class Layout:
         ends = {end for _, end in heads}
         if ends <= {"", "_l0"}:
             return {"": dict(arrays)}
+        self._expect_layers("source")
         directions = 1 + any(end.endswith("_reverse") for end in ends)
         expected = endings(len(ends), directions)
         if ends != {*expected} or len(heads) != len(ends):
@@ -181,9 +184,13 @@ class Layout:
         """
         if not end:
             return self.to_framework(params)
-        if not self.has_layers:
-            raise ValueError(f"port: expected a target with names of several layers, got {self.name}: {[*self.named]}")
+        self._expect_layers("target")
         return {layered(name, end): array for name, array in self.to_framework(params).items()}
+
+    def _expect_layers(self, what: str) -> None:
+        """Raise ValueError unless there are names for several layers."""
+        if not self.has_layers:
+            raise ValueError(f"port: expected a {what} with names of several layers, got {self.name}: {[*self.named]}")
 
     def paths(self, arrays: Mapping[str, Any], *, fitting: bool = True) -> list[str]:
         """Return the path of each such cell, layer or module of layers among named arrays, as "encoder.lstm" or "".
@@ -347,7 +354,8 @@ def layouts(framework: str) -> dict[str, Layout]:
     names = {f"{framework}.{variant}": places for variant, places in constants.get("LAYOUTS", {}).items()}
     # The nonlinearities of a file are those of its vanilla cells.
     plain = {name: nonlinearities for name, places in names.items() if "cell" not in places}
-    return {name: Layout(name, places, plain.get(name, ("tanh",))) for name, places in names.items()}
+    layered = [f"{framework}.{variant}" for variant in constants.get("LAYERED", ())]
+    return {name: Layout(name, places, plain.get(name, ("tanh",)), name in layered) for name, places in names.items()}
 
 
 def single(name: str) -> str:

@@ -123,10 +123,10 @@ def read_npz(where: str, path: str | Path, needed: Callable[[str], bool] = lambd
     """
     expect_kinds(where, {"path": (str, os.PathLike)}, {"path": path})
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would wait for its writer
+            raise ValueError("it is no regular file")
         with open(path, "rb") as file:  # NumPy leaves a damaged file open if NumPy opened it
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
+            archive = np.lib.npyio.NpzFile(file, allow_pickle=False)
             names = [name for name in archive.files if needed(name.removesuffix(BITS))]
             _expect_members(archive, names)
             found = {name: archive[name] if name in names else EMPTY for name in archive.files}
@@ -134,7 +134,7 @@ def read_npz(where: str, path: str | Path, needed: Callable[[str], bool] = lambd
     except FileNotFoundError:
         raise FileNotFoundError(f"{where}: expected an .npz file, got no file at {path}") from None
     except Exception as error:  # zipfile, zlib, struct and NumPy raise errors of many kinds for damaged files
-        words = " ".join(str(error).split()) or type(error).__name__
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{where}: expected a whole .npz of plain arrays, got {path} ({words})") from error
 
 
@@ -151,8 +151,9 @@ def _expect_members(archive: Any, names: list[str]) -> None:
             version = np.lib.format.read_magic(member)
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = header(member)
-            size = math.prod(shape) * dtype.itemsize
-            if not dtype.hasobject and size != info.file_size - member.tell():
+            if dtype.hasobject:
+                raise ValueError(f"{name} has objects of Python")
+            if math.prod(shape) * dtype.itemsize != info.file_size - member.tell():
                 raise ValueError(f"{name} of shape {shape} in {info.file_size} bytes")
         total += info.file_size
     if total > LARGEST:

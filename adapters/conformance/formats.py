@@ -30,7 +30,8 @@ def readable() -> list[Layout]:
     A layout that requires a bias comes last, because the error of the first that suits the names is raised.
     """
     own = {name: {place: place for place in cell.parameters()} for name, cell in CELLS.items()}
-    found = [Layout("Params", {"cell": f"{name} {GATES[name]}"} | places) for name, places in own.items()]
+    layers: dict[str, Any] = {"is_layered": True}
+    found = [Layout("Params", {"cell": f"{name} {GATES[name]}"} | places, **layers) for name, places in own.items()]
     found += [one for name in adapters.frameworks() for one in layouts(name).values()]
     distinct = dict[str, Layout]()
     for one in found:

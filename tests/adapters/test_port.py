@@ -173,6 +173,10 @@ def test_the_framework_is_certified_with_ported_weights(held: Layout, bias: bool
     assert proof.account.startswith("largest |error| / bound 0.")
 
 
+def test_a_layout_has_names_of_layers_only_if_its_adapter_has_layers(held: Layout) -> None:
+    assert not held.has_layers or loaded(held).layers is not None
+
+
 def turned(place: str, what: str) -> str:
     """Return a place with a fault: a matrix is transposed."""
     if what not in place:

@@ -33,6 +33,8 @@ def unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--html", "sealed"], "--html: expected a file that can be written, got sealed (Permission denied)"),
         (["--json", "r", "--html", "./r"], "--html: expected a file other than --json, got r"),
         (["--params", "w.npz", "--json", "w.npz"], "--json: expected a file other than the input w.npz, got w.npz"),
+        (["--params", "w.npz", "--json", "link"], "--json: expected a file other than the input w.npz, got link"),
+        (["--json", "w.npz", "--html", "link"], "--html: expected a file other than --json, got link"),
         (["--markdown", "own.py"], "--markdown: expected a file other than the module own, got own.py"),
         (["--reproduce", "w.npz"], "--reproduce: expected a folder that can be written to, got w.npz"),
         (["--reproduce", "w.npz/new"], "--reproduce: expected a folder that can be written to, got w.npz/new"),
@@ -42,6 +44,7 @@ def test_an_output_that_cannot_be_written_is_an_error_before_anything_is_judged(
     rnn_oracle: Run, unjudged: None, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.savez("w.npz", Wx=np.ones((2, 3)), Wh=np.ones((3, 3)))
+    Path("link").hardlink_to("w.npz")
     Path("folder").mkdir()
     own, weights = Path("own.py").read_bytes(), Path("w.npz").read_bytes()
 

@@ -408,6 +408,17 @@ def test_a_bias_that_an_offset_rounds_is_reported(target: str, expected: int) ->
     assert [bool(re.fullmatch(pattern, line)) for line in said] == [True] * expected
 
 
+@pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("lstm", 4), ("gru", 3)])
+def test_a_sum_of_two_biases_that_is_rounded_is_counted_over_all_gates(cell: str, gates: int) -> None:
+    source = layout(f"torch.{cell.upper()}")
+    arrays = source.to_framework(Case.random(cell=cell, dtype="float32", H=4).params)
+    arrays["bias_hh_l0"] = arrays["bias_hh_l0"] + np.float32(1e-9)
+    held = source.params(arrays)
+    (line,) = remarks(arrays, source, source, held, held)
+    assert (count := source.rounded(arrays)) > 4 * (gates > 1)
+    assert line == f"rounded to float32 in {count} of {4 * gates} elements: the sum of the two biases"
+
+
 @pytest.mark.parametrize("held", GATED, ids=lambda held: held.name)
 def test_an_offset_loses_no_bit_where_the_target_can_hold_the_difference(held: Layout) -> None:
     params = Case.random(cell=held.cell, seed=1).params

@@ -13,12 +13,13 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters import Adapter
+import adapters
+from adapters import Adapter, Unsupported
 from adapters.conformance import port as porting
 from adapters.conformance.cli import main
 from adapters.conformance.discovery import as_adapter
 from adapters.conformance.port import Proof, prove
-from adapters.layout import Layout, layouts, port
+from adapters.layout import Layout, layout, layouts, port
 from reference import Case, LayersCase, Params
 from reference.faults import OF_LAYERS, compute
 
@@ -92,9 +93,15 @@ def test_what_is_missing_is_named(change: Any, message: str) -> None:
         [layout.params(own) for own in layout.each(arrays).values()]
 
 
-def test_a_target_without_names_for_layers_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^port: expected a target with names of several layers, got torch\.LSTMCell"):
-        written(TORCH["torch.LSTMCell"], weights("lstm", 2, 1))
+@pytest.mark.parametrize("name", ["torch.LSTMCell", "autograd.lstm.vjp", "tensorflow.lstm.function"])
+def test_a_target_or_a_source_without_names_for_layers_is_refused(name: str) -> None:
+    message = "port: expected a {} with names of several layers, got " + name
+    one, params = layout(name), weights("lstm", 2, 1)
+    with pytest.raises(ValueError, match=f"^{message.format('target')}"):
+        written(one, params)
+    both = {name + end: array for end, own in params.items() for name, array in one.to_framework(own).items()}
+    with pytest.raises(ValueError, match=f"^{message.format('source')}"):
+        port(both, name, "jax.lstm.scan")
 
 
 def subject(layers: Any) -> Adapter:
@@ -111,6 +118,34 @@ def test_a_proof_runs_several_layers_and_can_fail(layers: int, directions: int) 
     fault = OF_LAYERS["reverse dx lost" if layers == 1 else "Wh of the first layer in all"]
     assert "x its bound" in prove(subject(fault.subject()), params, "tanh").account
     assert "expected a case of one layer" in prove(subject(None), params, "tanh").account
+
+
+def without_lengths(case: LayersCase) -> Any:
+    """Compute several layers of rows of one length."""
+    if case.lengths is not None:
+        raise Unsupported("expected no lengths, got some")
+    return compute(case)
+
+
+def test_a_proof_without_lengths_has_rows_of_one_length_and_says_so() -> None:
+    proof = prove(subject(without_lengths), weights("rnn", 2, 2), "tanh")
+    assert proof.certified, proof
+    assert proof.account.endswith("in 8 cases of tanh, float32, all rows of T steps")
+
+
+@pytest.mark.parametrize(("source", "target"), [("torch.RNN", "jax.scan"), ("torch.LSTM", "paddle.LSTM")])
+def test_frameworks_are_certified_on_several_layers(
+    tmp_path: Path, source: str, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in (source, target):
+        if not adapters.is_installed(name.partition(".")[0]):
+            pytest.skip(f"{name} is not installed")
+    one = TORCH[source]
+    np.savez(tmp_path / "model.npz", **written(one, weights(one.cell, 2, 2)))
+    words = ["port", str(tmp_path / "model.npz"), "--from", source, "--to", target]
+    assert main([*words, "-o", str(tmp_path / "out.npz")]) == 0
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert [line.partition(", ")[0] for line in lines] == [f"{name}: certified" for name in (source, target)]
 
 
 def test_the_command_writes_several_layers_and_proves_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,20 @@ def test_an_empty_or_cut_file_ends_with_status_2(
     assert line.startswith("rnn-oracle: --params: expected a ")
 
 
+def nested() -> Any:
+    """Return a tensor of rows of different lengths, which has no shape."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a prototype
+        return torch.nested.nested_tensor([torch.ones(3, 3), torch.ones(2, 3)], layout=torch.strided)
+
+
 ODD = {
     "expanded": (torch.ones(1, 1).expand(30_000, 30_000), "it is expanded from fewer elements"),
     "conjugate": (torch.ones(3, 3, dtype=torch.complex64).conj(), "complex64"),
     "sparse": (torch.eye(3).to_sparse(), "as a plain tensor"),
     "meta": (torch.empty(3, 3, device="meta"), "expected "),
     "float8": (torch.ones(3, 3).to(torch.float8_e4m3fn), "as a plain tensor"),
+    "nested": (nested(), "as a plain tensor, got a nested one"),
     "rank 3": (torch.ones(1, 3, 3), r"got \(1, 3, 3\)"),
 }
 
@@ -50,6 +59,7 @@ def test_an_odd_tensor_is_a_sentence(tmp_path: Path, kind: str) -> None:
     torch.save(dict.fromkeys(NAMES, tensor), tmp_path / "w.pt")
     with pytest.raises((ValueError, TypeError), match=message):
         read_params(tmp_path / "w.pt")
+    assert main(["check", "torch", "--params", str(tmp_path / "w.pt")]) == 2
 
 
 def test_a_compressed_file_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Case, Params and Evaluation: validated when created, frozen, and saved bit for bit."""
 
 import io
+import os
 import re
 import zipfile
 from dataclasses import FrozenInstanceError, replace
@@ -439,6 +440,8 @@ def zipped(members: dict[str, bytes]) -> bytes:
 TINY = Case.random(T=1, N=1, D=1, H=1)
 WHOLE = {name: value for name, value in TINY.fields().items() if value is not None}
 PROBED = {name: value for name, value in TINY.probed().fields().items() if value is not None}
+# NumPy advises to trust the file.
+LONG = [(f"{n:099}", "f8") for n in range(99)]
 NOT_WHOLE = "expected a whole .npz of plain arrays, got "
 LOADERS: dict[str, Any] = {"Case": Case, "Params": Params, "Evaluation": Evaluation}
 
@@ -450,6 +453,7 @@ LOADERS: dict[str, Any] = {"Case": Case, "Params": Params, "Evaluation": Evaluat
         "empty": b"",
         "text": b"hello",
         "a single array": npy(Z(3)),
+        "a long header": zipped(dict.fromkeys(("hs.npy", "Wx.npy"), npy(Z(3, LONG)))),
         "a pickle": npz(hs=np.array([{}], object), Wx=np.array([{}], object)),
         "half a file": npz(**WHOLE)[:700],
         "not an array": zipped({"hs": b"hello", "Wx": b"hello", "Wh": b"hello"}),
@@ -460,8 +464,20 @@ LOADERS: dict[str, Any] = {"Case": Case, "Params": Params, "Evaluation": Evaluat
 def test_a_file_that_is_not_whole_raises(kind: str, content: tuple[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "broken.npz"
     path.write_bytes(content[1])
-    with pytest.raises(ValueError, match=re.escape(f"{kind}.load: {NOT_WHOLE}{path} (")):
+    with pytest.raises(ValueError, match=re.escape(f"{kind}.load: {NOT_WHOLE}{path} (")) as raised:
         LOADERS[kind].load(path)
+    assert "pickle" not in str(raised.value)  # no advice to trust the file
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_a_pipe_is_refused_before_it_is_opened(kind: str, tmp_path: Path) -> None:
+    os.mkfifo(path := tmp_path / "pipe.npz")
+    end = os.open(path, os.O_RDWR)
+    os.write(end, b"x" * 100)  # so that a reader fails instead of waiting
+    message = f"{kind}.load: {NOT_WHOLE}{path} (it is no regular file)"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        LOADERS[kind].load(path)
+    os.close(end)
 
 
 @given(at=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255), cut=st.booleans())
