@@ -200,8 +200,8 @@ ONE_INPUT = Shape(3, 4, 1, 3, probe=False), Shape(2, 6, 1, 4, "relu", bias=False
 # Many steps of few inputs. The columns of the probe would be inputs, too.
 PLAIN = (
     Shape(10, 4, 1, 3, "relu", probe=False),
-    Shape(12, 3, 2, 4, probe=False),
-    Shape(20, 3, 4, 4, "tanh", False, False),
+    Shape(10, 3, 2, 4, probe=False),
+    Shape(10, 3, 4, 4, "tanh", bias=False, probe=False),
 )
 # Rows and steps of real data; 33 rows are one more than a block.
 LARGE = Shape(50, 100, 3, 4), Shape(100, 64, 2, 5, "relu"), Shape(300, 33, 3, 4, bias=False, probe=False)
