@@ -224,6 +224,11 @@ def longest(dtype: str, cell: str) -> int:
     return 1 if len(CELLS[cell].states) > 1 else 2
 
 
+def longest_unprobed(dtype: str) -> int:
+    """Return the largest number of steps for which a verdict can decide without the probe, if weights are small."""
+    return UNPROBED if PRECISIONS[dtype].is_mixed else sys.maxsize
+
+
 def widest(dtype: str, cell: str, direction: bool) -> int:
     """Return the largest D and H for which a verdict on a cell can decide in a precision, or along a direction."""
     return WIDEST if CELLS[cell].carries and (direction or PRECISIONS[dtype].is_mixed) else sys.maxsize

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,7 +21,7 @@ from adapters import Adapter
 from adapters.conformance import NAMES, STACKS, TIMEOUT, invariants, strides
 from adapters.conformance.judge import TRAINED, several, whole, with_options
 from adapters.conformance.report import Result
-from reference import PRECISIONS, Case, LayersCase, Params, Precision
+from reference import Case, LayersCase, Params, Precision
 from reference.cells import NONLINEARITIES
 from reference.strategies import (
     BATCHES,
@@ -35,6 +34,7 @@ from reference.strategies import (
     Shape,
     cases,
     longest,
+    longest_unprobed,
     shapes,
     shortened,
     widest,
@@ -158,15 +158,13 @@ class Fixed:
         """Judge one case after the other. A case without inputs has no probe, which would add some."""
         offered, along = adapter.nonlinearities, adapter.takes_direction
         most, wide = longest(dtype, adapter.cell), widest(dtype, adapter.cell, along)
-        # A half precision decides few steps without the probe.
-        unprobed = UNPROBED if PRECISIONS[dtype].is_mixed else sys.maxsize
         for T, N, D, H, nonlinearity, bias, probe in self.shapes:
             like: dict[str, Any] = {"seed": plan.seed, "dtype": dtype, "bias": bias, "norm": self.norm}
             f = nonlinearity if nonlinearity in offered else offered[0]
             case = Case.random(
                 min(T, most), N, min(D, wide), min(H, wide), cell=adapter.cell, nonlinearity=f, direction=along, **like
             )
-            judge(case.probed(plan.seed) if D and (probe or case.sizes["T"] > unprobed) else case)
+            judge(case.probed(plan.seed) if D and (probe or case.sizes["T"] > longest_unprobed(dtype)) else case)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,9 +29,8 @@ def readable() -> list[Layout]:
 
     A layout that requires a bias comes last, because the error of the first that suits the names is raised.
     """
-    own = {name: {place: place for place in cell.parameters()} for name, cell in CELLS.items()}
-    layers: dict[str, Any] = {"is_layered": True}
-    found = [Layout("Params", {"cell": f"{name} {GATES[name]}"} | places, **layers) for name, places in own.items()]
+    own = [{"cell": f"{name} {GATES[name]}"} | {one: one for one in cell.parameters()} for name, cell in CELLS.items()]
+    found = [Layout("Params", places, is_layered=True) for places in own]
     found += [one for name in adapters.frameworks() for one in layouts(name).values()]
     distinct = dict[str, Layout]()
     for one in found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,15 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-import adapters
 from adapters import Adapter, Unsupported
 from adapters.conformance import port as porting
 from adapters.conformance.cli import main
 from adapters.conformance.discovery import as_adapter
 from adapters.conformance.port import Proof, prove
-from adapters.layout import Layout, layout, layouts, port
-from reference import Case, LayersCase, Params
+from adapters.layout import layout, layouts, port
+from reference import Case, LayersCase
 from reference.faults import OF_LAYERS, compute
+from tests.conformance.several import weights, written
 
 TORCH, JAX = layouts("torch"), layouts("jax")
 # A layout of each framework.
@@ -30,18 +29,6 @@ BOTH = {
     "lstm": (TORCH["torch.LSTM"], JAX["jax.lstm.scan"]),
     "gru": (TORCH["torch.GRU"], JAX["jax.gru.scan"]),
 }
-
-
-def weights(cell: str, layers: int, directions: int, *, bias: bool = True) -> dict[str, Params]:
-    """Return parameters of every layer and direction by ending."""
-    case = LayersCase.random(D=3, H=4, layers=layers, directions=directions, cell=cell, bias=bias, dtype="float32")
-    return dict(zip(case.suffixes, case.params, strict=True))
-
-
-def written(layout: Layout, params: Mapping[str, Params], prefix: str = "") -> dict[str, Any]:
-    """Return the parameters of several layers under the names of a framework."""
-    each = [layout.named_in(end, own) for end, own in params.items()]
-    return {prefix + name: array for named in each for name, array in named.items()}
 
 
 @given(
@@ -60,15 +47,6 @@ def test_a_round_trip_loses_no_bit(cell: str, layers: int, directions: int, bias
     back = port(port(there, one.name, other.name), other.name, one.name)
     assert [prefix + name for name in back] == [*there]
     assert all(array.tobytes() == there[prefix + name].tobytes() for name, array in back.items())
-
-
-def test_the_names_are_those_of_the_modules() -> None:
-    torch: Any = pytest.importorskip("torch")
-    for cell in BOTH:
-        kind = getattr(torch.nn, cell.upper())
-        module = kind(3, 4, num_layers=2, bidirectional=True)
-        named = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
-        assert {name: array.shape for name, array in written(BOTH[cell][0], weights(cell, 2, 2)).items()} == named
 
 
 def test_one_layer_in_one_direction_has_its_names_alone() -> None:
@@ -131,21 +109,6 @@ def test_a_proof_without_lengths_has_rows_of_one_length_and_says_so() -> None:
     proof = prove(subject(without_lengths), weights("rnn", 2, 2), "tanh")
     assert proof.certified, proof
     assert proof.account.endswith("in 8 cases of tanh, float32, all rows of T steps")
-
-
-@pytest.mark.parametrize(("source", "target"), [("torch.RNN", "jax.scan"), ("torch.LSTM", "paddle.LSTM")])
-def test_frameworks_are_certified_on_several_layers(
-    tmp_path: Path, source: str, target: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in (source, target):
-        if not adapters.is_installed(name.partition(".")[0]):
-            pytest.skip(f"{name} is not installed")
-    one = TORCH[source]
-    np.savez(tmp_path / "model.npz", **written(one, weights(one.cell, 2, 2)))
-    words = ["port", str(tmp_path / "model.npz"), "--from", source, "--to", target]
-    assert main([*words, "-o", str(tmp_path / "out.npz")]) == 0
-    lines = capsys.readouterr().out.splitlines()[-2:]
-    assert [line.partition(", ")[0] for line in lines] == [f"{name}: certified" for name in (source, target)]
 
 
 def test_the_command_writes_several_layers_and_proves_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
